@@ -1,0 +1,63 @@
+// The CPU's ordered preference list: for each op, the first entry whose `match` is content and whose `make` succeeds.
+#include "cpu/impls.h"
+
+#include "cpu/cpu.h"
+
+namespace fk::cpu {
+namespace {
+
+#define FK_ENTRY(op, name, family) Impl{op, name, family::match, family::make}
+
+const Impl kImpls[] = {
+    FK_ENTRY("matmul", "onednn", onednn_matmul),
+    FK_ENTRY("matmul", "own", own_matmul),
+    FK_ENTRY("matmul_bias_act", "onednn", onednn_matmul),
+    FK_ENTRY("matmul_bias_act", "own", own_matmul),
+    FK_ENTRY("conv", "onednn", onednn_conv),
+    FK_ENTRY("conv", "own", own_conv),
+    FK_ENTRY("conv_bias_act", "onednn", onednn_conv),
+    FK_ENTRY("conv_bias_act", "own", own_conv),
+    FK_ENTRY("conv_input_grad", "onednn", onednn_conv_input_grad),
+    FK_ENTRY("conv_input_grad", "own", own_conv_input_grad),
+    FK_ENTRY("conv_filter_grad", "onednn", onednn_conv_filter_grad),
+    FK_ENTRY("conv_filter_grad", "own", own_conv_filter_grad),
+    FK_ENTRY("max_pool", "own", own_pool),
+    FK_ENTRY("avg_pool", "own", own_pool),
+    FK_ENTRY("max_pool_grad", "own", own_pool_grad),
+    FK_ENTRY("avg_pool_grad", "own", own_pool_grad),
+    FK_ENTRY("gather", "own", own_gather),
+    FK_ENTRY("scatter_add", "own", own_scatter_add),
+    FK_ENTRY("take_along_axis", "own", own_take_along_axis),
+    FK_ENTRY("scatter_add_along_axis", "own", own_scatter_add_along_axis),
+    FK_ENTRY("scatter_set", "own", own_scatter_set),
+    FK_ENTRY("sort", "own", own_sort),
+    FK_ENTRY("argsort", "own", own_sort),
+    FK_ENTRY("top_k", "own", own_sort),
+    FK_ENTRY("argmax", "own", own_arg_extreme),
+    FK_ENTRY("argmin", "own", own_arg_extreme),
+    FK_ENTRY("cumsum", "own", own_cumulative),
+    FK_ENTRY("cumprod", "own", own_cumulative),
+    FK_ENTRY("concatenate", "own", own_concatenate),
+    FK_ENTRY("pad", "own", own_pad),
+    FK_ENTRY("reverse", "own", own_reverse),
+    FK_ENTRY("slice", "own", own_slice),
+    FK_ENTRY("transpose", "own", own_transpose),
+    FK_ENTRY("softmax", "own", own_softmax),
+    FK_ENTRY("log_softmax", "own", own_softmax),
+    FK_ENTRY("sparse_softmax_cross_entropy", "own", own_sparse_cross_entropy),
+    FK_ENTRY("sparse_softmax_cross_entropy_grad", "own", own_sparse_cross_entropy),
+    FK_ENTRY("softmax_cross_entropy", "own", own_cross_entropy),
+    FK_ENTRY("softmax_cross_entropy_grad", "own", own_cross_entropy),
+    FK_ENTRY("batch_norm_train", "own", own_batch_norm),
+    FK_ENTRY("batch_norm_train_grad", "own", own_batch_norm_grad),
+    FK_ENTRY("layer_norm", "own", own_layer_norm),
+    FK_ENTRY("layer_norm_grad", "own", own_layer_norm_grad),
+};
+
+#undef FK_ENTRY
+
+}  // namespace
+
+std::span<const Impl> impls() { return kImpls; }
+
+}  // namespace fk::cpu

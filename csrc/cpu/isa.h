@@ -1,0 +1,21 @@
+// Which build of the kernels this machine runs. The choice is made once, at the first use, under the cap set by then.
+#pragma once
+
+#include <string_view>
+
+#include "cpu/kernels/table.h"
+
+namespace fk::cpu {
+
+enum class Isa : uint8_t { portable, avx2, avx512, avx512_bf16 };
+
+[[nodiscard]] Isa detected_isa();  // what the machine has
+[[nodiscard]] Isa current_isa();   // what is used: the lesser of that and the cap
+[[nodiscard]] std::string_view name(Isa isa);
+
+// Caps what current_isa() answers from now on; kernels compiled earlier keep theirs. False: no instruction set of that name.
+bool set_max_isa(std::string_view isa);
+
+[[nodiscard]] const KernelTable& kernels();
+
+}  // namespace fk::cpu

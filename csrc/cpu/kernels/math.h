@@ -1,0 +1,207 @@
+// Elementary functions on float vectors. Polynomials are near-minimax fits made for these intervals; the bounds in the
+// comments are in ulps over all floats and hold on every instruction set, with fused multiply-adds or without.
+#pragma once
+
+#include "cpu/kernels/simd.h"
+
+namespace fk::cpu::FK_ISA_NAMESPACE {
+namespace {
+
+constexpr float kLn2High = 0x1.63p-1f, kLn2Low = -0x1.bd0106p-13f;  // the high part leaves room to multiply by an exponent
+constexpr float kInfinity = __builtin_inff();
+
+// Horner's rule, highest coefficient last.
+[[gnu::always_inline]] inline vf constant_like(vf, double c) { return splat(static_cast<float>(c)); }
+[[gnu::always_inline]] inline vd constant_like(vd, double c) { return splat_d(c); }
+template <class V, class... Rest>
+[[gnu::always_inline]] inline V poly_terms(V x, double c0, Rest... rest) {
+    if constexpr (sizeof...(Rest) == 0) return constant_like(x, c0);
+    else return poly_terms(x, rest...) * x + constant_like(x, c0);
+}
+
+// exp(r) - 1 for |r| <= ln(2)/2.
+[[gnu::always_inline]] inline vf expm1_reduced(vf r) {
+    const vf p = poly_terms(r, 0x1.0p-1, 0x1.555556p-3, 0x1.5554e8p-5, 0x1.1110ep-7, 0x1.6d44dep-10, 0x1.a1267ap-13);
+    return r * r * p + r;
+}
+
+struct Reduced {
+    vf r;
+    vi n;
+};
+[[gnu::always_inline]] inline Reduced reduce_exp(vf x) {  // x = n ln 2 + r
+    const Rounded n = round_small(x * 0x1.715476p+0f);
+    return {(x - n.value * kLn2High) - n.value * kLn2Low, n.integer};
+}
+[[gnu::always_inline]] inline vf pow2(vi n) { return as_float((n + 127) << 23); }  // -127 < n < 128
+[[gnu::always_inline]] inline vf clamp_v(vf x, float low, float high) {  // NaN stays
+    x = select(x < low, splat(low), x);
+    return select(x > high, splat(high), x);
+}
+
+// 1 ulp, gradual underflow included: 2^n is applied in two exact halves.
+[[gnu::always_inline]] inline vf exp_v(vf x) {
+    const Reduced e = reduce_exp(clamp_v(x, -104.0f, 89.0f));
+    const vi half = e.n >> 1;
+    return (expm1_reduced(e.r) + 1.0f) * pow2(half) * pow2(e.n - half);
+}
+
+// 2 ulp.
+[[gnu::always_inline]] inline vf expm1_v(vf x) {
+    const Reduced e = reduce_exp(clamp_v(x, -20.0f, 89.0f));
+    const vf scale = pow2(e.n - 1), p = expm1_reduced(e.r);
+    const vf big = (scale * p + (scale - 0.5f)) * 2.0f;
+    return select(e.n == 0, select(x == 0.0f, x, p), big);
+}
+
+// 3 ulp.
+[[gnu::always_inline]] inline vf tanh_v(vf x) {
+    const vf m = abs_v(x);
+    const vf t = expm1_v(2.0f * select(m > 10.0f, splat(10.0f), m));
+    return copysign_v(t / (t + 2.0f), x);
+}
+
+// 3 ulp; the exponential of -|x| never overflows.
+[[gnu::always_inline]] inline vf sigmoid_v(vf x) {
+    const vf e = exp_v(-abs_v(x));
+    return select(x < 0.0f, e, splat(1.0f)) / (e + 1.0f);
+}
+
+// x = 2^e m with sqrt(1/2) <= m < sqrt(2), for normal positive x; f = m - 1.
+struct Split {
+    vf e, f;
+};
+[[gnu::always_inline]] inline Split split_exponent(vf x) {
+    const vi bits = as_int(x) - 0x3f3504f3;  // sqrt(1/2)
+    const vi e = bits >> 23;
+    return {to_float(e), as_float((bits & 0x7fffff) + 0x3f3504f3) - 1.0f};
+}
+// log(1 + f) - f + f^2 / 2
+[[gnu::always_inline]] inline vf log_tail(vf f) {
+    return f * f * f *
+           poly_terms(f, 0x1.555554p-2, -0x1.fffffcp-3, 0x1.999d5cp-3, -0x1.555b5p-3, 0x1.23d1d6p-3, -0x1.fcf30ep-4,
+                      0x1.dea656p-4, -0x1.d6453cp-4, 0x1.1d9828p-4);
+}
+struct Positive {  // x made normal, and what that added to the exponent
+    vf x, e;
+};
+[[gnu::always_inline]] inline Positive normalize(vf x) {
+    const auto tiny = x < 0x1p-126f;
+    return {select(tiny, x * 0x1p23f, x), select(tiny, splat(-23.0f), vf{})};
+}
+// What every logarithm gives outside (0, inf), where `point` is the argument at which it is -inf.
+[[gnu::always_inline]] inline vf log_edges(vf x, float point, vf y) {
+    y = select(x < kInfinity, y, x);  // inf and NaN
+    y = select(x == point, splat(-kInfinity), y);
+    return select(x < point, splat(__builtin_nanf("")), y);
+}
+
+// 2 ulp.
+[[gnu::always_inline]] inline vf log_v(vf x) {
+    const Positive p = normalize(x);
+    const Split s = split_exponent(p.x);
+    const vf e = s.e + p.e;
+    const vf tail = log_tail(s.f) + e * kLn2Low - 0.5f * (s.f * s.f);
+    return log_edges(x, 0.0f, (s.f + tail) + e * kLn2High);
+}
+// 3 ulp. `kHigh` + `kLow` is log2 in that base, kHigh with few bits.
+[[gnu::always_inline]] inline vf log_base(vf x, float per_e, float high, float low) {
+    const Positive p = normalize(x);
+    const Split s = split_exponent(p.x);
+    const vf e = s.e + p.e;
+    const vf log = s.f + (log_tail(s.f) - 0.5f * (s.f * s.f));
+    return log_edges(x, 0.0f, log * per_e + e * low + e * high);
+}
+[[gnu::always_inline]] inline vf log2_v(vf x) { return log_base(x, 0x1.715476p+0f, 1.0f, 0.0f); }
+[[gnu::always_inline]] inline vf log10_v(vf x) { return log_base(x, 0x1.bcb7b2p-2f, 0x1.344p-2f, 0x1.3509f8p-18f); }
+
+// 2 ulp: what rounding 1 + x lost goes back into the reduced argument.
+[[gnu::always_inline]] inline vf log1p_v(vf x) {
+    const vf u = x + 1.0f;
+    const vf lost = select(x > 1.0f, 1.0f - (u - x), x - (u - 1.0f));
+    const Split s = split_exponent(u);
+    const vi e = __builtin_convertvector(s.e, vi);
+    const vf scale = as_float((127 - select(e > 126, vi{} + 126, e)) << 23);
+    const vf f = s.f + select(x < 0x1p60f, lost * scale, vf{});
+    const vf tail = log_tail(f) + s.e * kLn2Low - 0.5f * (f * f);
+    const vf y = log_edges(x, -1.0f, (f + tail) + s.e * kLn2High);
+    return select(x == 0.0f, x, y);
+}
+
+// 2 ulp.
+[[gnu::always_inline]] inline vf erf_v(vf x) {
+    const vf a = abs_v(x), t = x * x;
+    const vf small = x + x * poly_terms(t, 0x1.06eba8p-3, -0x1.81273ep-2, 0x1.ce2d1p-4, -0x1.b7fabap-6, 0x1.541270p-8,
+                                        -0x1.a45088p-11, 0x1.4a569p-14);
+    const vf c = select(a > 4.0f, splat(4.0f), a);
+    const vf q = poly_terms(c, -0x1.b48d86p-12, 0x1.2173eep+0, 0x1.430c46p-1, 0x1.c6e1a0p-4, -0x1.bbffa4p-6, 0x1.4befb6p-8,
+                            -0x1.679370p-11, 0x1.054c58p-14, -0x1.bdd436p-19, 0x1.45ac78p-24);
+    const vf large = copysign_v(1.0f - exp_v(-q), x);
+    return select(a < 1.0f, small, select(x == x, large, x));
+}
+
+// |n| < 2^51, without the 64-bit conversion older instruction sets lack.
+[[gnu::always_inline]] inline vd small_to_double(vl n) {
+    const vd magic = splat_d(0x1.8p52);
+    return reinterpret_cast<vd>(n + reinterpret_cast<vl>(magic)) - magic;
+}
+
+// sin and cos, 2 ulp for |x| <= kTrigLimit: the argument is reduced in double, where pi/2 in two parts is exact enough.
+constexpr float kTrigLimit = 1.0e6f;
+struct Quadrant {
+    vd r;
+    vl q;
+};
+[[gnu::always_inline]] inline Quadrant reduce_trig(vd x) {
+    constexpr double kMagic = 0x1.8p52;
+    const vd shifted = x * 0x1.45f306dc9c883p-1 + kMagic;
+    const vd n = shifted - kMagic;
+    return {(x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a626331p-34, reinterpret_cast<vl>(shifted)};
+}
+[[gnu::always_inline]] inline vf trig_v(vf x, int shift) {  // shift 0: sin, 1: cos
+    const Doubles d = widen(x);
+    const Quadrant low = reduce_trig(d.low), high = reduce_trig(d.high);
+    const vf r = narrow({low.r, high.r}), t = r * r;
+    const vi quadrant = __builtin_convertvector(narrow({small_to_double((low.q + shift) & 3), small_to_double((high.q + shift) & 3)}), vi);
+    const vf sine = r + r * t * poly_terms(t, -0x1.555556p-3, 0x1.11110ep-7, -0x1.a013a2p-13, 0x1.6dbbeep-19);
+    const vf cosine = (1.0f - 0.5f * t) + t * t * poly_terms(t, 0x1.555554p-5, -0x1.6c12cep-10, 0x1.9bd670p-16);
+    const vf y = select((quadrant & 1) != 0, cosine, sine);
+    const vf signed_y = as_float(as_int(y) ^ ((quadrant & 2) << 30));
+    return shift == 0 ? select(x == 0.0f, x, signed_y) : signed_y;
+}
+
+// 1 ulp: logarithm and exponential in double.
+[[gnu::always_inline]] inline vd log2_d(vd x) {  // normal positive x
+    constexpr int64_t kSqrtHalf = 0x3fe6a09e667f3bcd, kBias = 1024;
+    const vl bits = reinterpret_cast<vl>(x) - kSqrtHalf;
+    const vl e = reinterpret_cast<vl>(reinterpret_cast<vul>(bits + (kBias << 52)) >> 52) - kBias;
+    const vd m = reinterpret_cast<vd>((bits & 0xfffffffffffff) + kSqrtHalf);
+    const vd s = (m - 1.0) / (m + 1.0);
+    const vd p = poly_terms(s * s, 0x1.71547652b8252p+1, 0x1.ec709dc53ace3p-1, 0x1.2776c294d1dbap-1, 0x1.a61a2db52464ap-2,
+                            0x1.47957ca53fbd6p-2, 0x1.21af101c073efp-2);
+    return small_to_double(e) + s * p;
+}
+[[gnu::always_inline]] inline vd exp2_d(vd x) {  // |x| < 1000 or NaN
+    constexpr double kMagic = 0x1.8p52;
+    const vd shifted = x + kMagic;
+    const vd r = x - (shifted - kMagic);
+    const vl n = reinterpret_cast<vl>(shifted) - reinterpret_cast<vl>(splat_d(kMagic));
+    const vd p = poly_terms(r, 0x1.ffffffffa6eedp-1, 0x1.62e42fef9cc3cp-1, 0x1.ebfbe0aa3a945p-3, 0x1.c6b08da71da60p-5,
+                            0x1.3b29d88d75aa5p-7, 0x1.5d87757c238f2p-10, 0x1.446c9e668735ep-13, 0x1.00c0fb54e0f1cp-16);
+    return p * reinterpret_cast<vd>((n + 1023) << 52);
+}
+[[gnu::always_inline]] inline vd pow_positive(vd a, vd b) {  // a: a float > 0, so normal as a double
+    vd t = log2_d(a) * b;
+    t = select(t > 300.0, splat_d(300.0), t);
+    t = select(t < -300.0, splat_d(-300.0), t);
+    return exp2_d(t);
+}
+// The cases of C's pow; `any_special` lanes (zero, infinite, NaN or negative base; infinite or NaN exponent) are redone by
+// the C library, see transcendental.cpp.
+[[gnu::always_inline]] inline vf pow_v(vf a, vf b) {
+    const Doubles x = widen(a), y = widen(b);
+    return narrow({pow_positive(x.low, y.low), pow_positive(x.high, y.high)});
+}
+
+}  // namespace
+}  // namespace fk::cpu::FK_ISA_NAMESPACE

@@ -1,0 +1,185 @@
+// Softmax and cross-entropy over rows, and the bulk conversions between 16-bit floats and float.
+#include <cmath>
+
+#include "cpu/kernels/own_isa.h"
+
+namespace fk::cpu::FK_ISA_NAMESPACE {
+namespace {
+
+// exp within 1 ulp or so over the whole range, without branches so that loops over it vectorise. NaN stays NaN.
+inline float fast_exp(float x) {
+    constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer held in the low bits
+    const float clamped = x > 89.0f ? 89.0f : x < -104.0f ? -104.0f : x;
+    const float shifted = clamped * 1.44269504f + magic, n = shifted - magic;
+    const float r = (clamped - n * 0.693145752f) - n * 1.42860677e-6f;
+    float p = 1.98756915e-4f;
+    p = p * r + 1.39819995e-3f;
+    p = p * r + 8.33345190e-3f;
+    p = p * r + 4.16657962e-2f;
+    p = p * r + 1.66666655e-1f;
+    p = p * r + 5.00000013e-1f;
+    p = p * r * r + r + 1.0f;
+    // 2^n in two factors, so that results below the normal range and just above the largest one come out right.
+    const int32_t e = std::bit_cast<int32_t>(shifted) - std::bit_cast<int32_t>(magic), half = e >> 1;
+    return p * std::bit_cast<float>((half + 127) << 23) * std::bit_cast<float>((e - half + 127) << 23);
+}
+inline double fast_exp(double x) { return std::exp(x); }
+
+template <class T>
+T row_max(const T* x, int64_t n) {
+    T m = x[0];
+#pragma omp simd reduction(max : m)
+    for (int64_t i = 0; i < n; ++i) m = x[i] > m ? x[i] : m;
+    return m;
+}
+
+template <class T>
+T exp_sum(const T* x, int64_t n, T max) {
+    T sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; ++i) sum += fast_exp(x[i] - max);
+    return sum;
+}
+
+// y = exp(x - max); returns their sum. x and y may be the same.
+template <class T>
+T exp_row(const T* x, int64_t n, T max, T* y) {
+    T sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; ++i) {
+        const T e = fast_exp(x[i] - max);
+        y[i] = e;
+        sum += e;
+    }
+    return sum;
+}
+
+template <class T>
+void softmax(const T* x, int64_t rows, int64_t n, bool log, T* y) {
+    for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
+        const T max = row_max(x, n);
+        if (log) {
+            const T shift = std::log(exp_sum(x, n, max));
+#pragma omp simd
+            for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - max) - shift;
+        } else {
+            const T scale = 1 / exp_row(x, n, max, y);
+#pragma omp simd
+            for (int64_t i = 0; i < n; ++i) y[i] *= scale;
+        }
+    }
+}
+
+template <class T>
+void softmax_columns(const T* x, int64_t n, int64_t stride, int64_t width, bool log, T* y) {
+    constexpr int64_t block = 128;
+    T max[block], sum[block];
+    for (int64_t c0 = 0; c0 < width; c0 += block, x += block, y += block) {
+        const int64_t w = width - c0 < block ? width - c0 : block;
+        for (int64_t c = 0; c < w; ++c) {
+            max[c] = x[c];
+            sum[c] = 0;
+        }
+        for (int64_t i = 1; i < n; ++i) {
+            const T* row = x + i * stride;
+#pragma omp simd
+            for (int64_t c = 0; c < w; ++c) max[c] = row[c] > max[c] ? row[c] : max[c];
+        }
+        for (int64_t i = 0; i < n; ++i) {
+            const T* row = x + i * stride;
+            T* out = y + i * stride;
+            if (log) {
+#pragma omp simd
+                for (int64_t c = 0; c < w; ++c) sum[c] += fast_exp(row[c] - max[c]);
+            } else {
+#pragma omp simd
+                for (int64_t c = 0; c < w; ++c) {
+                    const T e = fast_exp(row[c] - max[c]);
+                    out[c] = e;
+                    sum[c] += e;
+                }
+            }
+        }
+        for (int64_t c = 0; c < w; ++c) sum[c] = log ? std::log(sum[c]) : 1 / sum[c];
+        for (int64_t i = 0; i < n; ++i) {
+            const T* row = x + i * stride;
+            T* out = y + i * stride;
+            if (log) {
+#pragma omp simd
+                for (int64_t c = 0; c < w; ++c) out[c] = (row[c] - max[c]) - sum[c];
+            } else {
+#pragma omp simd
+                for (int64_t c = 0; c < w; ++c) out[c] *= sum[c];
+            }
+        }
+    }
+}
+
+template <class T>
+T sparse_cross_entropy(const T* x, int64_t n, int64_t label) {
+    const T max = row_max(x, n);
+    return std::log(exp_sum(x, n, max)) - (x[label] - max);
+}
+
+template <class T>
+void sparse_cross_entropy_grad(const T* x, int64_t n, int64_t label, T dy, T* dx) {
+    const T max = row_max(x, n), scale = dy / exp_row(x, n, max, dx);
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) dx[i] *= scale;
+    dx[label] -= dy;
+}
+
+template <class T>
+T cross_entropy(const T* x, const T* targets, int64_t n) {
+    const T max = row_max(x, n), shift = std::log(exp_sum(x, n, max));
+    T loss = 0;
+#pragma omp simd reduction(+ : loss)
+    for (int64_t i = 0; i < n; ++i) loss += targets[i] * (shift - (x[i] - max));
+    return loss;
+}
+
+// dx may be x or targets.
+template <class T>
+void cross_entropy_grad(const T* x, const T* targets, int64_t n, T dy, T* dx) {
+    T total = 0;
+#pragma omp simd reduction(+ : total)
+    for (int64_t i = 0; i < n; ++i) total += targets[i];
+    const T max = row_max(x, n), scale = total / exp_sum(x, n, max);
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) dx[i] = dy * (fast_exp(x[i] - max) * scale - targets[i]);
+}
+
+template <class H>
+void widen_all(const H* x, int64_t n, float* y) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = widen(x[i]);
+}
+
+template <class H>
+void narrow_all(const float* x, int64_t n, H* y) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = narrow<H>(x[i]);
+}
+
+template <class T>
+void fill(RowKernels<T>& t) {
+    t.softmax = softmax<T>;
+    t.softmax_columns = softmax_columns<T>;
+    t.sparse_cross_entropy = sparse_cross_entropy<T>;
+    t.sparse_cross_entropy_grad = sparse_cross_entropy_grad<T>;
+    t.cross_entropy = cross_entropy<T>;
+    t.cross_entropy_grad = cross_entropy_grad<T>;
+}
+
+}  // namespace
+
+void fill_rows(OwnKernels& table) {
+    fill(table.rows_f32);
+    fill(table.rows_f64);
+    table.widen_bf16 = widen_all<Bf16>;
+    table.widen_f16 = widen_all<F16>;
+    table.narrow_bf16 = narrow_all<Bf16>;
+    table.narrow_f16 = narrow_all<F16>;
+}
+
+}  // namespace fk::cpu::FK_ISA_NAMESPACE

@@ -1,0 +1,76 @@
+// The table of vector functions a tile program is made of. Each instruction set fills one (kernels/*.cpp, compiled once per
+// set); codegen/emit_cpu.cpp picks entries by primitive and class.
+//
+// A value inside a tile program has a *class*, the type it is computed in: the 16-bit floats are float, the small integers
+// int32, a bool one byte 0 or 1. Every function handles `n` >= 0 elements; `dst` may be exactly an operand of the same
+// element size, never overlap one otherwise. This header is seen by kernels of every instruction set: it defines no functions.
+#pragma once
+
+#include <stdint.h>
+
+#include "core/dtype.h"
+#include "ops/prims.h"
+
+namespace fk {
+double erfinv(double a);   // ops/prims.cpp
+double digamma(double a);
+}  // namespace fk
+
+namespace fk::cpu {
+
+enum class Class : uint8_t { b8, i32, u32, i64, u64, f32, f64 };
+inline constexpr int kClassCount = 7;
+
+using TileFn = void (*)(void* dst, const void* a, const void* b, const void* c, const void* d, int64_t n);
+
+// Operand forms: v is a vector of n elements, s points to one scalar that stands for all.
+enum Form2 : uint8_t { vv, vs, sv, kForm2Count };
+enum Form3 : uint8_t { vvv, vvs, vsv, vss, kForm3Count };
+
+enum class PairInner : uint8_t { add, subtract, multiply };
+enum class PairOuter : uint8_t { add, subtract, rsub, multiply };  // rsub: c - inner(a, b)
+inline constexpr int kPairInnerCount = 3, kPairOuterCount = 4;
+
+inline constexpr int kReduceKindCount = 4;  // ReduceKind of codegen/region.h
+inline constexpr int kCompareCount = 6;     // Prim::equal ... Prim::greater_equal
+inline constexpr int kSizeCount = 4;        // element sizes 1, 2, 4, 8
+
+struct KernelTable {
+    TileFn unary[kPrimCount][kClassCount];
+    TileFn binary[kPrimCount][kClassCount][kForm2Count];  // vs and sv may be absent: the scalar is spread first
+    TileFn select[kSizeCount][kForm3Count];               // a is a b8 vector; the form says what b and c are
+    TileFn cast[kClassCount][kClassCount];                // [from][to]; floats to integers saturate, NaN gives 0
+
+    // Memory types that differ from their class (int8, int16, uint8, uint16, float16, bfloat16); null for the others.
+    TileFn load[kDTypeCount];
+    TileFn store[kDTypeCount];  // integers wrap
+    TileFn wrap[kDTypeCount];   // class to class: what store then load gives
+    TileFn clamp[kDTypeCount];  // int32 to int32, saturating
+
+    // Super-instructions on float: outer(inner(a, b), c), and compare(a, b) ? c : d.
+    TileFn pair[kPairInnerCount][kPairOuterCount][kForm2Count][2];                  // [form of a, b][c is scalar]
+    TileFn compare_select[kCompareCount][kForm2Count][kForm3Count];                 // [form of a, b][form of c, d]
+
+    TileFn copy[kSizeCount];
+    TileFn splat[kSizeCount];                             // dst[i] = a[0]
+    TileFn strided[kSizeCount];                           // dst[i] = a[i * stride], b points to the int64 stride
+    TileFn iota;                                          // int64: dst[i] = a[0] + i * b[0]
+    TileFn philox;                                        // uint32: dst[i] = word a[i] (int64) of the stream with key b[0], b[1]
+
+    // Horizontal reductions of n >= 1 elements into one wide value: double for float sums and products, else the class.
+    TileFn reduce[kReduceKindCount][kClassCount];
+    // The same for consecutive blocks [R, C] reduced over R: b points to the int64 pair R, C; dst gets n / R values.
+    TileFn reduce_blocks[kReduceKindCount][kClassCount];
+    // double: dst[i] += a[i], where a is float, and a[i] = 0.
+    void (*flush_sum)(double* dst, float* a, int64_t n);
+
+    // dst[c * dst_stride + r] = src[r * src_stride + c] for r < rows, c < cols, in elements, by element size.
+    void (*transpose[kSizeCount])(void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t rows, int64_t cols);
+};
+
+namespace isa_portable { const KernelTable& kernel_table(); }
+namespace isa_avx2 { const KernelTable& kernel_table(); }
+namespace isa_avx512 { const KernelTable& kernel_table(); }
+namespace isa_avx512_bf16 { const KernelTable& kernel_table(); }
+
+}  // namespace fk::cpu

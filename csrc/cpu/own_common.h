@@ -1,0 +1,132 @@
+// What the engine's own CPU kernels share: a Kernel made of a function object, dtype dispatch, the views they take of
+// their operands and a loop over threads. Start at `FnKernel`.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "core/errors.h"
+#include "cpu/cpu.h"
+#include "cpu/kernels/own_types.h"
+#include "cpu/threads.h"
+#include "ops/op_def.h"
+#include "runtime/kernel.h"
+
+namespace fk::cpu {
+
+using RunFn = std::function<void(const KernelArgs&)>;
+
+// A kernel whose whole state is captured by a function object.
+class FnKernel final : public Kernel {
+  public:
+    FnKernel(std::string text, RunFn fn, size_t scratch = 0, int inplace = -1)
+        : text_(std::move(text)), fn_(std::move(fn)), scratch_(scratch), inplace_(inplace) {}
+    void run(const KernelArgs& args) const override { fn_(args); }
+    [[nodiscard]] size_t scratch_bytes() const override { return scratch_; }
+    [[nodiscard]] int inplace_input(int out) const override { return out == 0 ? inplace_ : -1; }
+    [[nodiscard]] std::string describe() const override { return text_; }
+
+  private:
+    std::string text_;
+    RunFn fn_;
+    size_t scratch_;
+    int inplace_;
+};
+
+[[nodiscard]] inline std::unique_ptr<Kernel> make_kernel(std::string text, RunFn fn, size_t scratch = 0, int inplace = -1) {
+    return std::make_unique<FnKernel>(std::move(text), std::move(fn), scratch, inplace);
+}
+
+template <class T>
+struct Type {
+    using type = T;
+};
+
+template <class F>
+decltype(auto) dispatch_float(DType t, F&& f) {
+    switch (t) {
+        case DType::f16: return f(Type<F16>{});
+        case DType::bf16: return f(Type<Bf16>{});
+        case DType::f32: return f(Type<float>{});
+        case DType::f64: return f(Type<double>{});
+        default: fail<InternalError>("no floating kernel for ", name(t));
+    }
+}
+
+// Booleans are handled as uint8.
+template <class F>
+decltype(auto) dispatch_any(DType t, F&& f) {
+    switch (t) {
+        case DType::boolean:
+        case DType::u8: return f(Type<uint8_t>{});
+        case DType::i8: return f(Type<int8_t>{});
+        case DType::i16: return f(Type<int16_t>{});
+        case DType::u16: return f(Type<uint16_t>{});
+        case DType::i32: return f(Type<int32_t>{});
+        case DType::u32: return f(Type<uint32_t>{});
+        case DType::i64: return f(Type<int64_t>{});
+        case DType::u64: return f(Type<uint64_t>{});
+        default: return dispatch_float(t, std::forward<F>(f));
+    }
+}
+
+// Runs f(begin, end, slot) over [0, n): on the team when n * work_per_item is worth a fork, on this thread otherwise.
+// slot < slots names the part of the scratch memory that the call may use; `slots` is what scratch was sized for, as the
+// size of the team may have changed since.
+inline constexpr int64_t kForkWork = 32 * 1024;
+template <class F>
+void parallel_slots(int slots, int64_t n, int64_t work_per_item, F&& f) {
+    if (n <= 0) return;
+    if (n == 1 || n * std::max<int64_t>(work_per_item, 1) < kForkWork) return f(int64_t{0}, n, int64_t{0});
+    parallel(std::min(slots, max_threads()), [&](int thread, int threads) {
+        const Slice part = slice_of(n, thread, threads);
+        if (part.begin < part.end) f(part.begin, part.end, static_cast<int64_t>(thread));
+    });
+}
+template <class F>
+void parallel_ranges(int64_t n, int64_t work_per_item, F&& f) {
+    parallel_slots(max_threads(), n, work_per_item, [&f](int64_t begin, int64_t end, int64_t) { f(begin, end); });
+}
+
+// A tensor seen around one axis: [outer, n, inner].
+struct AxisView {
+    int64_t outer = 1, n = 1, inner = 1;
+};
+[[nodiscard]] inline AxisView view_axis(const Dims& dims, int64_t axis) {
+    const auto a = static_cast<size_t>(normalize_axis(axis, static_cast<int>(dims.size())));
+    AxisView v;
+    for (size_t i = 0; i < a; ++i) v.outer *= dims[i];
+    v.n = dims[a];
+    for (size_t i = a + 1; i < dims.size(); ++i) v.inner *= dims[i];
+    return v;
+}
+
+[[nodiscard]] inline const TensorType& input_type(const Graph& g, const Node& node, size_t i) { return g.type(node.inputs[i]); }
+
+// The size of an element moved without being looked at.
+template <class F>
+decltype(auto) dispatch_size(size_t bytes, F&& f) {
+    switch (bytes) {
+        case 1: return f(Type<uint8_t>{});
+        case 2: return f(Type<uint16_t>{});
+        case 4: return f(Type<uint32_t>{});
+        default: return f(Type<uint64_t>{});
+    }
+}
+
+// Reads `n` indices of any integer type as int64, negative ones wrapped once into [0, limit). An index outside
+// [-limit, limit) becomes -1 and the first such is reported.
+void read_indices(const void* src, DType type, int64_t n, int64_t limit, std::string_view op, int64_t* dst, RunErrors* errors,
+                  bool wrap = true);
+
+// A kernel whose body works on float (or double) buffers only: 16-bit inputs are widened into scratch before it and
+// 16-bit outputs narrowed after it. `scratch` is what the body itself needs; it comes first.
+[[nodiscard]] std::unique_ptr<Kernel> make_widened(const Graph& graph, const Node& node, std::string text, RunFn body, size_t scratch,
+                                                   int inplace = -1);
+// Why operands of these types cannot be computed together: "" or the reason.
+[[nodiscard]] std::string check_compute_types(const Graph& graph, const Node& node);
+
+[[nodiscard]] constexpr size_t round_up(size_t bytes, size_t to = 64) { return (bytes + to - 1) / to * to; }
+
+}  // namespace fk::cpu

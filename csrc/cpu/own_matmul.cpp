@@ -1,0 +1,192 @@
+// Matrix products without a library: every dtype, any transposition, batch dimensions that broadcast. The floating
+// types run the register-tiled kernel of kernels/own_gemm.cpp, integers a plain loop.
+#include <cmath>
+
+#include "cpu/epilogue.h"
+#include "cpu/impls.h"
+#include "cpu/kernels/own_kernels.h"
+#include "cpu/matmul_shape.h"
+#include "cpu/own_common.h"
+
+namespace fk::cpu {
+
+std::optional<Act> act_from_name(std::string_view name) {
+    constexpr std::pair<std::string_view, Act> names[] = {{"none", Act::none},       {"relu", Act::relu}, {"relu6", Act::relu6},
+                                                          {"sigmoid", Act::sigmoid}, {"tanh", Act::tanh}, {"silu", Act::silu},
+                                                          {"gelu", Act::gelu},       {"elu", Act::elu}};
+    for (const auto& [text, act] : names)
+        if (text == name) return act;
+    return std::nullopt;
+}
+
+template <class T>
+void apply_epilogue(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, Act act) {
+    const auto each = [&](auto f) {
+        for (int64_t r = 0; r < rows; ++r)
+            for (int64_t i = 0; i < n; ++i) {
+                const T v = bias ? c[r * ldc + i] + bias[i] : c[r * ldc + i];
+                c[r * ldc + i] = f(v);
+            }
+    };
+    switch (act) {
+        case Act::none: return each([](T v) { return v; });
+        case Act::relu: return each([](T v) { return v < 0 ? T(0) : v; });
+        case Act::relu6: return each([](T v) { return v < 0 ? T(0) : v > 6 ? T(6) : v; });
+        case Act::sigmoid: return each([](T v) { return 1 / (1 + std::exp(-v)); });
+        case Act::tanh: return each([](T v) { return std::tanh(v); });
+        case Act::silu: return each([](T v) { return v / (1 + std::exp(-v)); });
+        case Act::gelu: return each([](T v) { return v * (1 + std::erf(v * T(0.70710678118654752))) / 2; });
+        case Act::elu: return each([](T v) { return v > 0 ? v : std::expm1(v); });
+    }
+}
+template void apply_epilogue<float>(float*, int64_t, int64_t, int64_t, const float*, Act);
+template void apply_epilogue<double>(double*, int64_t, int64_t, int64_t, const double*, Act);
+
+MatmulShape matmul_shape(const Graph& g, const Node& node) {
+    MatmulShape s;
+    const Dims &a = input_type(g, node, 0).dims, &b = input_type(g, node, 1).dims, &out = node.types[0].dims;
+    s.transpose_a = node.bool_attr("transpose_a");
+    s.transpose_b = node.bool_attr("transpose_b");
+    s.m = out[out.size() - 2];
+    s.n = out[out.size() - 1];
+    s.k = a[a.size() - (s.transpose_a ? 2 : 1)];
+    const size_t rank = out.size() - 2;
+    const auto extend = [rank](const Dims& d) {
+        Dims batch(rank, 1);
+        std::copy(d.begin(), d.end() - 2, batch.end() - static_cast<std::ptrdiff_t>(d.size() - 2));
+        return batch;
+    };
+    s.batch.assign(out.begin(), out.end() - 2);
+    s.batch_a = extend(a);
+    s.batch_b = extend(b);
+    // One matrix b for all: rows of a taller product.
+    if (!s.transpose_a && product(s.batch_b) == 1 && s.batch_a == s.batch) {
+        s.m *= product(s.batch);
+        s.batch = s.batch_a = s.batch_b = {};
+    }
+    return s;
+}
+
+namespace {
+
+// Element offsets of the matrices of batch index `i`.
+void batch_offsets(const MatmulShape& s, int64_t i, int64_t& a, int64_t& b) {
+    a = b = 0;
+    int64_t step_a = s.m * s.k, step_b = s.k * s.n;
+    for (size_t d = s.batch.size(); d-- > 0;) {
+        const int64_t at = i % s.batch[d];
+        i /= s.batch[d];
+        if (s.batch_a[d] != 1) a += at * step_a;
+        if (s.batch_b[d] != 1) b += at * step_b;
+        step_a *= s.batch_a[d];
+        step_b *= s.batch_b[d];
+    }
+}
+
+template <class T>
+RunFn float_product(const MatmulShape& s, bool has_bias, Act act) {
+    const int64_t batches = product(s.batch);
+    const int threads = max_threads();
+    // Each matrix is cut into blocks until there are enough for the team: columns first, whose panels are independent.
+    const int64_t want = s.m * s.n * s.k * batches < 4 * kForkWork ? 1 : (threads + std::max<int64_t>(batches, 1) - 1) / std::max<int64_t>(batches, 1);
+    const int64_t by_n = std::clamp<int64_t>(s.n / 48, 1, want), by_m = std::clamp<int64_t>(s.m / 8, 1, (want + by_n - 1) / by_n);
+    return [=](const KernelArgs& args) {
+        const T* a = static_cast<const T*>(args.in[0]);
+        const T* b = static_cast<const T*>(args.in[1]);
+        const T* bias = has_bias ? static_cast<const T*>(args.in[2]) : nullptr;
+        T* c = static_cast<T*>(args.out[0]);
+        const int64_t items = batches * by_n * by_m;
+        parallel_slots(threads, items, std::max<int64_t>(s.m * s.n * s.k / (4 * by_n * by_m), 1), [&](int64_t begin, int64_t end, int64_t slot) {
+            for (int64_t item = begin; item < end; ++item) {
+                const int64_t batch = item / (by_n * by_m), piece = item % (by_n * by_m), pn = piece / by_m, pm = piece % by_m;
+                // Whole panels: a split inside one would leave two tails.
+                const auto cut = [](int64_t n, int64_t i, int64_t parts, int64_t unit) {
+                    return i == parts ? n : std::min(n, n * i / parts / unit * unit);
+                };
+                const int64_t n0 = cut(s.n, pn, by_n, 48), n1 = cut(s.n, pn + 1, by_n, 48);
+                const int64_t m0 = cut(s.m, pm, by_m, 8), m1 = cut(s.m, pm + 1, by_m, 8);
+                if (n0 == n1 || m0 == m1) continue;
+                int64_t at_a, at_b;
+                batch_offsets(s, batch, at_a, at_b);
+                GemmArgs<T> g{};
+                g.a_row = s.transpose_a ? 1 : s.k;
+                g.a_col = s.transpose_a ? s.m : 1;
+                g.b_row = s.transpose_b ? 1 : s.n;
+                g.b_col = s.transpose_b ? s.k : 1;
+                g.a = a + at_a + m0 * g.a_row;
+                g.b = b + at_b + n0 * g.b_col;
+                g.c = c + (batch * s.m + m0) * s.n + n0;
+                g.ldc = s.n;
+                g.m = m1 - m0;
+                g.n = n1 - n0;
+                g.k = s.k;
+                g.pack = reinterpret_cast<T*>(args.scratch) + slot * gemm_pack_elements();
+                row_kernels<T>().gemm(g);
+                if (bias || act != Act::none) apply_epilogue(g.c, g.m, g.n, g.ldc, bias ? bias + n0 : nullptr, act);
+            }
+        });
+    };
+}
+
+// Integers wrap around.
+template <class T>
+RunFn integer_product(const MatmulShape& s) {
+    return [=](const KernelArgs& args) {
+        const T* a = static_cast<const T*>(args.in[0]);
+        const T* b = static_cast<const T*>(args.in[1]);
+        T* c = static_cast<T*>(args.out[0]);
+        const int64_t a_row = s.transpose_a ? 1 : s.k, a_col = s.transpose_a ? s.m : 1;
+        const int64_t b_row = s.transpose_b ? 1 : s.n, b_col = s.transpose_b ? s.k : 1;
+        parallel_ranges(product(s.batch) * s.m, s.n * s.k, [&](int64_t begin, int64_t end) {
+            for (int64_t r = begin; r < end; ++r) {
+                int64_t at_a, at_b;
+                batch_offsets(s, r / s.m, at_a, at_b);
+                const T* row = a + at_a + (r % s.m) * a_row;
+                T* out = c + r * s.n;
+                std::fill(out, out + s.n, T{0});
+                for (int64_t k = 0; k < s.k; ++k) {
+                    const auto x = static_cast<uint64_t>(row[k * a_col]);
+                    const T* line = b + at_b + k * b_row;
+                    for (int64_t j = 0; j < s.n; ++j)
+                        out[j] = static_cast<T>(static_cast<uint64_t>(out[j]) + x * static_cast<uint64_t>(line[j * b_col]));
+                }
+            }
+        });
+    };
+}
+
+}  // namespace
+
+namespace own_matmul {
+std::string match(const Graph& g, const Node& node) {
+    const DType t = input_type(g, node, 0).dtype;
+    if (t == DType::boolean) return "booleans have no matrix product";
+    if (node.inputs.size() == 3) {
+        if (!is_float(t)) return "bias and activation need a floating type";
+        if (input_type(g, node, 2).size() != node.types[0].dims.back()) return "the bias is not one row";
+        if (!act_from_name(std::get<std::string>(node.attrs[2]))) return concat("activation ", std::get<std::string>(node.attrs[2]));
+    }
+    return is_float(t) ? check_compute_types(g, node) : "";
+}
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const MatmulShape s = matmul_shape(g, node);
+    const bool fused = node.inputs.size() == 3;
+    const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[2])).value() : Act::none;
+    const DType t = input_type(g, node, 0).dtype;
+    if (is_float(t)) {
+        const RunFn body = t == DType::f64 ? float_product<double>(s, fused, act) : float_product<float>(s, fused, act);
+        const size_t pack = static_cast<size_t>(gemm_pack_elements() * max_threads()) * (t == DType::f64 ? 8 : 4);
+        return make_widened(g, node, "own:gemm", body, pack);
+    }
+    return dispatch_any(t, [&](auto tag) -> std::unique_ptr<Kernel> {
+        using T = typename decltype(tag)::type;
+        if constexpr (std::is_integral_v<T>)
+            return make_kernel("own:integer_product", integer_product<T>(s));
+        else
+            return nullptr;
+    });
+}
+}  // namespace own_matmul
+
+}  // namespace fk::cpu

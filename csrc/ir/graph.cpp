@@ -1,0 +1,118 @@
+// The node table and its hash-consing builder.
+#include "ir/graph.h"
+
+#include <bit>
+
+#include "core/errors.h"
+#include "ops/op_def.h"
+
+namespace fk {
+namespace {
+
+constexpr uint64_t mix(uint64_t h, uint64_t v) {
+    h ^= v + 0x9e3779b97f4a7c15ull + (h << 6) + (h >> 2);
+    return h * 0xff51afd7ed558ccdull;
+}
+
+uint64_t hash_attr(const Attr& attr) {
+    struct Visitor {
+        uint64_t operator()(int64_t v) const { return mix(1, static_cast<uint64_t>(v)); }
+        uint64_t operator()(double v) const { return mix(2, std::bit_cast<uint64_t>(v)); }
+        uint64_t operator()(const std::string& v) const { return mix(3, std::hash<std::string>{}(v)); }
+        uint64_t operator()(const Dims& v) const {
+            uint64_t h = 4;
+            for (int64_t d : v) h = mix(h, static_cast<uint64_t>(d));
+            return h;
+        }
+    };
+    return std::visit(Visitor{}, attr);
+}
+
+// Bitwise comparison of doubles: -0.0 and 0.0 are different constants, a NaN equals itself.
+bool same_attr(const Attr& a, const Attr& b) {
+    if (a.index() != b.index()) return false;
+    if (const double* x = std::get_if<double>(&a)) return std::bit_cast<uint64_t>(*x) == std::bit_cast<uint64_t>(std::get<double>(b));
+    return a == b;
+}
+
+bool same_attrs(const Attrs& a, const Attrs& b) {
+    if (a.size() != b.size()) return false;
+    for (size_t i = 0; i < a.size(); ++i)
+        if (!same_attr(a[i], b[i])) return false;
+    return true;
+}
+
+template <class T>
+const T& attr_as(const Node& node, std::string_view name) {
+    const int i = node.op->attr_index(name);
+    check_internal(i >= 0 && static_cast<size_t>(i) < node.attrs.size(), "op ", node.op->name, " has no attribute ", name);
+    const T* v = std::get_if<T>(&node.attrs[static_cast<size_t>(i)]);
+    check_internal(v != nullptr, "attribute ", name, " of ", node.op->name, " is of another type");
+    return *v;
+}
+
+}  // namespace
+
+int64_t Node::int_attr(std::string_view name) const { return attr_as<int64_t>(*this, name); }
+double Node::float_attr(std::string_view name) const { return attr_as<double>(*this, name); }
+const Dims& Node::dims_attr(std::string_view name) const { return attr_as<Dims>(*this, name); }
+bool Node::is(std::string_view op_name) const { return op->name == op_name; }
+
+uint64_t hash_node(const OpDef* op, std::span<const Value> inputs, const Attrs& attrs) {
+    uint64_t h = std::bit_cast<uintptr_t>(op);
+    for (Value v : inputs) h = mix(h, (uint64_t{v.node} << 8) | v.out);
+    for (const Attr& a : attrs) h = mix(h, hash_attr(a));
+    return h;
+}
+
+Graph::Graph() { labels_.emplace_back(); }
+
+uint32_t Graph::add(const OpDef& op, std::vector<Value> inputs, Attrs attrs) {
+    for (size_t i = attrs.size(); i < op.attrs.size(); ++i) {
+        check_internal(op.attrs[i].fallback.has_value(), "op ", op.name, " needs attribute ", op.attrs[i].name);
+        attrs.push_back(*op.attrs[i].fallback);
+    }
+    const uint64_t hash = hash_node(&op, inputs, attrs);
+    for (auto [it, end] = by_hash_.equal_range(hash); it != end; ++it) {
+        const Node& n = nodes_[it->second];
+        if (n.op == &op && n.inputs == inputs && same_attrs(n.attrs, attrs)) return it->second;
+    }
+    std::vector<TensorType> types;
+    types.reserve(inputs.size());
+    for (Value v : inputs) {
+        check_internal(v.node < nodes_.size() && v.out < nodes_[v.node].types.size(), "input of ", op.name, " is not in the graph");
+        types.push_back(type(v));
+    }
+    Node node{.op = &op, .inputs = std::move(inputs), .attrs = std::move(attrs), .types = {}, .label = current_label, .region = nullptr};
+    node.types = op.infer(InferCall{op, types, node.attrs});
+    nodes_.push_back(std::move(node));
+    by_hash_.emplace(hash, size() - 1);
+    return size() - 1;
+}
+
+Value Graph::add_parameter(TensorType type) {
+    static const OpDef& op = get_op("parameter");
+    Node node{.op = &op,
+              .inputs = {},
+              .attrs = {static_cast<int64_t>(parameters_.size())},
+              .types = {std::move(type)},
+              .label = current_label,
+              .region = nullptr};
+    nodes_.push_back(std::move(node));
+    parameters_.push_back({size() - 1, 0});
+    return parameters_.back();
+}
+
+uint32_t Graph::add_raw(Node node) {
+    nodes_.push_back(std::move(node));
+    return size() - 1;
+}
+
+uint32_t Graph::intern_label(const std::string& text) {
+    for (uint32_t i = 0; i < labels_.size(); ++i)
+        if (labels_[i] == text) return i;
+    labels_.push_back(text);
+    return static_cast<uint32_t>(labels_.size() - 1);
+}
+
+}  // namespace fk

@@ -1,0 +1,86 @@
+// The IR: a flat table of nodes, hash-consed as it is built, so that equal pure nodes are one node.
+//
+// Start reading at `Graph::add`. A node is an op (ops/op_def.h), its inputs, its attributes in the op's order and the
+// types of its outputs; a `Value` names one output of one node. Nodes only refer to earlier ones, so index order is a
+// topological order. Passes never edit a graph: they build a new one (see passes/rewrite.h).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "core/shape.h"
+
+namespace fk {
+
+struct OpDef;
+struct Region;  // codegen/region.h: the body of a `fused` node
+
+struct Value {
+    uint32_t node = UINT32_MAX;
+    uint32_t out = 0;
+    [[nodiscard]] bool valid() const { return node != UINT32_MAX; }
+    bool operator==(const Value&) const = default;
+    auto operator<=>(const Value&) const = default;
+};
+
+using Attr = std::variant<int64_t, double, std::string, Dims>;  // booleans and dtypes are int64_t
+using Attrs = std::vector<Attr>;
+
+struct Node {
+    const OpDef* op = nullptr;
+    std::vector<Value> inputs;
+    Attrs attrs;
+    std::vector<TensorType> types;         // one per output
+    uint32_t label = 0;                    // index into Graph::labels: the layer that recorded it
+    std::shared_ptr<const Region> region;  // `fused` nodes only
+
+    [[nodiscard]] int64_t int_attr(std::string_view name) const;
+    [[nodiscard]] double float_attr(std::string_view name) const;
+    [[nodiscard]] bool bool_attr(std::string_view name) const { return int_attr(name) != 0; }
+    [[nodiscard]] const Dims& dims_attr(std::string_view name) const;
+    [[nodiscard]] DType dtype_attr(std::string_view name) const { return static_cast<DType>(int_attr(name)); }
+    [[nodiscard]] bool is(std::string_view op_name) const;
+};
+
+class Graph {
+  public:
+    Graph();
+
+    // Adds a node after inferring (and so checking) its types; returns an equal existing node when there is one.
+    // Attributes left out at the end take the op's defaults.
+    uint32_t add(const OpDef& op, std::vector<Value> inputs, Attrs attrs = {});
+    // A graph input. Parameters are never merged.
+    Value add_parameter(TensorType type);
+    // A node whose types are given (a `fused` region, an impl-specific op): no inference, no merging.
+    uint32_t add_raw(Node node);
+
+    [[nodiscard]] const Node& node(uint32_t i) const { return nodes_[i]; }
+    [[nodiscard]] const Node& node(Value v) const { return nodes_[v.node]; }
+    [[nodiscard]] const TensorType& type(Value v) const { return nodes_[v.node].types[v.out]; }
+    [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
+    [[nodiscard]] const std::vector<Value>& parameters() const { return parameters_; }
+
+    std::vector<Value> outputs;
+    // aliases[i] >= 0: output i may overwrite the buffer of parameter aliases[i] (a variable's new value).
+    std::vector<int32_t> output_aliases;
+
+    uint32_t intern_label(const std::string& text);
+    [[nodiscard]] const std::string& label(uint32_t i) const { return labels_[i]; }
+    uint32_t current_label = 0;
+
+  private:
+    std::deque<Node> nodes_;  // a deque: references to nodes stay valid while bodies and gradients add more
+    std::vector<Value> parameters_;
+    std::vector<std::string> labels_;
+    std::unordered_multimap<uint64_t, uint32_t> by_hash_;
+};
+
+[[nodiscard]] uint64_t hash_node(const OpDef* op, std::span<const Value> inputs, const Attrs& attrs);
+
+}  // namespace fk

@@ -1,0 +1,75 @@
+// Matrix products.
+#include "ops/expr.h"
+#include "ops/families.h"
+#include "ops/infer.h"
+
+namespace fk::families {
+namespace {
+
+using Out = std::vector<Expr>;
+using Types = std::vector<TensorType>;
+constexpr std::string_view kAB[] = {"a", "b"};
+constexpr std::string_view kABBias[] = {"a", "b", "bias"};
+const AttrDef kMatmulAttrs[] = {{"transpose_a", AttrType::boolean, Attr{int64_t{0}}}, {"transpose_b", AttrType::boolean, Attr{int64_t{0}}}};
+const AttrDef kFusedAttrs[] = {{"transpose_a", AttrType::boolean, Attr{int64_t{0}}},
+                               {"transpose_b", AttrType::boolean, Attr{int64_t{0}}},
+                               {"act", AttrType::text, Attr{std::string("none")}}};
+
+Types infer_matmul(const InferCall& c) {
+    const TensorType &a = c.in[0], &b = c.in[1];
+    if (a.rank() < 2 || b.rank() < 2)
+        fail<UserError>("matmul: shapes ", to_string(a.dims), " and ", to_string(b.dims), "; expected at least two dimensions each");
+    if (a.dtype != b.dtype)
+        fail<UserError>("matmul: dtypes ", name(a.dtype), " and ", name(b.dtype), " differ; cast them to one dtype");
+    const bool ta = c.integer(0) != 0, tb = c.integer(1) != 0;
+    const size_t ra = a.dims.size(), rb = b.dims.size();
+    const int64_t m = a.dims[ra - (ta ? 1 : 2)], ka = a.dims[ra - (ta ? 2 : 1)];
+    const int64_t kb = b.dims[rb - (tb ? 1 : 2)], n = b.dims[rb - (tb ? 2 : 1)];
+    if (ka != kb)
+        fail<UserError>("matmul: shapes ", to_string(a.dims), ta ? " (transposed)" : "", " and ", to_string(b.dims), tb ? " (transposed)" : "",
+                        " do not fit: the inner dimensions are ", ka, " and ", kb);
+    Dims dims = broadcast_dims(Dims(a.dims.begin(), a.dims.end() - 2), Dims(b.dims.begin(), b.dims.end() - 2));
+    dims.push_back(m);
+    dims.push_back(n);
+    return {{a.dtype, dims}};
+}
+
+Expr matmul(Expr a, Expr b, bool ta, bool tb) {
+    return emit("matmul", {a, b}, {static_cast<int64_t>(ta), static_cast<int64_t>(tb)});
+}
+
+// With C = op(A) op(B): dA = dC op(B)^T and dB = op(A)^T dC, transposed back where A or B was.
+Out matmul_vjp(const VjpCall& c) {
+    const Expr a = c.in(0), b = c.in(1), dy = c.dy();
+    const bool ta = c.node().bool_attr("transpose_a"), tb = c.node().bool_attr("transpose_b");
+    const Expr da = ta ? matmul(b, dy, tb, true) : matmul(dy, b, false, !tb);
+    const Expr db = tb ? matmul(dy, a, true, ta) : matmul(a, dy, !ta, false);
+    return {sum_to(da, a.dims()), sum_to(db, b.dims())};
+}
+
+}  // namespace
+
+std::vector<OpDef> linalg() {
+    return {
+        OpDef{.name = "matmul",
+              .summary = "Matrix product of the last two dimensions; leading dimensions broadcast.",
+              .kind = OpKind::library,
+              .inputs = kAB,
+              .attrs = kMatmulAttrs,
+              .infer = infer_matmul,
+              .vjp = matmul_vjp},
+        // Made by passes/absorb_epilogues from matmul + bias + activation; not recorded by users.
+        OpDef{.name = "matmul_bias_act",
+              .summary = "act(matmul(a, b) + bias).",
+              .inputs = kABBias,
+              .attrs = kFusedAttrs,
+              .infer = infer_matmul,
+              .body = [](const OpCall& c) -> Out {
+                  Expr y = matmul(c.in(0), c.in(1), c.node->bool_attr("transpose_a"), c.node->bool_attr("transpose_b")) + c.in(2);
+                  const std::string& act = std::get<std::string>(c.node->attrs[2]);
+                  return {act == "none" ? y : unary(act, y)};
+              }},
+    };
+}
+
+}  // namespace fk::families

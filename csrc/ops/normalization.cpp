@@ -1,0 +1,182 @@
+// Softmax and normalization layers' arithmetic. Each keeps its name so that a device may claim it; the body is the
+// definition.
+#include "ops/expr.h"
+#include "ops/families.h"
+#include "ops/infer.h"
+
+namespace fk::families {
+namespace {
+
+using Out = std::vector<Expr>;
+using Types = std::vector<TensorType>;
+constexpr std::string_view kX[] = {"x"};
+constexpr std::string_view kXGB[] = {"x", "gamma", "beta"};
+constexpr std::string_view kBnGrad[] = {"x", "gamma", "mean", "variance", "dy"};
+constexpr std::string_view kLnGrad[] = {"x", "gamma", "dy"};
+const AttrDef kAxis[] = {{"axis", AttrType::integer, Attr{int64_t{-1}}}};
+const AttrDef kEpsilon[] = {{"epsilon", AttrType::floating}};
+
+Types infer_axis(const InferCall& c) {
+    infer::require_float(c, 0);
+    (void)normalize_axis(c.integer(0), c.in[0].rank());
+    return {c.in[0]};
+}
+
+int64_t axis_of(const Node& n) { return normalize_axis(n.int_attr("axis"), n.types[0].rank()); }
+
+Expr keep_reduce(std::string_view op, Expr x, Dims axes) {
+    const Dims dims = x.dims();
+    return broadcast_to(emit(op, {x}, {std::move(axes), int64_t{1}}), dims);
+}
+
+Out softmax_body(const OpCall& c) {
+    const Expr x = c.in(0);
+    const Dims axis{axis_of(*c.node)};
+    const Expr e = exp(x - keep_reduce("reduce_max", x, axis));
+    return {e / keep_reduce("reduce_sum", e, axis)};
+}
+
+Out log_softmax_body(const OpCall& c) {
+    const Expr x = c.in(0);
+    const Dims axis{axis_of(*c.node)};
+    const Expr shifted = x - keep_reduce("reduce_max", x, axis);
+    const Expr total = emit("reduce_sum", {exp(shifted)}, {axis, int64_t{1}});
+    return {shifted - log(total)};
+}
+
+// Scale and shift are vectors over the last axis.
+void check_affine(const InferCall& c) {
+    infer::require_float(c, 0);
+    const TensorType& x = c.in[0];
+    if (x.rank() < 2) fail<UserError>(c.op.name, ": input has shape ", to_string(x.dims), "; expected at least two dimensions");
+    for (size_t i = 1; i < 3 && i < c.in.size(); ++i)
+        if (c.op.inputs[i] != "dy" && (c.in[i].dims != Dims{x.dims.back()} || c.in[i].dtype != x.dtype))
+            fail<UserError>(c.op.name, ": ", c.op.inputs[i], " is ", to_string(c.in[i]), "; expected ", name(x.dtype), " of shape (", x.dims.back(),
+                            ",) for input ", to_string(x));
+}
+
+Types infer_batch_norm(const InferCall& c) {
+    check_affine(c);
+    return {c.in[0], c.in[1], c.in[1]};
+}
+
+Types infer_layer_norm(const InferCall& c) {
+    check_affine(c);
+    return {c.in[0]};
+}
+
+struct Moments {
+    Expr centred, rstd;  // of x's shape / with the reduced axes as 1
+};
+
+Moments moments(Expr x, const Dims& axes, double epsilon) {
+    double n = 1;
+    for (int64_t a : axes) n *= static_cast<double>(x.dims()[static_cast<size_t>(a)]);
+    const Expr centred = x - reduce_sum(x, axes, true) * (1.0 / n);
+    return {centred, rsqrt(reduce_sum(centred * centred, axes, true) * (1.0 / n) + epsilon)};
+}
+
+Out batch_norm_body(const OpCall& c) {
+    const Expr x = c.in(0);
+    const Dims axes = all_but_last(x.rank());
+    const double n = static_cast<double>(x.type().size() / x.dims().back());
+    const Expr mean = reduce_sum(x, axes) * (1.0 / n);
+    const Expr centred = x - mean;
+    const Expr var = reduce_sum(centred * centred, axes) * (1.0 / n);
+    return {centred * (rsqrt(var + c.node->float_attr("epsilon")) * c.in(1)) + c.in(2), mean, var};
+}
+
+// dx = gamma * rstd * (dy - mean(dy) - xhat * mean(dy * xhat)); Ioffe & Szegedy, arXiv:1502.03167.
+Out batch_norm_grad_body(const OpCall& c) {
+    const Expr x = c.in(0), gamma = c.in(1), mean = c.in(2), var = c.in(3), dy = c.in(4);
+    const Dims axes = all_but_last(x.rank());
+    const double n = static_cast<double>(x.type().size() / x.dims().back());
+    const Expr rstd = rsqrt(var + c.node->float_attr("epsilon"));
+    const Expr xhat = (x - mean) * rstd;
+    const Expr dbeta = reduce_sum(dy, axes), dgamma = reduce_sum(dy * xhat, axes);
+    return {gamma * rstd * (dy - dbeta * (1.0 / n) - xhat * (dgamma * (1.0 / n))), dgamma, dbeta};
+}
+
+Out batch_norm_vjp(const VjpCall& c) {
+    const Expr x = c.in(0), gamma = c.in(1), mean = c.out(1), var = c.out(2);
+    const double n = static_cast<double>(x.type().size() / x.dims().back());
+    Out grads(3);
+    if (c.dys[0].valid()) grads = emit_all("batch_norm_train_grad", {x, gamma, mean, var, c.dys[0]}, {c.node().float_attr("epsilon")});
+    auto add_dx = [&](Expr d) { grads[0] = grads[0].valid() ? grads[0] + d : broadcast_to(d, x.dims()); };
+    if (c.dys[1].valid()) add_dx(c.dys[1] * (1.0 / n));
+    if (c.dys[2].valid()) add_dx(c.dys[2] * (2.0 / n) * (x - mean));
+    return grads;
+}
+
+Out layer_norm_body(const OpCall& c) {
+    const Expr x = c.in(0);
+    const Moments m = moments(x, {x.rank() - 1}, c.node->float_attr("epsilon"));
+    return {m.centred * m.rstd * c.in(1) + c.in(2)};
+}
+
+Out layer_norm_grad_body(const OpCall& c) {
+    const Expr x = c.in(0), gamma = c.in(1), dy = c.in(2);
+    const Dims row{x.rank() - 1};
+    const double n = static_cast<double>(x.dims().back());
+    const Moments m = moments(x, row, c.node->float_attr("epsilon"));
+    const Expr xhat = m.centred * m.rstd, g = dy * gamma;
+    const Expr dx = m.rstd * (g - reduce_sum(g, row, true) * (1.0 / n) - xhat * (reduce_sum(g * xhat, row, true) * (1.0 / n)));
+    const Dims lead = all_but_last(x.rank());
+    return {dx, reduce_sum(dy * xhat, lead), reduce_sum(dy, lead)};
+}
+
+}  // namespace
+
+std::vector<OpDef> normalization() {
+    return {
+        OpDef{.name = "softmax",
+              .summary = "exp(x) normalised to sum to one along an axis.",
+              .inputs = kX,
+              .attrs = kAxis,
+              .infer = infer_axis,
+              .body = softmax_body,
+              .vjp = [](const VjpCall& c) -> Out {
+                  const Expr y = c.out(), p = c.dy() * y;
+                  return {p - y * keep_reduce("reduce_sum", p, {axis_of(c.node())})};
+              }},
+        OpDef{.name = "log_softmax",
+              .summary = "Logarithm of softmax, without overflow.",
+              .inputs = kX,
+              .attrs = kAxis,
+              .infer = infer_axis,
+              .body = log_softmax_body,
+              .vjp = [](const VjpCall& c) -> Out {
+                  return {c.dy() - exp(c.out()) * keep_reduce("reduce_sum", c.dy(), {axis_of(c.node())})};
+              }},
+        OpDef{.name = "batch_norm_train",
+              .summary = "Normalises over all axes but the last with this batch's statistics; also returns mean and biased variance.",
+              .inputs = kXGB,
+              .attrs = kEpsilon,
+              .infer = infer_batch_norm,
+              .body = batch_norm_body,
+              .vjp = batch_norm_vjp},
+        OpDef{.name = "batch_norm_train_grad",
+              .summary = "Gradients of batch_norm_train's first output: dx, dgamma, dbeta.",
+              .inputs = kBnGrad,
+              .attrs = kEpsilon,
+              .infer = [](const InferCall& c) -> Types { return {c.in[0], c.in[1], c.in[1]}; },
+              .body = batch_norm_grad_body},
+        OpDef{.name = "layer_norm",
+              .summary = "Normalises each row of the last axis (arXiv:1607.06450).",
+              .inputs = kXGB,
+              .attrs = kEpsilon,
+              .infer = infer_layer_norm,
+              .body = layer_norm_body,
+              .vjp = [](const VjpCall& c) -> Out {
+                  return emit_all("layer_norm_grad", {c.in(0), c.in(1), c.dy()}, {c.node().float_attr("epsilon")});
+              }},
+        OpDef{.name = "layer_norm_grad",
+              .summary = "Gradients of layer_norm: dx, dgamma, dbeta.",
+              .inputs = kLnGrad,
+              .attrs = kEpsilon,
+              .infer = [](const InferCall& c) -> Types { return {c.in[0], c.in[1], c.in[1]}; },
+              .body = layer_norm_grad_body},
+    };
+}
+
+}  // namespace fk::families

@@ -1,0 +1,117 @@
+// A bias and an activation that only a matmul or convolution feeds become part of it, where the device has that fused
+// form. The activation's gradient reads the output, so nothing else needs the values in between.
+#include <array>
+
+#include "ops/expr.h"
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+namespace fk {
+namespace {
+
+struct Uses {
+    std::vector<uint32_t> count;
+    std::vector<uint32_t> user;  // the only user, where count is 1
+    explicit Uses(const Graph& g) : count(g.size(), 0), user(g.size(), UINT32_MAX) {
+        const auto live = live_nodes(g);
+        for (uint32_t n = 0; n < g.size(); ++n)
+            if (live[n])
+                for (Value v : g.node(n).inputs) ++count[v.node], user[v.node] = n;
+        for (Value v : g.outputs) ++count[v.node], user[v.node] = UINT32_MAX;
+    }
+    [[nodiscard]] uint32_t only(uint32_t n) const { return count[n] == 1 ? user[n] : UINT32_MAX; }
+};
+
+// The vector over the last dimension that `v` broadcasts, if it is one.
+Value broadcast_vector(const Graph& g, Value v) {
+    while (g.node(v).is("broadcast_to") || g.node(v).is("reshape")) {
+        const Value x = g.node(v).inputs[0];
+        const Dims &from = g.type(x).dims, &to = g.type(v).dims;
+        if (from.empty() || from.back() != to.back() || product(from) != from.back()) break;
+        v = x;
+    }
+    return g.type(v).rank() == 1 ? v : Value{};
+}
+
+std::string activation_of(const Graph& g, const Node& n) {
+    if (n.op->prim == Prim::sigmoid) return "sigmoid";
+    if (n.op->prim == Prim::tanh) return "tanh";
+    if (n.op->prim == Prim::maximum && g.node(n.inputs[1]).is("full") && std::get<double>(g.node(n.inputs[1]).attrs[0]) == 0.0) return "relu";
+    return "";
+}
+
+bool supported(const Graph& g, const Node& n, std::span<const Impl> impls) {
+    for (const Impl& impl : impls)
+        if (impl.op == n.op->name && impl.match(g, n).empty()) return true;
+    return false;
+}
+
+}  // namespace
+
+Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls) {
+    const Uses uses(g);
+    struct Fused {
+        uint32_t base;
+        Value bias;
+        std::string act;
+    };
+    std::vector<int32_t> root_of(g.size(), -1);  // last node of a chain -> index into chains
+    std::vector<Fused> chains;
+    const auto live = live_nodes(g);
+    for (uint32_t n = 0; n < g.size(); ++n) {
+        const Node& base = g.node(n);
+        if (!live[n] || !(base.is("matmul") || base.is("conv"))) continue;
+        const uint32_t add = uses.only(n);
+        if (add == UINT32_MAX || g.node(add).op->prim != Prim::add) continue;
+        const Node& sum = g.node(add);
+        const Value other = sum.inputs[0].node == n ? sum.inputs[1] : sum.inputs[0];
+        const Value bias = broadcast_vector(g, other);
+        if (!bias.valid() || bias.node == n) continue;
+        std::string act = "none";
+        uint32_t last = add;
+        if (const uint32_t next = uses.only(add); next != UINT32_MAX)
+            if (std::string found = activation_of(g, g.node(next)); !found.empty()) act = found, last = next;
+        const OpDef& fused = get_op(std::string(base.op->name) + "_bias_act");
+        Node probe{.op = &fused, .inputs = {base.inputs[0], base.inputs[1], bias}, .attrs = base.attrs, .types = base.types, .label = 0, .region = nullptr};
+        probe.attrs.emplace_back(act);
+        if (!supported(g, probe, impls)) {
+            if (act == "none") continue;
+            act = "none", last = add, probe.attrs.back() = act;
+            if (!supported(g, probe, impls)) continue;
+        }
+        root_of[last] = static_cast<int32_t>(chains.size());
+        chains.push_back({n, bias, act});
+    }
+    if (chains.empty()) return g;
+    // Rewriting by node index needs the map from old values, so this pass walks the graph itself.
+    Graph out;
+    std::vector<std::vector<Value>> map(g.size());
+    for (Value p : g.parameters()) {
+        out.current_label = out.intern_label(g.label(g.node(p).label));
+        map[p.node] = {out.add_parameter(g.type(p))};
+    }
+    for (uint32_t n = 0; n < g.size(); ++n) {
+        const Node& node = g.node(n);
+        if (!live[n] || node.is("parameter")) continue;
+        out.current_label = out.intern_label(g.label(node.label));
+        uint32_t added;
+        if (root_of[n] >= 0) {
+            const Fused& f = chains[static_cast<size_t>(root_of[n])];
+            const Node& base = g.node(f.base);
+            Attrs attrs = base.attrs;
+            attrs.emplace_back(f.act);
+            auto mapped = [&](Value v) { return map[v.node][v.out]; };
+            added = out.add(get_op(std::string(base.op->name) + "_bias_act"), {mapped(base.inputs[0]), mapped(base.inputs[1]), mapped(f.bias)}, attrs);
+        } else {
+            std::vector<Value> inputs;
+            for (Value v : node.inputs) inputs.push_back(map[v.node][v.out]);
+            added = out.add(*node.op, std::move(inputs), node.attrs);
+        }
+        for (uint32_t i = 0; i < node.types.size(); ++i) map[n].push_back({added, i});
+    }
+    for (Value v : g.outputs) out.outputs.push_back(map[v.node][v.out]);
+    out.output_aliases = g.output_aliases;
+    return rewrite(out, [](Graph&, const Node&, std::span<const Value>) { return std::nullopt; });  // drops the absorbed nodes
+}
+
+}  // namespace fk

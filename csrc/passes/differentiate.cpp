@@ -1,0 +1,130 @@
+// Walks the nodes between sources and targets in reverse order, asking each op's declaration for its gradient; an op
+// without a `vjp` is differentiated through its body.
+#include "passes/differentiate.h"
+
+#include <algorithm>
+#include <map>
+
+#include "ops/expr.h"
+
+namespace fk {
+namespace {
+
+class Differentiator {
+  public:
+    Differentiator(Graph& g, const std::vector<Value>& targets, const std::vector<Value>& sources, bool stop_at_sources)
+        : g_(g), sources_(sources), stop_at_sources_(stop_at_sources), relevant_(g.size(), 0) {
+        mark(targets);
+    }
+
+    std::vector<Value> run(const std::vector<Value>& targets, const std::vector<Expr>& seeds) {
+        uint32_t last = 0;
+        for (size_t i = 0; i < targets.size(); ++i) {
+            if (!is_float(g_.type(targets[i]).dtype)) continue;
+            accumulate(targets[i], seeds[i]);
+            last = std::max(last, targets[i].node);
+        }
+        for (uint32_t n = last + 1; n-- > 0;)
+            if (relevant_[n] && !(stop_at_sources_ && is_source_node(n))) step(n);
+        std::vector<Value> out;
+        for (Value s : sources_) {
+            const auto it = grads_.find(s);
+            out.push_back(it == grads_.end() ? Value{} : it->second.v);
+        }
+        return out;
+    }
+
+  private:
+    [[nodiscard]] bool is_source_node(uint32_t n) const {
+        return std::ranges::any_of(sources_, [n](Value s) { return s.node == n; });
+    }
+
+    // relevant = a target depends on it and it depends on a source through differentiable ops.
+    void mark(const std::vector<Value>& targets) {
+        std::vector<uint8_t> needed(g_.size(), 0);
+        uint32_t last = 0;
+        for (Value t : targets) needed[t.node] = 1, last = std::max(last, t.node);
+        for (uint32_t n = last + 1; n-- > 0;)
+            if (needed[n])
+                for (Value v : g_.node(n).inputs) needed[v.node] = 1;
+        for (Value s : sources_) relevant_[s.node] = needed[s.node];
+        for (uint32_t n = 0; n <= last; ++n) {
+            if (!needed[n] || relevant_[n]) continue;
+            const Node& node = g_.node(n);
+            relevant_[n] = node.op->differentiable && std::ranges::any_of(node.inputs, [&](Value v) { return relevant_[v.node] != 0; });
+        }
+    }
+
+    void accumulate(Value v, Expr grad) {
+        if (!grad.valid() || !is_float(g_.type(v).dtype)) return;
+        check_internal(grad.type() == g_.type(v), "gradient of ", g_.node(v).op->name, " has type ", to_string(grad.type()), ", the value ",
+                       to_string(g_.type(v)));
+        const auto [it, fresh] = grads_.try_emplace(v, grad);
+        if (!fresh) it->second = it->second + grad;
+    }
+
+    void step(uint32_t n) {
+        std::vector<Expr> dys;
+        bool any = false;
+        for (uint32_t i = 0; i < g_.node(n).types.size(); ++i) {
+            const auto it = grads_.find({n, i});
+            dys.push_back(it == grads_.end() ? Expr{} : it->second);
+            any = any || dys.back().valid();
+        }
+        const Node& node = g_.node(n);
+        if (!any || node.inputs.empty() || !node.op->differentiable) return;
+        g_.current_label = node.label;
+        std::vector<Expr> dxs;
+        if (node.op->vjp != nullptr)
+            dxs = node.op->vjp(VjpCall{&g_, n, dys});
+        else if (node.op->body != nullptr)
+            dxs = through_body(node, dys);
+        else
+            fail<UnsupportedError>("the gradient of ", node.op->name, " is not available");
+        for (size_t i = 0; i < dxs.size(); ++i)
+            if (dxs[i].valid() && i < node.inputs.size() && relevant_[node.inputs[i].node]) accumulate(node.inputs[i], dxs[i]);
+    }
+
+    std::vector<Expr> through_body(const Node& node, const std::vector<Expr>& dys) {
+        const std::vector<Value> inputs = node.inputs;
+        const std::vector<Expr> outs = node.op->body(OpCall{&g_, inputs, &node});
+        std::vector<Value> targets;
+        std::vector<Expr> seeds;
+        for (size_t i = 0; i < outs.size(); ++i)
+            if (dys[i].valid()) targets.push_back(outs[i].v), seeds.push_back(dys[i]);
+        std::vector<Value> unique;  // an input used twice is one source
+        for (Value v : inputs)
+            if (std::ranges::find(unique, v) == unique.end()) unique.push_back(v);
+        const std::vector<Value> grads = Differentiator(g_, targets, unique, true).run(targets, seeds);
+        std::vector<Expr> dxs(inputs.size());
+        for (size_t i = 0; i < unique.size(); ++i)
+            dxs[static_cast<size_t>(std::ranges::find(inputs, unique[i]) - inputs.begin())] = {&g_, grads[i]};
+        return dxs;
+    }
+
+    Graph& g_;
+    std::vector<Value> sources_;
+    bool stop_at_sources_;
+    std::vector<uint8_t> relevant_;
+    std::map<Value, Expr> grads_;
+};
+
+}  // namespace
+
+std::vector<Value> differentiate(Graph& g, const std::vector<Value>& targets, const std::vector<Value>& seeds,
+                                 const std::vector<Value>& sources) {
+    const uint32_t label = g.current_label;
+    std::vector<Expr> expanded;
+    for (size_t i = 0; i < targets.size(); ++i) {
+        const TensorType t = g.type(targets[i]);
+        if (i < seeds.size() && seeds[i].valid())
+            expanded.push_back(broadcast_to(cast(Expr{&g, seeds[i]}, t.dtype), t.dims));
+        else
+            expanded.push_back(full(g, 1.0, t.dtype, t.dims));
+    }
+    std::vector<Value> out = Differentiator(g, targets, sources, false).run(targets, expanded);
+    g.current_label = label;
+    return out;
+}
+
+}  // namespace fk

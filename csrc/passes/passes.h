@@ -1,0 +1,38 @@
+// The passes between a recorded graph and a plan, in pipeline order. Each is a pure function Graph -> Graph, in a file of
+// its own; pipeline.cpp is the ordered list and the place to start reading.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "runtime/kernel.h"
+
+namespace fk {
+
+// Algebra, constant folding, removal of moves that move nothing. Runs before and after decompose.
+[[nodiscard]] Graph simplify(const Graph& g);
+// Replaces each composite op that no implementation claims by its body, until none is left.
+[[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls);
+// matmul/conv + bias + activation -> one op, where an implementation takes it.
+[[nodiscard]] Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls);
+// Groups elementwise ops, moves and reductions into `fused` regions.
+[[nodiscard]] Graph fuse(const Graph& g, std::span<const Impl> impls);
+// The same lowering with each op as a region of its own: what runs when `fuse` is disabled.
+[[nodiscard]] Graph lower_unfused(const Graph& g, std::span<const Impl> impls);
+
+struct PassTiming {
+    std::string name;
+    double microseconds = 0;
+    uint32_t nodes = 0;  // after the pass
+};
+
+// Runs every enabled pass; verifies after each when asked (always in debug builds).
+[[nodiscard]] Graph run_pipeline(const Graph& g, std::span<const Impl> impls, std::vector<PassTiming>* timings = nullptr);
+
+// Throws InternalError when an invariant of the IR is broken; `after` names the pass.
+void verify(const Graph& g, std::string_view after);
+
+}  // namespace fk

@@ -1,0 +1,333 @@
+// Graph -> Plan: runs the passes, picks a kernel for every node, places every value in memory.
+//
+// Memory: a value that is an output is written straight to the caller's buffer; an output that is a variable's new value
+// may share the variable's buffer when every reader of the old value has run by then and no later kernel can still
+// report bad data. Everything else gets an offset in one arena by its lifetime, sharing an operand's place where the
+// kernel allows that.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "core/config.h"
+#include "core/errors.h"
+#include "cpu/cpu.h"
+#include "ops/op_def.h"
+#include "runtime/plan.h"
+
+namespace fk {
+namespace {
+
+class CopyKernel final : public Kernel {
+  public:
+    explicit CopyKernel(size_t bytes) : bytes_(bytes) {}
+    void run(const KernelArgs& args) const override {
+        if (args.in[0] != args.out[0]) std::memcpy(args.out[0], args.in[0], bytes_);
+    }
+    [[nodiscard]] int inplace_input(int) const override { return 0; }
+    [[nodiscard]] std::string describe() const override { return "copy"; }
+
+  private:
+    size_t bytes_;
+};
+
+// A reduction over no elements leaves its identity.
+class EmptyReduction final : public Kernel {
+  public:
+    EmptyReduction(const Region& region, std::vector<size_t> bytes) : bytes_(std::move(bytes)) {
+        for (const RegionOutput& o : region.outputs)
+            if (o.reduced && o.kind == ReduceKind::prod) fail<UnsupportedError>("a product over an empty axis needs the simplify pass");
+    }
+    void run(const KernelArgs& args) const override {
+        for (size_t i = 0; i < bytes_.size(); ++i) std::memset(args.out[i], 0, bytes_[i]);
+    }
+    [[nodiscard]] std::string describe() const override { return "zero"; }
+
+  private:
+    std::vector<size_t> bytes_;
+};
+
+std::unique_ptr<Kernel> make_kernel(const Graph& g, const Node& n) {
+    if (n.region) {
+        if (product(n.region->space) == 0) {
+            std::vector<size_t> bytes;
+            for (const TensorType& t : n.types) bytes.push_back(t.bytes());
+            return std::make_unique<EmptyReduction>(*n.region, bytes);
+        }
+        return cpu::compile_region(*n.region);
+    }
+    std::string reasons;
+    const bool log = config::lists(config::Key::log, "impl");
+    for (const Impl& impl : cpu::impls()) {
+        if (impl.op != n.op->name) continue;
+        std::string why = impl.match(g, n);
+        if (why.empty()) {
+            if (auto kernel = impl.make(g, n)) return kernel;
+            why = "refused at creation";
+        }
+        if (log) std::fprintf(stderr, "fastkeras impl %s: %s refuses: %s\n", std::string(n.op->name).c_str(), std::string(impl.name).c_str(), why.c_str());
+        reasons += concat("; ", impl.name, ": ", why);
+    }
+    std::string types;
+    for (Value v : n.inputs) types += (types.empty() ? "" : ", ") + to_string(g.type(v));
+    fail<UnsupportedError>("no implementation of ", n.op->name, "(", types, ") on the CPU", reasons);
+}
+
+constexpr size_t kAlign = 64;
+constexpr size_t aligned(size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+// First-fit free list over offsets, best fit by size.
+class Arena {
+  public:
+    size_t take(size_t bytes) {
+        bytes = aligned(std::max<size_t>(bytes, 1));
+        auto best = free_.end();
+        for (auto it = free_.begin(); it != free_.end(); ++it)
+            if (it->second >= bytes && (best == free_.end() || it->second < best->second)) best = it;
+        if (best == free_.end()) {
+            if (!free_.empty()) {  // grow the last hole when it ends at the top
+                auto last = std::prev(free_.end());
+                if (last->first + last->second == top_) {
+                    const size_t at = last->first;
+                    free_.erase(last);
+                    top_ = at + bytes;
+                    return at;
+                }
+            }
+            const size_t at = top_;
+            top_ += bytes;
+            return at;
+        }
+        const auto [at, size] = *best;
+        free_.erase(best);
+        if (size > bytes) free_.emplace(at + bytes, size - bytes);
+        return at;
+    }
+    void give(size_t at, size_t bytes) {
+        bytes = aligned(std::max<size_t>(bytes, 1));
+        auto it = free_.emplace(at, bytes).first;
+        if (auto next = std::next(it); next != free_.end() && at + it->second == next->first) it->second += next->second, free_.erase(next);
+        if (it != free_.begin())
+            if (auto prev = std::prev(it); prev->first + prev->second == at) prev->second += it->second, free_.erase(it);
+    }
+    [[nodiscard]] size_t top() const { return top_; }
+
+  private:
+    std::map<size_t, size_t> free_;
+    size_t top_ = 0;
+};
+
+class Planner {
+  public:
+    Planner(const Graph& original, Plan& plan) : plan_(plan), inplace_(!config::lists(config::Key::disable_passes, "inplace") &&
+                                                                         !config::lists(config::Key::disable_passes, "all")) {
+        plan.lowered = run_pipeline(original, cpu::impls(), &plan.timings);
+        for (Value p : original.parameters()) plan.parameter_types.push_back(original.type(p));
+        for (Value v : original.outputs) plan.output_types.push_back(original.type(v));
+        plan.output_aliases = original.output_aliases;
+        plan.output_aliases.resize(original.outputs.size(), -1);
+    }
+
+    void run() {
+        select();
+        place_outputs();
+        place_rest();
+        resolve();
+    }
+
+  private:
+    // One step before it has addresses; values are roots (never reshapes).
+    struct Draft {
+        std::unique_ptr<Kernel> kernel;
+        std::vector<Value> in, out;
+        std::vector<size_t> out_bytes;
+        std::string op, label;
+        bool fallible = false;
+        int32_t copy_to_output = -1;  // a final copy: its destination
+    };
+
+    [[nodiscard]] Value root(Value v) const {
+        while (g().node(v).is("reshape")) v = g().node(v).inputs[0];
+        return v;
+    }
+    [[nodiscard]] const Graph& g() const { return plan_.lowered; }
+
+    void select() {
+        for (uint32_t n = 0; n < g().size(); ++n) {
+            const Node& node = g().node(n);
+            if (node.is("parameter") || node.is("reshape")) continue;
+            if (std::ranges::all_of(node.types, [](const TensorType& t) { return t.size() == 0; })) continue;
+            Draft d;
+            d.kernel = make_kernel(g(), node);
+            for (Value v : node.inputs) d.in.push_back(root(v));
+            for (uint32_t i = 0; i < node.types.size(); ++i) d.out.push_back({n, i}), d.out_bytes.push_back(node.types[i].bytes());
+            d.op = node.op->name;
+            d.label = g().label(node.label);
+            d.fallible = node.op->checks_indices;
+            for (uint32_t i = 0; i < node.types.size(); ++i) writer_[{n, i}] = drafts_.size();
+            drafts_.push_back(std::move(d));
+        }
+    }
+
+    // The parameter that a value is, or -1.
+    [[nodiscard]] int32_t parameter_index(Value v) const {
+        return g().node(v).is("parameter") ? static_cast<int32_t>(std::get<int64_t>(g().node(v).attrs[0])) : -1;
+    }
+
+    // Whether the step may write its output over parameter `p` while it runs.
+    [[nodiscard]] bool may_overwrite(size_t step, Value out, int32_t p) const {
+        const Value parameter = g().parameters()[static_cast<size_t>(p)];
+        for (size_t later = step + 1; later < drafts_.size(); ++later)
+            if (drafts_[later].fallible || std::ranges::find(drafts_[later].in, parameter) != drafts_[later].in.end()) return false;
+        if (drafts_[step].fallible) return false;
+        for (Value v : g().outputs)
+            if (root(v) == parameter) return false;
+        const Draft& d = drafts_[step];
+        for (size_t i = 0; i < d.in.size(); ++i)
+            if (d.in[i] == parameter) {
+                for (size_t o = 0; o < d.out.size(); ++o)
+                    if (d.out[o] == out) {
+                        if (d.kernel->inplace_input(static_cast<int>(o)) != static_cast<int>(i)) return false;
+                    }
+                if (std::ranges::count(d.in, parameter) != 1) return false;
+            }
+        return true;
+    }
+
+    void place_outputs() {
+        std::vector<Draft> copies;
+        std::vector<size_t> order(g().outputs.size());
+        for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+        for (size_t i : order) {
+            const Value v = root(g().outputs[i]);
+            const int32_t p = parameter_index(v), alias = plan_.output_aliases[i];
+            const size_t bytes = plan_.output_types[i].bytes();
+            if (bytes == 0) continue;
+            const bool fresh = p < 0 && !place_.contains(v);
+            if (fresh && (alias < 0 || (inplace_ && may_overwrite(writer_.at(v), v, alias)))) {
+                place_[v] = {Place::output, i};
+                continue;
+            }
+            Draft d;
+            d.kernel = std::make_unique<CopyKernel>(bytes);
+            d.in = {v};
+            d.out_bytes = {bytes};
+            d.op = "copy";
+            d.copy_to_output = static_cast<int32_t>(i);
+            copies.push_back(std::move(d));
+        }
+        // Copies that read a parameter run before those that overwrite one.
+        std::ranges::stable_partition(copies, [&](const Draft& d) { return plan_.output_aliases[static_cast<size_t>(d.copy_to_output)] < 0; });
+        for (size_t i = 0; i + 1 < copies.size(); ++i) check_copy_order(copies, i);
+        for (Draft& d : copies) drafts_.push_back(std::move(d));
+    }
+
+    // Two variables that exchange their values would need a temporary; stage such copies through the arena.
+    void check_copy_order(std::vector<Draft>& copies, size_t i) {
+        const int32_t written = plan_.output_aliases[static_cast<size_t>(copies[i].copy_to_output)];
+        if (written < 0) return;
+        const Value parameter = g().parameters()[static_cast<size_t>(written)];
+        for (size_t later = i + 1; later < copies.size(); ++later)
+            if (copies[later].in[0] == parameter) {
+                const Value staged{UINT32_MAX - 1 - static_cast<uint32_t>(staged_++), 0};
+                Draft stage;
+                stage.kernel = std::make_unique<CopyKernel>(copies[later].out_bytes[0]);
+                stage.in = {parameter};
+                stage.out = {staged};
+                stage.out_bytes = copies[later].out_bytes;
+                stage.op = "copy";
+                writer_[staged] = drafts_.size();
+                drafts_.push_back(std::move(stage));
+                copies[later].in[0] = staged;
+            }
+    }
+
+    void place_rest() {
+        std::map<Value, size_t> last_use;
+        for (size_t i = 0; i < drafts_.size(); ++i)
+            for (Value v : drafts_[i].in) last_use[v] = i;
+        std::map<Value, size_t> bytes;
+        for (const Draft& d : drafts_)
+            for (size_t o = 0; o < d.out.size(); ++o) bytes[d.out[o]] = d.out_bytes[o];
+        Arena arena;
+        for (size_t i = 0; i < drafts_.size(); ++i) {
+            Draft& d = drafts_[i];
+            std::set<Value> taken;
+            for (size_t o = 0; o < d.out.size(); ++o) {
+                const Value v = d.out[o];
+                if (place_.contains(v)) continue;
+                const int from = inplace_ ? d.kernel->inplace_input(static_cast<int>(o)) : -1;
+                if (from >= 0) {
+                    const Value x = d.in[static_cast<size_t>(from)];
+                    const auto it = place_.find(x);
+                    if (it != place_.end() && it->second.place == Place::arena && last_use[x] == i && aligned(bytes[x]) == aligned(bytes[v]) &&
+                        std::ranges::count(d.in, x) == 1 && taken.insert(x).second) {
+                        place_[v] = it->second;
+                        continue;
+                    }
+                }
+                place_[v] = {Place::arena, arena.take(bytes[v])};
+            }
+            const size_t scratch = d.kernel->scratch_bytes();
+            scratch_.push_back(arena.take(scratch));
+            arena.give(scratch_.back(), scratch);
+            auto release = [&](Value v) {
+                const auto it = place_.find(v);
+                if (it != place_.end() && it->second.place == Place::arena && !taken.contains(v)) arena.give(it->second.at, bytes[v]);
+            };
+            std::set<Value> ended;
+            for (Value v : d.in)
+                if (last_use[v] == i && ended.insert(v).second) release(v);
+            for (Value v : d.out)
+                if (!last_use.contains(v) && place_[v].place == Place::arena) release(v);
+        }
+        plan_.arena_bytes = arena.top();
+    }
+
+    void resolve() {
+        auto operand = [&](Value v) -> Operand {
+            if (const auto it = place_.find(v); it != place_.end()) return it->second;
+            if (v.node < g().size() && parameter_index(v) >= 0) return {Place::parameter, static_cast<size_t>(parameter_index(v))};
+            check_internal(v.node < g().size() && g().type(v).size() == 0, "a value has no place in memory");
+            return {Place::arena, 0};
+        };
+        for (size_t i = 0; i < drafts_.size(); ++i) {
+            Draft& d = drafts_[i];
+            Step s;
+            s.first_operand = static_cast<uint32_t>(plan_.operands.size());
+            s.inputs = static_cast<uint32_t>(d.in.size());
+            for (Value v : d.in) plan_.operands.push_back(operand(v));
+            if (d.copy_to_output >= 0)
+                plan_.operands.push_back({Place::output, static_cast<size_t>(d.copy_to_output)});
+            else
+                for (Value v : d.out) plan_.operands.push_back(operand(v));
+            s.outputs = static_cast<uint32_t>(plan_.operands.size()) - s.first_operand - s.inputs;
+            s.kernel = std::move(d.kernel);
+            s.scratch = scratch_[i];
+            s.op = std::move(d.op);
+            s.label = std::move(d.label);
+            plan_.steps.push_back(std::move(s));
+        }
+    }
+
+    Plan& plan_;
+    bool inplace_;
+    std::vector<Draft> drafts_;
+    std::map<Value, size_t> writer_;
+    std::map<Value, Operand> place_;
+    std::vector<size_t> scratch_;
+    int staged_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<const Plan> compile(const Graph& g) {
+    auto plan = std::make_shared<Plan>();
+    Planner(g, *plan).run();
+    if (config::lists(config::Key::log, "plan")) std::fprintf(stderr, "%s", plan->text().c_str());
+    return plan;
+}
+
+}  // namespace fk

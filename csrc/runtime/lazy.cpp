@@ -1,0 +1,381 @@
+// Recording, flushing and the values of tensors.
+#include "runtime/lazy.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/config.h"
+#include "core/errors.h"
+#include "ops/expr.h"
+#include "passes/differentiate.h"
+#include "runtime/plan_cache.h"
+
+namespace fk {
+namespace {
+
+HostLock g_host_lock;
+
+class Unlocked {  // the host lock, released for a scope
+  public:
+    Unlocked() : token_(g_host_lock.release != nullptr ? g_host_lock.release() : nullptr) {}
+    ~Unlocked() {
+        if (g_host_lock.acquire != nullptr) g_host_lock.acquire(token_);
+    }
+    Unlocked(const Unlocked&) = delete;
+    Unlocked& operator=(const Unlocked&) = delete;
+
+  private:
+    void* token_;
+};
+
+struct ThreadState {
+    RecorderPtr lazy = std::make_shared<Recorder>(false);
+    std::vector<RecorderPtr> stack;
+    std::vector<std::string> labels;  // full paths
+};
+
+ThreadState& thread_state() {
+    thread_local ThreadState state;
+    return state;
+}
+
+}  // namespace
+
+void set_host_lock(HostLock lock) { g_host_lock = lock; }
+
+void Flight::land(std::exception_ptr error) {
+    const std::lock_guard lock(mutex_);
+    done_ = true;
+    error_ = std::move(error);
+    landed_.notify_all();
+}
+
+void Flight::wait() {
+    std::exception_ptr error;
+    {
+        std::unique_lock lock(mutex_, std::try_to_lock);
+        if (!lock.owns_lock() || !done_) {
+            if (lock.owns_lock()) lock.unlock();
+            const Unlocked unlocked;
+            std::unique_lock again(mutex_);
+            landed_.wait(again, [this] { return done_; });
+            error = error_;
+        } else {
+            error = error_;
+        }
+    }
+    if (error) std::rethrow_exception(error);
+}
+
+TensorImpl::~TensorImpl() {
+    if (recorder) recorder->forget(this);
+}
+
+Value Recorder::import(const TensorPtr& tensor) {
+    if (tensor->pending()) {
+        if (tensor->recorder.get() == this) return tensor->value;
+        if (tensor->recorder->tracing())
+            fail<UserError>("a tensor of shape ", to_string(tensor->type.dims),
+                            " was made while tracing and is used outside of that trace; return it from the traced function instead");
+        const RecorderPtr other = tensor->recorder;
+        other->flush();
+    }
+    if (const auto it = leaves_.find(tensor->buffer.get()); it != leaves_.end() && graph_.type(it->second) == tensor->type) return it->second;
+    const Value v = graph_.add_parameter(tensor->type);
+    leaves_[tensor->buffer.get()] = v;
+    sources_.push_back({Source::Kind::tensor, nullptr, tensor});
+    return v;
+}
+
+Value Recorder::import(const CellPtr& cell) { return import(tracing_ ? read(cell) : cell->value); }
+
+TensorPtr Recorder::wrap(Value v) {
+    auto t = std::make_shared<TensorImpl>(graph_.type(v));
+    t->recorder = shared_from_this();
+    t->value = v;
+    t->live_slot = live_.size();
+    live_.push_back(t.get());
+    return t;
+}
+
+void Recorder::forget(TensorImpl* tensor) {
+    live_.back()->live_slot = tensor->live_slot;
+    live_[tensor->live_slot] = live_.back();
+    live_.pop_back();
+}
+
+Recorder::CellState& Recorder::state_of(const CellPtr& cell) {
+    const auto [it, fresh] = cell_index_.try_emplace(cell.get(), cells_.size());
+    if (fresh) {
+        const Value v = graph_.add_parameter(cell->type);
+        sources_.push_back({Source::Kind::cell, cell, nullptr});
+        cells_.push_back({cell, {v, wrap(v), false}});
+    }
+    return cells_[it->second].second;
+}
+
+TensorPtr Recorder::read(const CellPtr& cell) { return state_of(cell).current; }
+
+void Recorder::assign(const CellPtr& cell, TensorPtr value) {
+    const Value v = import(value);
+    CellState& state = state_of(cell);
+    state.current = value->pending() && value->recorder.get() == this ? std::move(value) : wrap(v);
+    state.written = true;
+}
+
+TensorPtr Recorder::add_input(TensorType type) {
+    const Value v = graph_.add_parameter(std::move(type));
+    sources_.push_back({Source::Kind::input, nullptr, nullptr});
+    return wrap(v);
+}
+
+Value Recorder::cell_parameter(const CellPtr& cell) const {
+    const auto it = cell_index_.find(cell.get());
+    return it == cell_index_.end() ? Value{} : cells_[it->second].second.parameter;
+}
+
+void Recorder::flush() {
+    check_internal(!tracing_, "flush of a trace");
+    if (live_.empty()) {
+        if (graph_.size() > 0) {  // everything recorded since was dropped unseen
+            graph_ = Graph();
+            leaves_.clear();
+            sources_.clear();
+        }
+        return;
+    }
+    std::vector<TensorPtr> waiting;  // keeps the tensors alive while the lock is released
+    std::unordered_map<uint64_t, size_t> output_of;
+    for (TensorImpl* t : live_) {
+        const uint64_t key = (uint64_t{t->value.node} << 8) | t->value.out;
+        if (output_of.try_emplace(key, graph_.outputs.size()).second) graph_.outputs.push_back(t->value);
+    }
+    Graph graph = std::move(graph_);
+    const std::vector<Source> sources = std::move(sources_);
+    std::vector<TensorImpl*> live = std::move(live_);
+    graph_ = Graph();
+    leaves_.clear();
+    sources_.clear();
+    live_.clear();
+
+    auto flight = std::make_shared<Flight>();
+    std::vector<BufferPtr> buffers;
+    std::vector<void*> outputs;
+    std::exception_ptr error;
+    // The tensors leave the recorder first, so that a failure cannot leave them half pending: they are poisoned instead.
+    for (Value v : graph.outputs) {
+        buffers.push_back(Buffer::allocate(graph.type(v).bytes()));
+        outputs.push_back(buffers.back()->data());
+    }
+    std::vector<RecorderPtr> keep;
+    for (TensorImpl* t : live) {
+        t->buffer = buffers[output_of.at((uint64_t{t->value.node} << 8) | t->value.out)];
+        t->flight = flight;
+        keep.push_back(std::move(t->recorder));
+        t->recorder = nullptr;
+    }
+    try {
+        for (const Source& s : sources)
+            if (s.tensor->flight) s.tensor->flight->wait();
+        const std::shared_ptr<const Plan> plan = cached_plan(graph);
+        std::vector<const void*> parameters;
+        for (const Source& s : sources) parameters.push_back(s.tensor->buffer->data());
+        const Unlocked unlocked;
+        plan->run(parameters.data(), outputs.data());
+    } catch (...) {
+        error = std::current_exception();
+    }
+    flight->land(error);
+    if (error) std::rethrow_exception(error);
+}
+
+Recorder& current_recorder() {
+    ThreadState& s = thread_state();
+    return s.stack.empty() ? *s.lazy : *s.stack.back();
+}
+
+RecorderPtr thread_recorder() { return thread_state().lazy; }
+void push_recorder(RecorderPtr recorder) { thread_state().stack.push_back(std::move(recorder)); }
+
+void pop_recorder() {
+    check_internal(!thread_state().stack.empty(), "a trace is left that was not entered");
+    thread_state().stack.pop_back();
+}
+
+void push_label(std::string label) {
+    auto& labels = thread_state().labels;
+    labels.push_back(labels.empty() ? std::move(label) : labels.back() + "/" + label);
+    Recorder& r = current_recorder();
+    if (r.tracing()) r.graph().current_label = r.graph().intern_label(labels.back());
+}
+
+void pop_label() {
+    auto& labels = thread_state().labels;
+    if (!labels.empty()) labels.pop_back();
+    Recorder& r = current_recorder();
+    if (r.tracing()) r.graph().current_label = labels.empty() ? 0 : r.graph().intern_label(labels.back());
+}
+
+std::vector<TensorPtr> record(const OpDef& op, std::vector<OperandRef> operands, Attrs attrs) {
+    Recorder& r = current_recorder();
+    if (!r.tracing() && r.graph().size() >= static_cast<uint32_t>(config::integer(config::Key::lazy_limit))) r.flush();
+    // Python scalars adapt to the tensors beside them.
+    std::optional<DType> strong;
+    WeakKind weak = WeakKind::none;
+    const size_t first = op.promotion == Promotion::select ? 1 : 0;
+    std::vector<Value> values(operands.size());
+    for (size_t i = 0; i < operands.size(); ++i) {
+        if (const auto* s = std::get_if<Scalar>(&operands[i])) {
+            if (i >= first) weak = std::max(weak, s->kind);
+            continue;
+        }
+        values[i] = std::holds_alternative<CellPtr>(operands[i]) ? r.import(std::get<CellPtr>(operands[i])) : r.import(std::get<TensorPtr>(operands[i]));
+        if (i >= first) {
+            const DType t = r.graph().type(values[i]).dtype;
+            strong = strong ? promote(*strong, t) : t;
+        }
+    }
+    const DType scalar_type = strong ? promote_weak(*strong, weak) : default_type(weak);
+    for (size_t i = 0; i < operands.size(); ++i)
+        if (const auto* s = std::get_if<Scalar>(&operands[i])) {
+            const DType t = i < first ? DType::boolean : scalar_type;
+            values[i] = full(r.graph(), s->kind == WeakKind::floating ? s->real : static_cast<double>(s->integer), t).v;
+        }
+    const uint32_t n = emit_node(r.graph(), op, std::move(values), std::move(attrs));
+    std::vector<TensorPtr> out;
+    for (uint32_t i = 0; i < r.graph().node(n).types.size(); ++i) out.push_back(r.wrap({n, i}));
+    if (!r.tracing() && config::flag(config::Key::flush_each_op)) r.flush();
+    return out;
+}
+
+TensorPtr from_memory(TensorType type, BufferPtr buffer) {
+    auto t = std::make_shared<TensorImpl>(std::move(type));
+    t->buffer = std::move(buffer);
+    return t;
+}
+
+std::vector<TensorPtr> gradients(const std::vector<TensorPtr>& targets, const std::vector<OperandRef>& sources, const std::vector<TensorPtr>& seeds) {
+    Recorder& r = current_recorder();
+    std::vector<Value> target_values, seed_values, source_values;
+    for (const TensorPtr& t : targets) target_values.push_back(r.import(t));
+    for (const TensorPtr& t : seeds) seed_values.push_back(t ? r.import(t) : Value{});
+    for (const OperandRef& s : sources) {
+        if (const auto* cell = std::get_if<CellPtr>(&s))
+            source_values.push_back(r.tracing() ? (r.cell_parameter(*cell).valid() ? r.cell_parameter(*cell) : r.import(*cell)) : r.import(*cell));
+        else
+            source_values.push_back(r.import(std::get<TensorPtr>(s)));
+    }
+    std::vector<TensorPtr> out;
+    for (Value v : differentiate(r.graph(), target_values, seed_values, source_values)) out.push_back(v.valid() ? r.wrap(v) : nullptr);
+    return out;
+}
+
+void evaluate(const TensorPtr& tensor) {
+    if (tensor->pending()) {
+        if (tensor->recorder->tracing())
+            fail<TracedValueError>("the value of a traced tensor (", to_string(tensor->type),
+                                   ") was asked for. While tracing, tensors have shapes and dtypes but no values yet: use ops.cond, ops.where or "
+                                   "ops.while_loop instead of a Python condition, or run the model with run_eagerly=True");
+        const RecorderPtr recorder = tensor->recorder;
+        recorder->flush();
+    }
+    if (tensor->flight) {
+        const std::shared_ptr<Flight> flight = tensor->flight;
+        flight->wait();
+        if (tensor->flight == flight) tensor->flight = nullptr;
+    }
+}
+
+Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs) {
+    std::vector<Value> results;
+    for (const TensorPtr& t : outputs) results.push_back(trace.import(t));  // may bring in tensors from outside
+    sources_ = trace.sources();
+    Graph g = trace.graph();
+    g.outputs = std::move(results);
+    g.output_aliases.assign(g.outputs.size(), -1);
+    results_ = outputs.size();
+    for (const auto& [cell, state] : trace.cells())
+        if (state.written) {
+            g.outputs.push_back(state.current->value);
+            g.output_aliases.push_back(static_cast<int32_t>(std::get<int64_t>(g.node(state.parameter).attrs[0])));
+            written_.push_back(cell);
+        }
+    for (size_t i = 0; i < sources_.size(); ++i) {
+        const bool input = sources_[i].kind == Recorder::Source::Kind::input;
+        input_of_.push_back(input ? static_cast<int32_t>(input_types_.size()) : -1);
+        if (input) input_types_.push_back(g.type(g.parameters()[i]));
+    }
+    plan_ = compile(g);
+}
+
+std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
+    check_internal(inputs.size() == input_types_.size(), "an executable got ", inputs.size(), " inputs, it has ", input_types_.size());
+    const size_t n = sources_.size();
+    std::vector<const void*> parameters(n);
+    std::vector<BufferPtr> held(n);  // keeps operands alive while the lock is released
+    for (size_t i = 0; i < n; ++i) {
+        if (input_of_[i] >= 0) {
+            const Input& in = inputs[static_cast<size_t>(input_of_[i])];
+            if (in.tensor) {
+                evaluate(in.tensor);
+                held[i] = in.tensor->buffer;
+                parameters[i] = held[i]->data();
+            } else {
+                parameters[i] = in.data;
+            }
+        } else {
+            const TensorPtr& t = sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor;
+            if (t->pending() || t->flight) evaluate(TensorPtr(t));
+        }
+    }
+    // After the last point where the lock may be released: decide which buffers may be overwritten.
+    for (size_t i = 0; i < n; ++i)
+        if (input_of_[i] < 0) {
+            const TensorPtr& t = sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor;
+            parameters[i] = t->buffer->data();
+        }
+    std::vector<BufferPtr> buffers(plan_->output_types.size());
+    std::vector<void*> outputs(buffers.size());
+    std::vector<uint8_t> in_place(buffers.size(), 0);
+    for (size_t o = 0; o < buffers.size(); ++o) {
+        if (o >= results_) {
+            const TensorPtr& t = written_[o - results_]->value;
+            if (t.use_count() == 1 && t->buffer.use_count() == 1) {
+                buffers[o] = t->buffer;
+                in_place[o] = 1;
+            }
+        }
+        if (!buffers[o]) buffers[o] = Buffer::allocate(plan_->output_types[o].bytes());
+        outputs[o] = buffers[o]->data();
+    }
+    for (size_t i = 0; i < n; ++i)
+        if (input_of_[i] < 0) held[i] = (sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor)->buffer;
+    std::shared_ptr<Flight> flight;
+    std::vector<TensorPtr> busy;
+    for (size_t o = results_; o < buffers.size(); ++o)
+        if (in_place[o]) {  // readers on other threads wait until the new value is complete
+            if (!flight) flight = std::make_shared<Flight>();
+            busy.push_back(written_[o - results_]->value);
+            busy.back()->flight = flight;
+        }
+    std::exception_ptr error;
+    {
+        const Unlocked unlocked;
+        try {
+            plan_->run(parameters.data(), outputs.data());
+        } catch (...) {
+            error = std::current_exception();  // the plan has not written to any cell
+        }
+    }
+    if (flight) flight->land(nullptr);
+    for (const TensorPtr& t : busy) t->flight = nullptr;
+    if (error) std::rethrow_exception(error);
+    for (size_t o = results_; o < buffers.size(); ++o)
+        if (!in_place[o]) written_[o - results_]->value = from_memory(plan_->output_types[o], buffers[o]);
+    std::vector<TensorPtr> results;
+    for (size_t o = 0; o < results_; ++o) results.push_back(from_memory(plan_->output_types[o], buffers[o]));
+    ++runs;
+    return results;
+}
+
+}  // namespace fk

@@ -1,0 +1,107 @@
+// Running a plan: patch the caller's pointers into the operand table, then call the kernels one after the other.
+#include "runtime/plan.h"
+
+#include <iomanip>
+#include <sstream>
+
+#include "core/errors.h"
+
+namespace fk {
+
+struct Plan::Instance {
+    AlignedMemory arena;
+    std::vector<void*> pointers;  // parallel to Plan::operands
+    std::vector<std::unique_ptr<KernelState>> states;
+    RunErrors errors;
+};
+
+Plan::Plan() = default;
+Plan::~Plan() = default;
+
+std::unique_ptr<Plan::Instance> Plan::make_instance() const {
+    auto instance = std::make_unique<Instance>();
+    instance->arena = allocate_aligned(arena_bytes);
+    instance->pointers.resize(operands.size());
+    for (size_t i = 0; i < operands.size(); ++i)
+        if (operands[i].place == Place::arena) instance->pointers[i] = instance->arena.get() + operands[i].at;
+    for (const Step& step : steps) instance->states.push_back(step.kernel->make_state());
+    return instance;
+}
+
+void Plan::run(const void* const* parameters, void* const* outputs) const {
+    std::unique_ptr<Instance> instance;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!idle_.empty()) {
+            instance = std::move(idle_.back());
+            idle_.pop_back();
+        }
+    }
+    if (!instance) instance = make_instance();
+    for (size_t i = 0; i < operands.size(); ++i) {
+        if (operands[i].place == Place::parameter)
+            instance->pointers[i] = const_cast<void*>(parameters[operands[i].at]);
+        else if (operands[i].place == Place::output)
+            instance->pointers[i] = outputs[operands[i].at];
+    }
+    bool failed = false;
+    for (size_t i = 0; i < steps.size(); ++i) {
+        const Step& step = steps[i];
+        void* const* args = instance->pointers.data() + step.first_operand;
+        step.kernel->run({args, args + step.inputs, instance->arena.get() + step.scratch, instance->states[i].get(), &instance->errors});
+        if (instance->errors.failed()) [[unlikely]] {
+            failed = true;
+            break;
+        }
+    }
+    std::string message;
+    if (failed) message = instance->errors.take();
+    {
+        const std::lock_guard lock(mutex_);
+        if (idle_.size() < 4) idle_.push_back(std::move(instance));
+    }
+    if (failed) throw UserError(message);
+}
+
+std::string Plan::text() const {
+    std::ostringstream out;
+    out << steps.size() << " steps, arena " << arena_bytes << " bytes\n";
+    auto where = [&](const Operand& o) {
+        return o.place == Place::parameter ? "p" + std::to_string(o.at) : o.place == Place::output ? "o" + std::to_string(o.at) : "@" + std::to_string(o.at);
+    };
+    for (size_t i = 0; i < steps.size(); ++i) {
+        const Step& s = steps[i];
+        out << std::setw(4) << i << "  " << std::left << std::setw(28) << s.op << std::right << " (";
+        for (uint32_t k = 0; k < s.inputs; ++k) out << (k ? ", " : "") << where(operands[s.first_operand + k]);
+        out << ") -> (";
+        for (uint32_t k = 0; k < s.outputs; ++k) out << (k ? ", " : "") << where(operands[s.first_operand + s.inputs + k]);
+        out << ")  " << s.kernel->describe() << (s.label.empty() ? "" : "  [" + s.label + "]") << '\n';
+    }
+    return out.str();
+}
+
+std::string Plan::memory_map() const {
+    std::ostringstream out;
+    out << "arena " << arena_bytes << " bytes\n";
+    struct Span {
+        size_t first, last;
+    };
+    std::vector<std::pair<size_t, Span>> spans;  // offset -> steps that touch it
+    for (size_t i = 0; i < steps.size(); ++i)
+        for (uint32_t k = 0; k < steps[i].inputs + steps[i].outputs; ++k) {
+            const Operand& o = operands[steps[i].first_operand + k];
+            if (o.place != Place::arena) continue;
+            if (k >= steps[i].inputs)
+                spans.push_back({o.at, {i, i}});
+            else
+                for (size_t s = spans.size(); s-- > 0;)
+                    if (spans[s].first == o.at) {
+                        spans[s].second.last = i;
+                        break;
+                    }
+        }
+    for (const auto& [offset, span] : spans) out << "  @" << offset << "  steps " << span.first << " to " << span.last << '\n';
+    return out.str();
+}
+
+}  // namespace fk

@@ -1,0 +1,64 @@
+// A compiled graph: a flat list of kernels with their operands resolved to parameters, outputs and offsets in one arena.
+// compile.cpp makes plans, plan.cpp runs them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "passes/passes.h"
+#include "runtime/buffer.h"
+#include "runtime/kernel.h"
+
+namespace fk {
+
+enum class Place : uint8_t { parameter, output, arena };
+struct Operand {
+    Place place = Place::arena;
+    size_t at = 0;  // index of the parameter or output, byte offset in the arena
+};
+
+struct Step {
+    std::unique_ptr<Kernel> kernel;
+    uint32_t first_operand = 0;  // inputs, then outputs, in Plan::operands
+    uint32_t inputs = 0, outputs = 0;
+    size_t scratch = 0;  // byte offset of its scratch memory in the arena
+    std::string op, label;
+};
+
+class Plan {
+  public:
+    std::vector<TensorType> parameter_types, output_types;
+    // >= 0: the output may be given the buffer of that parameter (all other readers run before it is written).
+    std::vector<int32_t> output_aliases;
+    std::vector<Step> steps;
+    std::vector<Operand> operands;
+    size_t arena_bytes = 0;
+    std::vector<PassTiming> timings;
+    std::string graph_text;   // the graph as recorded (kept when asked for)
+    Graph lowered;            // the graph that the steps execute
+
+    // Runs once. Safe from several threads at the same time. Throws UserError when a kernel reports bad data; then no
+    // aliased output has been written.
+    void run(const void* const* parameters, void* const* outputs) const;
+
+    [[nodiscard]] std::string text() const;        // one line per step
+    [[nodiscard]] std::string memory_map() const;  // who lives where in the arena, and when
+
+  private:
+    struct Instance;  // what one run needs for itself: arena, resolved pointers, library objects
+    [[nodiscard]] std::unique_ptr<Instance> make_instance() const;
+
+    mutable std::mutex mutex_;
+    mutable std::vector<std::unique_ptr<Instance>> idle_;
+
+  public:
+    Plan();
+    ~Plan();
+};
+
+// Lowers and plans `g` for the CPU. g.output_aliases says which outputs are new values of which parameters.
+[[nodiscard]] std::shared_ptr<const Plan> compile(const Graph& g);
+
+}  // namespace fk

@@ -1,0 +1,1 @@
+"""fastkeras: a Keras-shaped deep-learning library over a compiling C++ engine."""

@@ -1,0 +1,253 @@
+"""Symbolic execution: shapes and types of results without values, and the decorator that makes ops accept KerasTensors.
+
+The engine knows exact shapes only, so an unknown dimension is found by experiment: the function is traced with one
+size in its place and then with another, and the dimensions of the result that differ are unknown. Nothing is computed
+and no memory is taken: a trace that is dropped never runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from fastkeras import _engine
+from fastkeras.core import tree
+from fastkeras.core.global_state import state
+from fastkeras.core.keras_tensor import _CONTAINERS, KerasTensor, _holds_symbolic
+from fastkeras.core.masking import get_keras_mask, set_keras_mask
+from fastkeras.core.operation import OpNode
+from fastkeras.core.scopes import SymbolicScope
+from fastkeras.core.variable import Variable
+
+_Tensor = _engine.Tensor
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# (size of an unknown first dimension, size of the other unknown ones), to be tried in pairs. The sizes are unlikely as
+# real ones, and have many divisors: strides, pooling and reshapes must divide them and still tell the two apart.
+# The second pair is for functions that mix the first dimension with others, the third for very large windows.
+_SIZES = (
+    ((4, 1120), (6, 2240)),
+    ((1120, 1120), (2240, 2240)),
+    ((10080, 10080), (20160, 20160)),
+)
+
+# Whether the engine casts variables by itself inside an autocast scope.
+_ENGINE_AUTOCASTS = hasattr(_engine, "set_autocast")
+
+
+class _Placeholders:
+    """The sizes that stand for unknown dimensions in the trace being made."""
+
+    __slots__ = ("first", "other")
+
+    def __init__(self, first: int | None, other: int | None) -> None:
+        self.first = first
+        self.other = other
+
+
+def restore_unknown(shape: tuple[int, ...]) -> tuple[int | None, ...]:
+    """Returns `shape` with the placeholder sizes of the trace in progress turned back into None.
+
+    A layer that is built while its parent is traced must not take a placeholder for a real size.
+    """
+    sizes = state.placeholders
+    if sizes is None or not shape:
+        return tuple(shape)
+    first, other = sizes.first, sizes.other
+    return tuple(
+        None if d == other and d is not None or (i == 0 and d == first) else d for i, d in enumerate(shape)
+    )
+
+
+def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Returns what `fn(*args, **kwargs)` returns, with KerasTensors for tensors.
+
+    Args:
+        fn: a function of tensors. It is called once, or twice if a shape has unknown dimensions, inside an
+            engine trace: it must not ask for values.
+        *args: arguments; KerasTensors in them, at any depth, stand for tensors.
+        **kwargs: likewise.
+
+    Raises:
+        Whatever `fn` raises for the first sizes tried, if it raises for all.
+    """
+    leaves: list[KerasTensor] = []
+    _collect((args, kwargs), leaves)
+    unknown_first = unknown_other = False
+    for t in leaves:
+        shape = t._shape
+        if None in shape:
+            unknown_first = unknown_first or shape[0] is None
+            unknown_other = unknown_other or None in shape[1:]
+    if not (unknown_first or unknown_other):
+        return _to_symbolic(_trace(fn, args, kwargs, None, None), None)
+    error: BaseException | None = None
+    for (first_a, other_a), (first_b, other_b) in _SIZES:
+        try:
+            a = _trace(fn, args, kwargs, first_a, other_a if unknown_other else None)
+        except Exception as e:
+            if error is None:
+                error = e
+            if not unknown_other and not isinstance(e, (ValueError, TypeError, RuntimeError, NotImplementedError)):
+                break
+            continue
+        if not _has_tensor_dims(a):
+            return _to_symbolic(a, None)
+        b = _trace(fn, args, kwargs, first_b, other_b if unknown_other else None)
+        return _to_symbolic(a, b)
+    assert error is not None
+    raise error
+
+
+def _collect(x: Any, leaves: list[KerasTensor]) -> None:
+    if isinstance(x, KerasTensor):
+        leaves.append(x)
+    elif isinstance(x, dict):
+        for v in x.values():
+            _collect(v, leaves)
+    elif isinstance(x, (list, tuple)):
+        for v in x:
+            _collect(v, leaves)
+
+
+def _trace(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], first: int | None, other: int | None
+) -> list[Any] | Any:
+    seen: dict[int, Any] = {}
+
+    def placeholder(t: KerasTensor) -> Any:
+        x = seen.get(id(t))
+        if x is None:
+            shape = [
+                d if d is not None else (first if i == 0 or other is None else other)
+                for i, d in enumerate(t._shape)
+            ]
+            x = seen[id(t)] = trace.input(tuple(shape), t._dtype)
+            if t._keras_mask is not None:
+                mask = t._keras_mask
+                set_keras_mask(x, placeholder(mask) if isinstance(mask, KerasTensor) else mask)
+        return x
+
+    def concrete(x: Any) -> Any:
+        if isinstance(x, KerasTensor):
+            return placeholder(x)
+        if isinstance(x, (list, tuple, dict)):
+            return tree.map_structure(lambda y: placeholder(y) if isinstance(y, KerasTensor) else y, x)
+        return x
+
+    outer = state.placeholders
+    with SymbolicScope(), _engine.Trace() as trace:
+        if first is not None:
+            state.placeholders = _Placeholders(first, other)
+        try:
+            return fn(*[concrete(a) for a in args], **{k: concrete(v) for k, v in kwargs.items()})
+        finally:
+            state.placeholders = outer
+
+
+def _has_tensor_dims(result: Any) -> bool:
+    return any(getattr(x, "shape", ()) for x in tree.flatten(result))
+
+
+def _to_symbolic(a: Any, b: Any) -> Any:
+    """KerasTensors for the tensors in result `a`; dimensions unlike those of the second result `b` become None."""
+    if type(a) is _Tensor and (b is None or type(b) is _Tensor):
+        return _one(a, b)
+    if b is None:
+        return tree.map_structure(lambda x: _one(x, None), a)
+    flat_a, flat_b = tree.flatten(a), tree.flatten(b)
+    if len(flat_a) != len(flat_b):
+        raise ValueError(
+            f"A function returned {len(flat_a)} results for one batch size and {len(flat_b)} for another: the "
+            "structure of the outputs must not depend on an unknown dimension."
+        )
+    return tree.pack_sequence_as(a, [_one(x, y) for x, y in zip(flat_a, flat_b)])
+
+
+def _one(x: Any, y: Any) -> Any:
+    if isinstance(x, KerasTensor) or not (hasattr(x, "shape") and hasattr(x, "dtype")):
+        return x
+    shape = tuple(x.shape)
+    if y is not None and hasattr(y, "shape"):
+        other = tuple(y.shape)
+        if len(shape) != len(other):
+            raise ValueError("A function's result changed its number of dimensions with an unknown dimension.")
+        shape = tuple(d if d == e else None for d, e in zip(shape, other))
+    out = KerasTensor(shape, x.dtype)
+    mask = get_keras_mask(x)
+    if mask is not None:
+        out._keras_mask = _one(mask, get_keras_mask(y) if y is not None else None)
+    return out
+
+
+def symbolic_op(fn: Any = None, *, spec: Callable[..., Any] | None = None) -> Any:
+    """Decorator for public ops: with a KerasTensor among the arguments, records a graph node instead of running.
+
+    Args:
+        fn: the op, a function of tensors.
+        spec: optional function with the op's parameters that returns KerasTensors. Needed only by an op whose
+            result shape cannot be found by tracing it with sizes put in for unknown dimensions (`reshape`, say,
+            where no size put in need be divisible as the real one is). It may return NotImplemented to leave a
+            case to tracing.
+
+    Example:
+        @symbolic_op
+        def softsign(x):
+            return _engine.call("softsign", x)
+    """
+    if fn is None:
+        return lambda f: symbolic_op(f, spec=spec)
+
+    @wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        for a in args:
+            t = type(a)
+            if t is KerasTensor or (t in _CONTAINERS and _holds_symbolic(a)):
+                return record_op(wrapper, args, kwargs)
+        if kwargs:
+            for a in kwargs.values():
+                t = type(a)
+                if t is KerasTensor or (t in _CONTAINERS and _holds_symbolic(a)):
+                    return record_op(wrapper, args, kwargs)
+        if state.autocast is not None and not _ENGINE_AUTOCASTS:
+            args, kwargs = _read_variables(args, kwargs)
+        return fn(*args, **kwargs)
+
+    wrapper._symbolic_fn = fn  # type: ignore[attr-defined]
+    wrapper._symbolic_spec = spec  # type: ignore[attr-defined]
+    return wrapper
+
+
+def _read_variables(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Replaces variables by their values, which are in the compute type of the autocast scope."""
+
+    def read(x: Any) -> Any:
+        if isinstance(x, Variable):
+            return x.value
+        if type(x) in (list, tuple):
+            return type(x)(read(y) for y in x)
+        return x
+
+    return tuple(read(a) for a in args), {k: read(v) for k, v in kwargs.items()}
+
+
+def record_op(wrapper: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Makes the graph node for a call of a public op and returns its symbolic results."""
+    operation, args, kwargs = OpNode.from_call(wrapper, args, kwargs)
+    return operation.symbolic_call(*args, **kwargs)
+
+
+def signature_of(fn: Callable[..., Any], _cache: dict[Any, inspect.Signature] = {}) -> inspect.Signature:  # noqa: B006
+    """`inspect.signature`, remembered."""
+    found = _cache.get(fn)
+    if found is None:
+        found = _cache[fn] = inspect.signature(fn)
+    return found
+
+
+@symbolic_op
+def get_item(x: Any, key: Any) -> Any:
+    """`x[key]`, also for KerasTensors."""
+    return x[key]

@@ -1,0 +1,127 @@
+"""What the depthwise convolution layers of one and two dimensions share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastkeras import activations, constraints, initializers, ops, regularizers
+from fastkeras.core.config import standardize_data_format
+from fastkeras.layers.arguments import PADDINGS, positive_int, standardize_padding, standardize_tuple
+from fastkeras.layers.convolutional.base_conv import (
+    channel_vector,
+    check_strides_and_dilation,
+    conv_output_shape,
+    known_channels,
+    pad_causally,
+)
+from fastkeras.layers.input_spec import InputSpec
+from fastkeras.layers.layer import Layer
+
+
+class BaseDepthwiseConv(Layer):
+    """Convolves every input channel apart, with `depth_multiplier` kernels each.
+
+    The arguments are those of `DepthwiseConv2D`, after `rank`.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        depth_multiplier: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        layer = type(self).__name__
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.rank = rank
+        self.depth_multiplier = positive_int(depth_multiplier, "depth_multiplier", layer)
+        self.kernel_size = standardize_tuple(kernel_size, rank, "kernel_size")
+        self.strides = standardize_tuple(strides, rank, "strides")
+        self.dilation_rate = standardize_tuple(dilation_rate, rank, "dilation_rate")
+        self.padding = standardize_padding(padding, (*PADDINGS, "causal") if rank == 1 else PADDINGS)
+        self.data_format = standardize_data_format(data_format)
+        check_strides_and_dilation(layer, self.strides, self.dilation_rate)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.input_spec = InputSpec(min_ndim=rank + 2)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        channels = known_channels(self, input_shape)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*self.kernel_size, channels, self.depth_multiplier),
+            initializer=self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(channels * self.depth_multiplier,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.built = True
+        self.compute_output_shape(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        padding = self.padding
+        if padding == "causal":
+            inputs = pad_causally(inputs, self.kernel_size[0], self.dilation_rate[0], self.data_format)
+            padding = "valid"
+        outputs = ops.depthwise_conv(
+            inputs,
+            self.kernel,
+            strides=self.strides,
+            padding=padding,
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+        if self.bias is not None:
+            outputs = ops.add(outputs, channel_vector(self.bias, self.data_format, self.rank))
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        return conv_output_shape(self, input_shape, channels * self.depth_multiplier)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "depth_multiplier": self.depth_multiplier,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "data_format": self.data_format,
+            "dilation_rate": self.dilation_rate,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "depthwise_initializer": initializers.serialize(self.depthwise_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "depthwise_regularizer": regularizers.serialize(self.depthwise_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+            "depthwise_constraint": constraints.serialize(self.depthwise_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
+        }

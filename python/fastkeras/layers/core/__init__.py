@@ -1,0 +1,1 @@
+"""Layers that are not of one family: dense, embedding, masking, arbitrary functions."""

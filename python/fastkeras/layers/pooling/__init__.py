@@ -1,0 +1,1 @@
+"""Pooling layers: maximum and average over windows or over whole inputs."""

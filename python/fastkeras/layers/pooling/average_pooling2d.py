@@ -1,0 +1,46 @@
+"""Average pooling over two dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastkeras.layers.pooling.base_pooling import BasePooling
+
+
+class AveragePooling2D(BasePooling):
+    """The mean of every window of images, per channel.
+
+    Args:
+        pool_size: the window, an integer, or a pair for height and width.
+        strides: how far the window moves; None: `pool_size`.
+        padding: "valid" or "same"; padded positions do not count in the mean.
+        data_format: "channels_last" or "channels_first"; None: the default of the settings.
+        name: the layer's name.
+
+    Shapes: `(batch, height, width, channels)` -> `(batch, new_height, new_width, channels)`.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example: `fastkeras.layers.AveragePooling2D(2)(numpy.ones((4, 8, 8, 3))).shape` is `(4, 4, 4, 3)`.
+    """
+
+    def __init__(
+        self,
+        pool_size: Any,
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            pool_size,
+            strides,
+            pool_dimensions=2,
+            pool_mode="average",
+            padding=padding,
+            data_format=data_format,
+            name=name,
+            **kwargs,
+        )

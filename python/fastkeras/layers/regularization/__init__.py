@@ -1,0 +1,1 @@
+"""Layers that regularise training: noise, dropout, and penalties on activations."""

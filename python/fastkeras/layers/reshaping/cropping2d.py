@@ -1,0 +1,32 @@
+"""Cropping of images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastkeras.layers.arguments import standardize_pairs
+from fastkeras.layers.reshaping.base_cropping import BaseCropping
+
+
+class Cropping2D(BaseCropping):
+    """Cuts positions off both ends of images, in height and width.
+
+    Args:
+        cropping: an integer, a pair of integers for height and width, or a pair of pairs (before, after).
+        data_format: "channels_last" or "channels_first"; None: the default of the settings.
+
+    Shapes: `(batch, height, width, channels)` -> `(batch, new_height, new_width, channels)`.
+
+    Raises:
+        ValueError: `cropping` has another form, or leaves nothing of an axis.
+
+    Example: `fastkeras.layers.Cropping2D(1)(numpy.ones((4, 8, 8, 3))).shape` is `(4, 6, 6, 3)`.
+    """
+
+    def __init__(
+        self,
+        cropping: Any = ((0, 0), (0, 0)),
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(standardize_pairs(cropping, 2, "cropping"), data_format, **kwargs)

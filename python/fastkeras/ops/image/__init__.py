@@ -1,0 +1,2 @@
+"""`fastkeras.ops.image`: resizing, cropping, filtering and colours of images, as functions."""
+

@@ -1,0 +1,421 @@
+"""Objects to and from plain configurations, in the format of Keras 3 (`module`, `class_name`, `config`, ...).
+
+Deserialization creates instances of known classes only (see `object_registration`), and never imports or evaluates
+anything that a configuration names.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+from typing import Any
+
+import numpy as np
+
+from fastkeras import _engine
+from fastkeras.core.dtypes import standardize_dtype
+from fastkeras.core.global_state import get_global_attribute, set_global_attribute
+from fastkeras.core.keras_tensor import KerasTensor
+from fastkeras.core.variable import Variable
+from fastkeras.saving import object_registration
+
+_PLAIN = (str, int, float, bool, type(None))
+
+# Public modules that a configuration may name, and where their names are found here.
+PUBLIC_MODULES = {
+    "keras": "fastkeras",
+    "keras.layers": "fastkeras.layers",
+    "keras.models": "fastkeras.models",
+    "keras.initializers": "fastkeras.initializers",
+    "keras.regularizers": "fastkeras.regularizers",
+    "keras.constraints": "fastkeras.constraints",
+    "keras.losses": "fastkeras.losses",
+    "keras.metrics": "fastkeras.metrics",
+    "keras.optimizers": "fastkeras.optimizers",
+    "keras.optimizers.schedules": "fastkeras.optimizers.schedules",
+    "keras.random": "fastkeras.random",
+    "keras.dtype_policies": "fastkeras.core.dtype_policies",
+    "keras.quantizers": "fastkeras.quantizers",
+}
+# Classes that live in one package here and are public under another name.
+_PUBLIC_NAMES = {
+    "fastkeras.models.sequential.Sequential": "keras",
+    "fastkeras.models.model.Model": "keras",
+    "fastkeras.core.dtype_policies.DTypePolicy": "keras",
+    "fastkeras.core.dtype_policies.FloatDTypePolicy": "keras",
+    "fastkeras.core.dtype_policies.DTypePolicyMap": "keras.dtype_policies",
+    "fastkeras.layers.layer.Layer": "keras",
+}
+# Classes that Keras itself saves under a private path.
+_PRIVATE_PATHS = {"fastkeras.models.functional.Functional": "keras.src.models.functional"}
+_FUNCTION_MODULES = ("fastkeras.activations", "fastkeras.losses", "fastkeras.metrics", "fastkeras.ops")
+
+
+class ObjectSharingScope:
+    """Inside it, an object met several times is written with one `shared_object_id`, and read back as one object."""
+
+    def __enter__(self) -> None:
+        self._outer = get_global_attribute("shared_objects/ids"), get_global_attribute("shared_objects/objects")
+        set_global_attribute("shared_objects/ids", {})
+        set_global_attribute("shared_objects/objects", {})
+
+    def __exit__(self, *exc: Any) -> None:
+        set_global_attribute("shared_objects/ids", self._outer[0])
+        set_global_attribute("shared_objects/objects", self._outer[1])
+
+
+class SafeModeScope:
+    """Inside it, deserialization is (or is not) restricted to what cannot run code from a configuration."""
+
+    def __init__(self, safe_mode: bool | None = True) -> None:
+        self.safe_mode = safe_mode
+
+    def __enter__(self) -> None:
+        self._outer = in_safe_mode()
+        set_global_attribute("safe_mode_saving", self.safe_mode)
+
+    def __exit__(self, *exc: Any) -> None:
+        set_global_attribute("safe_mode_saving", self._outer)
+
+
+def in_safe_mode() -> bool | None:
+    """The `safe_mode` in force, or None outside any scope."""
+    return get_global_attribute("safe_mode_saving")
+
+
+# Writing.
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """Returns a plain (JSON-compatible) description of an object.
+
+    Args:
+        obj: a number, string or container of them, an array or tensor, a function with a name, or an object with
+            `get_config()`.
+
+    Raises:
+        TypeError: if the object cannot be described.
+        ValueError: for a lambda.
+
+    Example:
+        >>> serialize_keras_object(fastkeras.regularizers.L2(0.1))
+        {'module': 'keras.regularizers', 'class_name': 'L2', 'config': {'l2': 0.1}, 'registered_name': None}
+    """
+    if obj is None or type(obj) in _PLAIN:
+        return obj
+    if isinstance(obj, np.generic):
+        return obj.item()
+    if isinstance(obj, _PLAIN):
+        return obj
+    if isinstance(obj, list):
+        return [serialize_keras_object(x) for x in obj]
+    if isinstance(obj, tuple):
+        return tuple(serialize_keras_object(x) for x in obj)
+    if isinstance(obj, dict):
+        return {k: serialize_keras_object(v) for k, v in obj.items()}
+    if isinstance(obj, bytes):
+        return {"class_name": "__bytes__", "config": {"value": obj.decode("utf-8")}}
+    if obj is Ellipsis:
+        return {"class_name": "__ellipsis__", "config": {}}
+    if isinstance(obj, slice):
+        return {
+            "class_name": "__slice__",
+            "config": {
+                "start": serialize_keras_object(obj.start),
+                "stop": serialize_keras_object(obj.stop),
+                "step": serialize_keras_object(obj.step),
+            },
+        }
+    if isinstance(obj, KerasTensor):
+        history = obj._keras_history
+        return {
+            "class_name": "__keras_tensor__",
+            "config": {
+                "shape": obj.shape,
+                "dtype": obj.dtype,
+                "keras_history": None if history is None else list((history.operation.name, *history[1:])),
+            },
+        }
+    if isinstance(obj, np.ndarray):
+        return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
+    if isinstance(obj, _engine.Tensor):
+        return {"class_name": "__tensor__", "config": {"value": obj.tolist(), "dtype": obj.dtype}}
+    if isinstance(obj, types.FunctionType) and obj.__name__ == "<lambda>":
+        raise ValueError(
+            "A lambda cannot be serialized: a file would have to hold its code, and fastkeras never runs code from a "
+            "file. Use a named function registered with `@fastkeras.saving.register_keras_serializable()`, or write a "
+            "Layer."
+        )
+    if inspect.isclass(obj) and issubclass(obj, np.generic):
+        return {"module": "builtins", "class_name": "type", "config": standardize_dtype(obj), "registered_name": "type"}
+    if isinstance(obj, (types.FunctionType, types.BuiltinFunctionType, types.MethodType)) or (
+        callable(obj) and hasattr(obj, "__wrapped__") and not hasattr(obj, "get_config")
+    ):
+        return {
+            "module": "builtins",
+            "class_name": "function",
+            "config": object_registration.get_registered_name(obj),
+            "registered_name": "function",
+        }
+    if not hasattr(obj, "get_config") or inspect.isclass(obj) or isinstance(obj, Variable):
+        raise TypeError(
+            f"Cannot serialize object {obj} of type {type(obj)}. To be serializable, a class must implement the "
+            "`get_config()` method."
+        )
+    config = {
+        **class_identity(type(obj)),
+        "config": _inner_config(obj),
+    }
+    config = {k: config[k] for k in ("module", "class_name", "config", "registered_name")}
+    if hasattr(obj, "get_build_config"):
+        build_config = obj.get_build_config()
+        if build_config is not None:
+            config["build_config"] = serialize_dict(build_config)
+    if hasattr(obj, "get_compile_config"):
+        compile_config = obj.get_compile_config()
+        if compile_config is not None:
+            config["compile_config"] = serialize_dict(compile_config)
+    _record_shared(obj, config)
+    return config
+
+
+def serialize_dict(obj: dict[str, Any]) -> dict[str, Any]:
+    """Returns the dictionary with its values serialized."""
+    return {k: serialize_keras_object(v) for k, v in obj.items()}
+
+
+def _inner_config(obj: Any) -> dict[str, Any]:
+    config = obj.get_config()
+    if not isinstance(config, dict):
+        raise TypeError(
+            f"The `get_config()` method of {obj} should return a dict. It returned: {config}"
+        )
+    return serialize_dict(config)
+
+
+def class_identity(cls: type) -> dict[str, Any]:
+    """Returns `module`, `class_name` and `registered_name` for a class, the public ones of Keras if it has them."""
+    path = f"{cls.__module__}.{cls.__name__}"
+    if path in _PRIVATE_PATHS:
+        return {"module": _PRIVATE_PATHS[path], "class_name": cls.__name__, "registered_name": cls.__name__}
+    keras_module = getattr(cls, "keras_module", None)
+    if keras_module is not None:
+        return {"module": keras_module, "class_name": cls.__name__, "registered_name": cls.__name__}
+    if cls.__module__.startswith("fastkeras.") and cls not in object_registration.GLOBAL_CUSTOM_NAMES:
+        module = _public_module(cls, path)
+        if module is not None:
+            return {"module": module, "class_name": cls.__name__, "registered_name": None}
+    module = cls.__module__
+    return {
+        "module": None if module in ("__main__", "builtins") else module,
+        "class_name": cls.__name__,
+        "registered_name": object_registration.get_registered_name(cls),
+    }
+
+
+def _public_module(cls: type, path: str) -> str | None:
+    found = _PUBLIC_NAMES.get(path)
+    if found is not None:
+        return found
+    parts = cls.__module__.split(".")
+    candidates = [f"keras.{'.'.join(parts[1:3])}", f"keras.{parts[1]}"]
+    for name in candidates:
+        if name in PUBLIC_MODULES and _public_attribute(name, cls.__name__) is cls:
+            return name
+    return None
+
+
+def _public_attribute(module: str, name: str) -> Any:
+    try:
+        return getattr(importlib.import_module(PUBLIC_MODULES[module]), name, None)
+    except ImportError:
+        return None
+
+
+def _record_shared(obj: Any, config: dict[str, Any]) -> None:
+    ids = get_global_attribute("shared_objects/ids")
+    if ids is None:
+        return
+    key = id(obj)
+    if key not in ids:
+        ids[key] = (config, obj)
+    else:
+        config["shared_object_id"] = key
+        ids[key][0]["shared_object_id"] = key
+
+
+# Reading.
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True, **kwargs: Any
+) -> Any:
+    """Returns the object described by the result of `serialize_keras_object()`.
+
+    Args:
+        config: the description.
+        custom_objects: names of classes and functions that are neither the library's nor registered.
+        safe_mode: whether what could run code from the configuration (lambdas) is refused with advice.
+
+    Raises:
+        TypeError: if the configuration is malformed or names an unknown class.
+        ValueError: if it holds a lambda.
+    """
+    module_objects = kwargs.pop("module_objects", None)
+    if kwargs:
+        raise TypeError(f"deserialize_keras_object() got unexpected arguments: {sorted(kwargs)}")
+    if in_safe_mode() is not None:
+        safe_mode = bool(in_safe_mode())
+    if config is None:
+        return None
+    if isinstance(config, str):
+        found = object_registration.get_registered_object(config, custom_objects, module_objects)
+        if found is not None:
+            return found() if inspect.isclass(found) and module_objects and config in module_objects else found
+        return config
+    if isinstance(config, (bool, int, float)):
+        return config
+    if isinstance(config, (list, tuple)):
+        return type(config)(deserialize_keras_object(x, custom_objects, safe_mode) for x in config)
+    if not isinstance(config, dict):
+        raise TypeError(f"Could not parse config: {config!r} (of type {type(config).__name__})")
+    if "class_name" not in config or "config" not in config:
+        return {k: deserialize_keras_object(v, custom_objects, safe_mode) for k, v in config.items()}
+    class_name = config["class_name"]
+    inner = config["config"] if config["config"] is not None else {}
+    special = _SPECIAL.get(class_name) if isinstance(class_name, str) else None
+    if special is not None:
+        return special(inner, custom_objects, safe_mode)
+    shared = get_global_attribute("shared_objects/objects")
+    shared_id = config.get("shared_object_id")
+    if shared is not None and shared_id is not None and shared_id in shared:
+        return shared[shared_id]
+    registered_name = config.get("registered_name") or class_name
+    module = config.get("module")
+    if class_name == "function":
+        return _find_function(inner, custom_objects, config)
+    if module == "builtins" and class_name == "type":
+        return np.dtype(standardize_dtype(inner)).type
+    cls = _find_class(module, class_name, registered_name, custom_objects, config)
+    if not hasattr(cls, "from_config"):
+        raise TypeError(f"Unable to reconstruct an instance of '{class_name}': the class has no `from_config()` method.")
+    parameters = inspect.signature(cls.from_config).parameters
+    options = {}
+    if "custom_objects" in parameters:
+        options["custom_objects"] = custom_objects
+    scope = object_registration.CustomObjectScope(custom_objects or {})
+    with scope, SafeModeScope(safe_mode):
+        instance = cls.from_config(inner, **options)
+        build_config = config.get("build_config")
+        if build_config and not getattr(instance, "built", False):
+            instance.build_from_config(deserialize_keras_object(build_config, custom_objects, safe_mode))
+        compile_config = config.get("compile_config")
+        if compile_config and hasattr(instance, "compile_from_config"):
+            instance.compile_from_config(compile_config)
+    if shared is not None and shared_id is not None:
+        shared[shared_id] = instance
+    return instance
+
+
+def _find_class(
+    module: Any, class_name: str, registered_name: str, custom_objects: dict[str, Any] | None, config: dict[str, Any]
+) -> Any:
+    for name in (registered_name, class_name):
+        found = object_registration.get_registered_object(name, custom_objects)
+        if found is not None:
+            return found
+    if isinstance(module, str):
+        found = _find_public(module, class_name)
+        if found is not None:
+            return found
+    raise TypeError(
+        f"Could not locate class '{class_name}'. Make sure custom classes are decorated with "
+        "`@fastkeras.saving.register_keras_serializable()` and imported before loading, or pass them as "
+        f"`custom_objects={{'{class_name}': {class_name}}}`. Full object config: {_shortened(config)}"
+    )
+
+
+def _find_public(module: str, class_name: str) -> Any:
+    """A class of this library by its public Keras name, or by the private path under which Keras saves some."""
+    if class_name.startswith("_"):
+        return None
+    if module.startswith("keras.src.ops"):
+        from fastkeras.core.op_classes import op_class_from_keras
+
+        return op_class_from_keras(class_name)
+    if module.startswith(("keras.src.", "keras.engine.", "tf_keras.", "fastkeras.")):
+        parts = module.split(".")
+        area = parts[2] if parts[0] == "keras" and len(parts) > 2 else parts[1]
+        if (module, class_name) == ("keras.src.models.functional", "Functional") or class_name == "Functional":
+            from fastkeras.models.functional import Functional
+
+            return Functional
+        module = f"keras.{area}"
+    if module not in PUBLIC_MODULES:
+        return None
+    found = _public_attribute(module, class_name)
+    return found if inspect.isclass(found) else None
+
+
+def _find_function(name: Any, custom_objects: dict[str, Any] | None, config: dict[str, Any]) -> Any:
+    if isinstance(name, str):
+        found = object_registration.get_registered_object(name, custom_objects)
+        if found is not None:
+            return found
+        if not name.startswith("_"):
+            for module in _FUNCTION_MODULES:
+                try:
+                    found = getattr(importlib.import_module(module), name, None)
+                except ImportError:
+                    continue
+                if inspect.isfunction(found):
+                    return found
+    raise TypeError(
+        f"Could not locate function '{name}'. Make sure custom functions are decorated with "
+        "`@fastkeras.saving.register_keras_serializable()`, or pass them as `custom_objects`. "
+        f"Full object config: {_shortened(config)}"
+    )
+
+
+def _shortened(config: Any) -> str:
+    text = str(config)
+    return text if len(text) <= 500 else text[:497] + "..."
+
+
+def _lambda(inner: Any, custom_objects: Any, safe_mode: bool) -> Any:
+    raise ValueError(
+        "The configuration holds a Python lambda, that is, code. fastkeras never runs code from a file. Rebuild the "
+        "model with a named function passed as `custom_objects`, or with a custom Layer."
+    )
+
+
+def _slice(inner: dict[str, Any], custom_objects: Any, safe_mode: bool) -> slice:
+    return slice(*(deserialize_keras_object(inner[k], custom_objects, safe_mode) for k in ("start", "stop", "step")))
+
+
+def _keras_tensor(inner: dict[str, Any], custom_objects: Any, safe_mode: bool) -> KerasTensor:
+    tensor = KerasTensor(inner["shape"], dtype=inner["dtype"])
+    # Resolved to the real tensor by the model that is being rebuilt.
+    tensor._pre_serialization_keras_history = inner["keras_history"]
+    return tensor
+
+
+_SPECIAL = {
+    "__tensor__": lambda c, *_: _engine.tensor(np.array(c["value"]), standardize_dtype(c["dtype"])),
+    "__numpy__": lambda c, *_: np.array(c["value"], dtype=_numpy_dtype(c["dtype"])),
+    "__bytes__": lambda c, *_: c["value"].encode("utf-8"),
+    "__ellipsis__": lambda *_: Ellipsis,
+    "__slice__": _slice,
+    "__lambda__": _lambda,
+    "__keras_tensor__": _keras_tensor,
+    "__tuple__": lambda c, o, s: tuple(deserialize_keras_object(x, o, s) for x in c["value"]),
+}
+
+
+def _numpy_dtype(name: str) -> Any:
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return ml_dtypes.bfloat16
+    return np.dtype(standardize_dtype(name))

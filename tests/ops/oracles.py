@@ -1,0 +1,497 @@
+"""One independent float64 NumPy definition of every op of the engine's table.
+
+`ORACLES[name](*inputs, **attrs)` gives the mathematical value: floating inputs (and integers where the op
+gives floats) arrive as float64, other integers and bools in their own dtype, lists of attributes as lists.
+Nothing here looks at the engine; as a rule an op is one line, to be checked against the op's definition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+import ml_dtypes
+import numpy as np
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+# --- special functions ----------
+
+
+def _each(fn: Callable[[float], float]) -> Callable[[np.ndarray], np.ndarray]:
+    """Apply a scalar function of Python floats to every element."""
+    return lambda x: np.array([fn(float(v)) for v in np.ravel(x)], np.float64).reshape(np.shape(x))
+
+
+def _erfinv(x: float) -> float:
+    if abs(x) >= 1.0:
+        return math.copysign(math.inf, x) if abs(x) == 1.0 else math.nan
+    y = NormalDist().inv_cdf((x + 1) / 2) / math.sqrt(2)
+    for _ in range(2):  # Newton steps restore what (x + 1) / 2 lost near zero
+        y -= (math.erf(y) - x) * math.sqrt(math.pi) / 2 * math.exp(y * y)
+    return y
+
+
+def _digamma(x: float) -> float:
+    if x <= 0 and x == math.floor(x):
+        return math.nan
+    if x < 0:  # reflection
+        return _digamma(1 - x) - math.pi / math.tan(math.pi * x)
+    shift = 0.0
+    while x < 12:  # recurrence up to where the asymptotic series is exact to double precision
+        shift -= 1 / x
+        x += 1
+    z = 1 / (x * x)
+    series = z * (1 / 12 - z * (1 / 120 - z * (1 / 252 - z * (1 / 240 - z * (1 / 132 - z * 691 / 32760)))))
+    return shift + math.log(x) - 0.5 / x - series
+
+
+def _lgamma(x: float) -> float:
+    return math.inf if x <= 0 and x == math.floor(x) else math.lgamma(x)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def softplus(x: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0, x)
+
+
+def _gelu(x: np.ndarray, approximate: bool = False) -> np.ndarray:
+    if approximate:
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * _each(math.erfc)(-x / math.sqrt(2))
+
+
+# --- structure, reductions, indexing ----------
+
+
+def to_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
+    return np.asarray(x).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+
+
+def _iota(shape: list[int], axis: int, dtype: str) -> np.ndarray:
+    return to_dtype(np.indices(shape)[axis], dtype)
+
+
+def _slice(x: np.ndarray, start: list[int], stop: list[int], step: list[int]) -> np.ndarray:
+    return x[tuple(map(slice, start, stop, step))]
+
+
+def _pad(
+    x: np.ndarray, low: list[int], high: list[int], interior: list[int] | None = None, value: float = 0.0
+) -> np.ndarray:
+    gaps = interior or [0] * x.ndim
+    spread = np.full([d + max(d - 1, 0) * g for d, g in zip(x.shape, gaps)], value, x.dtype)
+    spread[tuple(slice(None, None, g + 1) for g in gaps)] = x
+    return np.pad(spread, list(zip(low, high)), constant_values=value)
+
+
+def _reduce(fn: Callable) -> Callable:
+    def reduced(x: np.ndarray, axes: list[int], keepdims: bool = False) -> np.ndarray:
+        return fn(x, axis=tuple(axes), keepdims=keepdims).astype(x.dtype)
+
+    return reduced
+
+
+def _scan(fn: Callable) -> Callable:
+    def scanned(x: np.ndarray, axis: int, reverse: bool = False) -> np.ndarray:
+        y = np.flip(fn(np.flip(x, axis), axis=axis), axis) if reverse else fn(x, axis=axis)
+        return y.astype(x.dtype)
+
+    return scanned
+
+
+def _scatter_add(x: np.ndarray, indices: np.ndarray, updates: np.ndarray, axis: int) -> np.ndarray:
+    out, axis = x.copy(), axis % x.ndim
+    for at in np.ndindex(*indices.shape):
+        source = (slice(None),) * axis + at
+        out[(slice(None),) * axis + (indices[at],)] += updates[source]
+    return out
+
+
+def _scatter_add_along_axis(x: np.ndarray, indices: np.ndarray, updates: np.ndarray, axis: int) -> np.ndarray:
+    out = x.copy()
+    for at in np.ndindex(*indices.shape):
+        target = list(at)
+        target[axis] = indices[at]
+        out[tuple(target)] += updates[at]
+    return out
+
+
+def _scatter_set(x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
+    out = x.copy()
+    for row, i in enumerate(indices):
+        out[i] = updates[row]
+    return out
+
+
+def _top_k(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-x.astype(np.float64), axis=-1, kind="stable")[..., :k]
+    return np.take_along_axis(x, order, -1), order
+
+
+# --- matmul, convolution, pooling ----------
+
+
+def _matmul(a: np.ndarray, b: np.ndarray, transpose_a: bool = False, transpose_b: bool = False) -> np.ndarray:
+    return (a.swapaxes(-1, -2) if transpose_a else a) @ (b.swapaxes(-1, -2) if transpose_b else b)
+
+
+def _pad_space(x: np.ndarray, low: list[int], high: list[int], fill: float) -> np.ndarray:
+    return np.pad(x, [(0, 0), *zip(low, high), (0, 0)], constant_values=fill)
+
+
+def _windows(
+    x: np.ndarray,
+    window: list[int],
+    strides: list[int],
+    low: list[int],
+    high: list[int],
+    dilations: list[int] | None = None,
+    fill: float = 0.0,
+) -> np.ndarray:
+    """[N, *spatial, C] -> [N, *out, C, *window]: what each output position sees."""
+    dilations = dilations or [1] * len(window)
+    extent = [(w - 1) * d + 1 for w, d in zip(window, dilations)]
+    space = tuple(range(1, 1 + len(window)))
+    views = np.lib.stride_tricks.sliding_window_view(_pad_space(x, low, high, fill), extent, axis=space)
+    steps = tuple(slice(None, None, s) for s in strides)
+    return views[(slice(None), *steps, slice(None), *(slice(None, None, d) for d in dilations))]
+
+
+def _grouped_windows(
+    x: np.ndarray,
+    kernel: list[int],
+    strides: list[int],
+    pad_low: list[int],
+    pad_high: list[int],
+    dilations: list[int],
+    groups: int,
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """-> ([N * out, groups, C / groups, kernel size], shape [N, *out])."""
+    v = _windows(x, kernel, strides, pad_low, pad_high, dilations)
+    lead = v.shape[: 1 + len(kernel)]
+    return v.reshape(math.prod(lead), groups, x.shape[-1] // groups, math.prod(kernel)), lead
+
+
+def _conv(
+    x: np.ndarray,
+    w: np.ndarray,
+    strides: list[int],
+    pad_low: list[int],
+    pad_high: list[int],
+    dilations: list[int],
+    groups: int = 1,
+) -> np.ndarray:
+    v, lead = _grouped_windows(x, w.shape[:-2], strides, pad_low, pad_high, dilations, groups)
+    filters = w.reshape(v.shape[-1], w.shape[-2], groups, w.shape[-1] // groups)
+    return np.einsum("ngck,kcgo->ngo", v, filters, optimize=True).reshape(*lead, w.shape[-1])
+
+
+def _conv_filter_grad(
+    x: np.ndarray,
+    dy: np.ndarray,
+    filter_shape: list[int],
+    strides: list[int],
+    pad_low: list[int],
+    pad_high: list[int],
+    dilations: list[int],
+    groups: int = 1,
+) -> np.ndarray:
+    v, _ = _grouped_windows(x, filter_shape[:-2], strides, pad_low, pad_high, dilations, groups)
+    seen = dy.reshape(v.shape[0], groups, filter_shape[-1] // groups)
+    return np.einsum("ngck,ngo->kcgo", v, seen, optimize=True).reshape(filter_shape)
+
+
+def _conv_input_grad(
+    dy: np.ndarray,
+    w: np.ndarray,
+    input_shape: list[int],
+    strides: list[int],
+    pad_low: list[int],
+    pad_high: list[int],
+    dilations: list[int],
+    groups: int = 1,
+) -> np.ndarray:
+    """Every output position hands its gradient, times the filter, back to the elements it has seen."""
+    n, *space, channels = input_shape
+    kernel = w.shape[:-2]
+    dx = np.zeros([n, *(d + a + b for d, a, b in zip(space, pad_low, pad_high)), channels])
+    filters = w.reshape(*kernel, w.shape[-2], groups, w.shape[-1] // groups)
+    for at in np.ndindex(*dy.shape[1:-1]):
+        out = dy[(slice(None), *at)].reshape(n, groups, -1)
+        back = np.einsum("ngo,...cgo->n...gc", out, filters).reshape(n, *kernel, channels)
+        seen = (
+            slice(p * s, p * s + (k - 1) * d + 1, d) for p, s, k, d in zip(at, strides, kernel, dilations)
+        )
+        dx[(slice(None), *seen)] += back
+    return dx[(slice(None), *(slice(a, a + d) for a, d in zip(pad_low, space)))]
+
+
+def _last(v: np.ndarray, count: int) -> tuple[int, ...]:
+    return tuple(range(v.ndim - count, v.ndim))
+
+
+def _max_pool(x: np.ndarray, window: list[int], strides: list[int], pad_low: list[int], pad_high: list[int]):
+    v = _windows(x, window, strides, pad_low, pad_high, fill=-np.inf)
+    return v.max(axis=_last(v, len(window)))
+
+
+def _avg_pool(x: np.ndarray, window: list[int], strides: list[int], pad_low: list[int], pad_high: list[int]):
+    v = _windows(x, window, strides, pad_low, pad_high, fill=np.nan)  # NaN marks what is not a valid element
+    return np.nanmean(v, axis=_last(v, len(window)))
+
+
+def _max_pool_grad(
+    x: np.ndarray,
+    y: np.ndarray,
+    dy: np.ndarray,
+    window: list[int],
+    strides: list[int],
+    pad_low: list[int],
+    pad_high: list[int],
+) -> np.ndarray:
+    """The first largest element of each window, in row-major order, receives the gradient."""
+    v = _windows(x, window, strides, pad_low, pad_high, fill=-np.inf)
+    first = v.reshape(*dy.shape, math.prod(window)).argmax(-1)
+    dx = np.zeros_like(_pad_space(x, pad_low, pad_high, 0.0))
+    for n, *at, c in np.ndindex(*dy.shape):
+        inside = np.unravel_index(first[(n, *at, c)], window)
+        dx[(n, *(p * s + i for p, s, i in zip(at, strides, inside)), c)] += dy[(n, *at, c)]
+    return dx[(slice(None), *(slice(a, a + d) for a, d in zip(pad_low, x.shape[1:-1])))]
+
+
+def _avg_pool_grad(
+    dy: np.ndarray,
+    input_shape: list[int],
+    window: list[int],
+    strides: list[int],
+    pad_low: list[int],
+    pad_high: list[int],
+) -> np.ndarray:
+    dx = np.zeros(input_shape)
+    for at in np.ndindex(*dy.shape[1:-1]):
+        spans = [
+            slice(max(p * s - a, 0), min(p * s - a + w, d))
+            for p, s, a, w, d in zip(at, strides, pad_low, window, input_shape[1:-1])
+        ]
+        valid = math.prod(r.stop - r.start for r in spans)
+        dx[(slice(None), *spans)] += np.expand_dims(dy[(slice(None), *at)], _space(len(spans))) / valid
+    return dx
+
+
+def _space(rank: int) -> tuple[int, ...]:
+    return tuple(range(1, 1 + rank))
+
+
+# --- normalisation and losses ----------
+
+
+def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    return x - np.logaddexp.reduce(x, axis=axis, keepdims=True)
+
+
+def _batch_norm_train(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float):
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = x.mean(axes), x.var(axes)
+    return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta, mean, variance
+
+
+def _layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float) -> np.ndarray:
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt(x.var(-1, keepdims=True) + epsilon) * gamma + beta
+
+
+def _sparse_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return -np.take_along_axis(log_softmax(logits), labels[..., None].astype(np.int64), -1)[..., 0]
+
+
+# --- random numbers ----------
+
+
+def philox4x32(counter: list[int], key: list[int]) -> list[int]:
+    """One block of Philox4x32-10 (Salmon et al. 2011): four 32-bit words out of a counter and a key."""
+    c, (k0, k1) = list(counter), key
+    for _ in range(10):
+        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(b >> 32) ^ c[1] ^ k0, b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ k1, a & 0xFFFFFFFF]
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return c
+
+
+def random_bits(key: np.ndarray, shape: list[int]) -> np.ndarray:
+    count, words = math.prod(shape), [int(k) for k in key]
+    blocks = [philox4x32([i & 0xFFFFFFFF, i >> 32, 0, 0], words) for i in range((count + 3) // 4)]
+    return np.array(blocks, np.uint32).reshape(-1)[:count].reshape(shape)
+
+
+def _unit(key: np.ndarray, shape: list[int]) -> np.ndarray:
+    """Uniform in [0, 1): 24 random bits each."""
+    return (random_bits(key, shape) >> 8) * 2.0**-24
+
+
+def _random_uniform(
+    key: np.ndarray, shape: list[int], low: float = 0.0, high: float = 1.0, dtype: str = "float32"
+) -> np.ndarray:
+    return low + _unit(key, shape) * (high - low)
+
+
+def _random_normal(
+    key: np.ndarray, shape: list[int], mean: float = 0.0, stddev: float = 1.0, dtype: str = "float32"
+) -> np.ndarray:
+    count = math.prod(shape)
+    u1, u2 = _unit(key, [(count + 1) // 2, 2]).T
+    radius, angle = np.sqrt(-2 * np.log(u1 + 2.0**-24)), 2 * np.pi * u2
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return mean + stddev * pairs.reshape(-1)[:count].reshape(shape)
+
+
+def _dropout(x: np.ndarray, key: np.ndarray, rate: float) -> np.ndarray:
+    return np.where(_unit(key, list(x.shape)) >= rate, x / (1 - rate), 0.0)
+
+
+# --- the table ----------
+
+ORACLES: dict[str, Callable] = {
+    # unary
+    "neg": np.negative,
+    "abs": np.abs,
+    "sign": np.sign,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": np.rint,
+    "trunc": np.trunc,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log2": np.log2,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "reciprocal": lambda x: 1.0 / x,
+    "square": lambda x: x * x,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "erf": _each(math.erf),
+    "erfinv": _each(_erfinv),
+    "lgamma": _each(_lgamma),
+    "digamma": _each(_digamma),
+    "isfinite": np.isfinite,
+    "isnan": np.isnan,
+    "isinf": np.isinf,
+    "logical_not": np.logical_not,
+    "bitwise_not": np.invert,
+    "stop_gradient": lambda x: x,
+    "cast": to_dtype,
+    # activations
+    "sigmoid": sigmoid,
+    "relu": lambda x: np.maximum(x, 0),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "softplus": softplus,
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "silu": lambda x: x * sigmoid(x),
+    "gelu": _gelu,
+    "elu": lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    "selu": lambda x: _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+    "leaky_relu": lambda x, negative_slope=0.2: np.where(x > 0, x, negative_slope * x),
+    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "hard_silu": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "log_sigmoid": lambda x: -softplus(-x),
+    "mish": lambda x: x * np.tanh(softplus(x)),
+    "celu": lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha),
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    # binary and ternary
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.true_divide,
+    "power": np.power,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "mod": np.mod,
+    "floor_divide": np.floor_divide,
+    "atan2": np.arctan2,
+    "squared_difference": lambda a, b: (a - b) ** 2,
+    "equal": np.equal,
+    "not_equal": np.not_equal,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "logical_xor": np.logical_xor,
+    "bitwise_and": np.bitwise_and,
+    "bitwise_or": np.bitwise_or,
+    "bitwise_xor": np.bitwise_xor,
+    "left_shift": np.left_shift,
+    "right_shift": np.right_shift,
+    "where": np.where,
+    # structure
+    "full": lambda value, shape, dtype: to_dtype(np.full(shape, value), dtype),
+    "iota": _iota,
+    "broadcast_to": lambda x, shape: np.broadcast_to(x, shape),
+    "reshape": lambda x, shape: x.reshape(shape),
+    "transpose": lambda x, perm: x.transpose(perm),
+    "slice": _slice,
+    "pad": _pad,
+    "concatenate": lambda *xs, axis: np.concatenate(xs, axis),
+    "reverse": lambda x, axes: np.flip(x, tuple(axes)),
+    # reductions
+    "reduce_sum": _reduce(np.sum),
+    "reduce_prod": _reduce(np.prod),
+    "reduce_max": _reduce(np.max),
+    "reduce_min": _reduce(np.min),
+    "argmax": lambda x, axis: np.argmax(x, axis),
+    "argmin": lambda x, axis: np.argmin(x, axis),
+    "cumsum": _scan(np.cumsum),
+    "cumprod": _scan(np.cumprod),
+    # indexing
+    "gather": lambda x, indices, axis: np.take(x, indices, axis),
+    "scatter_add": _scatter_add,
+    "take_along_axis": lambda x, indices, axis: np.take_along_axis(x, indices, axis),
+    "scatter_add_along_axis": _scatter_add_along_axis,
+    "scatter_set": _scatter_set,
+    "sort": lambda x, axis: np.sort(x, axis),
+    "argsort": lambda x, axis: np.argsort(x, axis, kind="stable"),
+    "top_k": _top_k,
+    "one_hot": lambda indices, depth, dtype: to_dtype(indices[..., None] == np.arange(depth), dtype),
+    # linear algebra, convolution, pooling
+    "matmul": _matmul,
+    "conv": _conv,
+    "conv_input_grad": _conv_input_grad,
+    "conv_filter_grad": _conv_filter_grad,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "max_pool_grad": _max_pool_grad,
+    "avg_pool_grad": _avg_pool_grad,
+    # normalisation and losses
+    "softmax": lambda x, axis=-1: np.exp(log_softmax(x, axis)),
+    "log_softmax": log_softmax,
+    "batch_norm_train": _batch_norm_train,
+    "layer_norm": _layer_norm,
+    "sparse_softmax_cross_entropy": _sparse_cross_entropy,
+    "softmax_cross_entropy": lambda logits, targets: -(targets * log_softmax(logits)).sum(-1),
+    "sigmoid_cross_entropy": lambda logits, targets: softplus(logits) - logits * targets,
+    # random
+    "random_bits": random_bits,
+    "random_uniform": _random_uniform,
+    "random_normal": _random_normal,
+    "dropout": _dropout,
+}
