@@ -26,7 +26,7 @@ int size_index(size_t bytes) { return std::countr_zero(bytes); }
 
 class Emitter {
   public:
-    explicit Emitter(const Region& region) : region_(region), low_(lower_tile_steps(region)), table_(kernels()) {}
+    Emitter(const Region& region, const TileOptions& options) : region_(region), options_(options), low_(lower_tile_steps(region)), table_(kernels()) {}
 
     TileProgram emit() {
         TileLoad load = measure();
@@ -40,7 +40,7 @@ class Emitter {
         allocate();
         reductions();
         threads(load);
-        inplace();
+        shares();
         describe();
         return std::move(program_);
     }
@@ -71,8 +71,10 @@ class Emitter {
             for (const int src : s.sources())
                 if (last[static_cast<size_t>(src)] == i && step(src).kind != Kind::load && step(src).kind != Kind::constant) live -= std::min<size_t>(live, step(src).size);
         }
+        for (const RegionOutput& o : region_.outputs)
+            if (!o.reduced) memory += fk::size_of(o.dtype);
         const auto fits = static_cast<int64_t>(kTileBudget / std::max<size_t>(peak + memory, 1));
-        load.tile = std::clamp<int64_t>(fits / 64 * 64, kMinTile, kMaxTile);
+        load.tile = options_.tile ? options_.tile : std::clamp<int64_t>(fits / 64 * 64, kMinTile, kMaxTile);
         return load;
     }
 
@@ -216,7 +218,7 @@ class Emitter {
             case Kind::clamp: return table_.clamp[type];
             case Kind::copy: return table_.copy[size_index(s.size)];
             case Kind::splat: return table_.splat[size_index(s.size)];
-            case Kind::philox: return table_.philox;
+            case Kind::philox: return reads_run(s) ? table_.philox_run : table_.philox;
             case Kind::pair:
                 return table_.pair[static_cast<int>(s.inner)][static_cast<int>(s.outer)][form2(s.src[0], s.src[1])][is_vector(s.src[2]) ? 0 : 1];
             case Kind::compare_select:
@@ -257,6 +259,14 @@ class Emitter {
         }
     }
 
+    // Whether a philox step reads consecutive indices: then the first of a tile tells all.
+    bool reads_run(const TileStep& s) {
+        const TileStep& index = step(s.src[0]);
+        if (s.kind != Kind::philox || s.rate != Rate::tile || index.kind != Kind::index) return false;
+        const TileWalk& walk = walk_of(TileWalk::Kind::index, index.arg);
+        return classify(program_.nest, walk).access == Access::direct && walk.strides.back() == 1;
+    }
+
     int32_t key_slot(int input) {
         const auto slot = static_cast<int32_t>(program_.slots.size());
         program_.slots.push_back(0);
@@ -272,6 +282,12 @@ class Emitter {
         s.period = access.period;
         s.slot = slot;
         s.size = static_cast<int32_t>(size_of(walk.dtype));
+        if (walk.kind == TileWalk::Kind::index) {
+            s.first_only = true;
+            for (const TileStep& reader : steps())
+                if (!reader.dead && std::ranges::count(reader.sources(), slot)) s.first_only = s.first_only && reads_run(reader);
+            for (const int v : low_.output_steps) s.first_only = s.first_only && v != slot;
+        }
         s.rate = access.access == Access::uniform || access.access == Access::periodic ? uniform_rate(program_.nest, walk) : Rate::tile;
         program_.streams.push_back(std::move(s));
     }
@@ -375,13 +391,13 @@ class Emitter {
 
     void threads(const TileLoad& load) {
         const TileNest& nest = program_.nest;
-        const int team = max_threads();
+        const int team = options_.threads ? options_.threads : max_threads();
         double scale = 1;
         if (current_isa() == Isa::avx2) scale = 1.6;
         if (current_isa() == Isa::portable) scale = 3;
         const double total = static_cast<double>(product(nest.dims)) * load.work * scale;
-        program_.threads = team > 1 && std::max(total, nest.cost) >= kForkNanoseconds ? team : 1;
-        if (program_.threads == 1 || nest.form == TileForm::map || nest.form == TileForm::blocks) return;
+        program_.threads = options_.threads || (team > 1 && std::max(total, nest.cost) >= kForkNanoseconds) ? team : 1;
+        if (program_.threads == 1 || independent_tiles(nest.form)) return;
         int64_t units = 1;
         for (size_t d = 0; d < nest.first_reduced; ++d) units *= nest.dims[d];
         if (nest.form == TileForm::columns) units *= (nest.group_size + nest.chunk - 1) / nest.chunk;
@@ -393,36 +409,27 @@ class Emitter {
         }
     }
 
-    // An output may share the buffer of an input that is read at the same places and not after the output is written.
-    void inplace() {
-        program_.inplace.assign(region_.outputs.size(), -1);
+    // An output may have the buffer of an input that is read at the same places, and not after the output is written.
+    void shares() {
         const std::vector<TileOp>& code = program_.code[static_cast<int>(Rate::tile)];
         const bool single = product(program_.nest.dims) == 1;
-        std::vector<bool> taken(region_.inputs.size(), false);
-        for (const auto& [slot, input] : program_.keys) taken[static_cast<size_t>(input)] = true;
         for (const TileStream& out : program_.streams) {
             if (out.walk.kind != TileWalk::Kind::output || out.access != Access::direct) continue;
+            const int written = bound_at_[static_cast<size_t>(out.slot)];
             for (const TileStream& in : program_.streams) {
                 if (in.walk.kind != TileWalk::Kind::input || in.size != out.size || in.walk.offset != 0) continue;
-                if (taken[static_cast<size_t>(in.walk.arg)]) continue;
                 if (!single && (in.access != Access::direct || in.walk.strides != out.walk.strides)) continue;
-                const int written = bound_at_[static_cast<size_t>(out.slot)];
-                bool late = false;
-                for (int i = written + 1; i < static_cast<int>(code.size()); ++i) {
-                    const TileOp& op = code[static_cast<size_t>(i)];
-                    late |= op.a == in.slot || op.b == in.slot || op.c == in.slot || op.d == in.slot;
-                }
+                bool late = std::ranges::any_of(program_.keys, [&](const auto& key) { return key.second == in.walk.arg; });
+                for (auto i = static_cast<size_t>(written + 1); i < code.size(); ++i)
+                    late |= code[i].a == in.slot || code[i].b == in.slot || code[i].c == in.slot || code[i].d == in.slot;
                 for (const TileReduction& r : program_.reductions) late |= r.slot == in.slot;
-                if (late) continue;
-                program_.inplace[static_cast<size_t>(out.walk.arg)] = in.walk.arg;
-                taken[static_cast<size_t>(in.walk.arg)] = true;
-                break;
+                if (!late) program_.shares.emplace_back(out.walk.arg, in.walk.arg);
             }
         }
     }
 
     void describe() {
-        static constexpr std::string_view kForms[] = {"map", "blocks", "run", "lanes", "columns"};
+        static constexpr std::string_view kForms[] = {"map", "squares", "blocks", "run", "lanes", "columns"};
         size_t count = 0;
         for (const auto& code : program_.code) count += code.size();
         program_.text = concat("tile:", name(current_isa()), ":", kForms[static_cast<size_t>(program_.nest.form)], " ", count, " instrs of ",
@@ -430,6 +437,7 @@ class Emitter {
     }
 
     const Region& region_;
+    const TileOptions options_;
     TileSteps low_;
     const KernelTable& table_;
     TileProgram program_;
@@ -455,9 +463,9 @@ Class class_of(DType t) {
 
 size_t size_of(Class c) { return c == Class::b8 ? 1 : c == Class::i32 || c == Class::u32 || c == Class::f32 ? 4 : 8; }
 
-TileProgram emit_tile_program(const Region& region) {
+TileProgram emit_tile_program(const Region& region, const TileOptions& options) {
     const Region collapsed = collapse(region);
-    return Emitter(collapsed).emit();
+    return Emitter(collapsed, options).emit();
 }
 
 std::unique_ptr<Kernel> compile_region(const Region& region) { return make_tile_kernel(emit_tile_program(region)); }

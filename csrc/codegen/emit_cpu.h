@@ -34,11 +34,15 @@ struct TileWalk {
 // What a reduction does with a tile; see TileNest.
 enum class TileForm : uint8_t {
     map,      // nothing is reduced
+    squares,  // the same by rectangles of the last two dimensions, because an operand is transposed
     blocks,   // a tile holds whole reduction groups, so it finishes its results
     run,      // the tile lies inside one group that has a single result
     lanes,    // the tile is a whole number of rows [C] of one group: accumulate element by element, fold the rows at the end
     columns   // the tile lies inside one row [C]: accumulate into the row's accumulators
 };
+
+// Tiles that leave no accumulators behind: they may run in any order on any thread.
+[[nodiscard]] constexpr bool independent_tiles(TileForm f) { return f == TileForm::map || f == TileForm::squares || f == TileForm::blocks; }
 
 // The loops, after reordering into kept dimensions A, reduced dimensions R and inner kept dimensions C:
 //   for unit in A (columns: and in chunks of the row)          <- split between threads, or
@@ -52,6 +56,7 @@ struct TileNest {
     int64_t group_size = 1;  // elements
     int64_t tile = 1;        // elements per tile, the last one of a group may have fewer
     int64_t chunk = 1;       // columns: elements of a row accumulated together; otherwise group_size
+    int64_t square_rows = 0, square_cols = 0;
     double cost = 0;         // estimated nanoseconds on one thread
 };
 
@@ -91,7 +96,8 @@ struct TileStream {
     int32_t slot = 0;
     int32_t size = 4;         // bytes per element
     int64_t period = 0;
-    size_t buffer = 0;        // workspace offset of the copy or of the gathered tile
+    size_t buffer = 0;        // workspace offset of the copy
+    bool first_only = false;  // an index whose readers need only the first value of the tile
 };
 
 struct TileReduction {
@@ -112,7 +118,8 @@ struct TileProgram {
     std::vector<uint64_t> constants;
     std::vector<int64_t> slots;          // >= 0: workspace offset; < 0: constant ~slot
     std::vector<std::pair<int32_t, int32_t>> keys;  // slot, input: read as a whole
-    std::vector<int> inplace;            // per output
+    std::vector<bool> shares;            // [output * inputs + input]: may have one buffer
+    size_t inputs = 0;
     int64_t results = 1;                 // values per reduction
     size_t workspace = 0, scratch = 0;
     int threads = 1;
@@ -121,7 +128,11 @@ struct TileProgram {
     std::string text;
 };
 
-[[nodiscard]] TileProgram emit_tile_program(const Region& region);
+struct TileOptions {
+    int threads = 0;    // 0: as many as the work deserves
+    int64_t tile = 0;   // 0: what fits L1
+};
+[[nodiscard]] TileProgram emit_tile_program(const Region& region, const TileOptions& options = {});
 [[nodiscard]] std::unique_ptr<Kernel> make_tile_kernel(TileProgram program);  // cpu/tile_kernel.cpp
 
 }  // namespace fk::cpu

@@ -60,15 +60,19 @@ TileNest reorder(const Region& region, const std::vector<TileWalk>& walks, const
 constexpr double kTileOverhead = 12, kCallOverhead = 4, kStreamOverhead = 2, kOuterOverhead = 20;
 
 double gather_cost(const TileNest& nest, const TileWalk& walk) {
-    const int64_t run = nest.dims.back(), stride = walk.strides.back();
-    if (walk.kind == TileWalk::Kind::index) return 0.1 + 8.0 / static_cast<double>(run);
-    if (stride == 0 || stride == 1) return 0.08 + 5.0 / static_cast<double>(run);
-    return (std::abs(stride) >= 16 ? 1.6 : 0.5) + 5.0 / static_cast<double>(run);
+    const size_t last = nest.dims.size() - 1;
+    const int64_t stride = walk.strides[last], above = last > nest.group ? walk.strides[last - 1] : 0;
+    const double per_run = 3.0 / static_cast<double>(nest.form == TileForm::squares ? nest.square_cols : nest.dims[last]);
+    if (walk.kind == TileWalk::Kind::index) return 0.1 + 3 * per_run;
+    if (stride == 0 || stride == 1) return 0.05 + per_run;
+    if (nest.form == TileForm::squares && above == 1) return 0.4;
+    return (std::abs(stride) >= 16 ? 1.6 : 0.5) + per_run;
 }
 
 void estimate(TileNest& nest, const TileLoad& load, double per_element) {
     const double total = static_cast<double>(product(nest.dims));
-    const double tiles_per_group = static_cast<double>((nest.group_size + nest.tile - 1) / nest.tile);
+    const int64_t tile = nest.form == TileForm::squares ? nest.square_rows * nest.square_cols : nest.tile;
+    const double tiles_per_group = static_cast<double>((nest.group_size + tile - 1) / tile);
     const double groups = total / static_cast<double>(nest.group_size);
     double per_tile = kTileOverhead + kCallOverhead * load.instructions, per_group = kOuterOverhead, once = 0;
     for (const TileWalk& walk : nest.walks) {
@@ -106,8 +110,12 @@ class Chooser {
 
     TileNest choose() {
         const size_t rank = region_.space.size();
-        if (!any_reduced_ || rank == 0) {
+        if (!any_reduced_) {
             try_map();
+        } else if (rank == 0) {  // one point: every result is that point
+            TileNest nest = reorder(region_, walks_, {}, {});
+            nest.form = TileForm::blocks;
+            offer(std::move(nest), 0);
         } else {
             for (size_t inner = 0; inner < rank; ++inner) try_inner(inner);
         }
@@ -134,6 +142,32 @@ class Chooser {
             nest.tile = load_.tile;
             offer(nest, 0);
         }
+        // A transposed operand is dense along another dimension: tiles become rectangles over that one and the last.
+        const size_t last = nest.dims.size() - 1;
+        for (size_t row = 0; row < last; ++row) {
+            const bool transposed = std::ranges::any_of(nest.walks, [&](const TileWalk& w) {
+                return w.kind == TileWalk::Kind::input && std::abs(w.strides[row]) == 1 && std::abs(w.strides[last]) > 1;
+            });
+            if (transposed) offer(squares(nest, row), 0);
+        }
+    }
+
+    TileNest squares(TileNest nest, size_t row) const {
+        const size_t last = nest.dims.size() - 1;
+        const auto move = [&](Dims& v) {
+            const auto at = [&](size_t i) { return v.begin() + static_cast<std::ptrdiff_t>(i); };
+            std::rotate(at(row), at(row + 1), at(last));
+        };
+        move(nest.dims);
+        for (TileWalk& w : nest.walks) move(w.strides);
+        nest.form = TileForm::squares;
+        nest.group = last - 1;
+        nest.group_size = nest.chunk = nest.dims[last - 1] * nest.dims[last];
+        const int64_t widest = std::max<int64_t>(load_.tile, 64);
+        nest.square_rows = std::min({nest.dims[last - 1], widest / 16, int64_t{16}});
+        nest.square_cols = std::min(nest.dims[last], widest / nest.square_rows);
+        nest.tile = nest.square_rows * nest.square_cols;
+        return nest;
     }
 
     // All nests with dimension `inner` innermost.
@@ -212,6 +246,7 @@ Rate uniform_rate(const TileNest& nest, const TileWalk& walk) {
 WalkAccess classify(const TileNest& nest, const TileWalk& walk) {
     const size_t end = nest.dims.size();
     if (walk.kind != TileWalk::Kind::output && zero_between(walk.strides, nest.group, end)) return {Access::uniform, 0};
+    if (nest.form == TileForm::squares) return {Access::gathered, 0};
     int64_t dense = 1;
     bool linear = true;
     for (size_t d = end; d-- > nest.group; dense *= nest.dims[d]) {

@@ -6,7 +6,8 @@
 namespace fk::cpu {
 namespace {
 
-#define FK_ENTRY(op, name, family) Impl{op, name, family::match, family::make}
+#define FK_ENTRY(op, name, family) \
+    Impl { op, name, family::match, family::make }
 
 const Impl kImpls[] = {
     FK_ENTRY("matmul", "onednn", onednn_matmul),

@@ -4,9 +4,9 @@
 
 #include "runtime/kernel.h"
 
-#define FK_CPU_IMPL(family)                                        \
-    namespace family {                                             \
-    std::string match(const Graph& graph, const Node& node);       \
+#define FK_CPU_IMPL(family)                                             \
+    namespace family {                                                  \
+    std::string match(const Graph& graph, const Node& node);            \
     std::unique_ptr<Kernel> make(const Graph& graph, const Node& node); \
     }
 

@@ -16,8 +16,8 @@ struct OnednnState final : KernelState {
         dnnl::memory memory;
         const void* address = nullptr;
     };
-    std::vector<Bound> bound;             // every binding of every step, in order
-    std::vector<dnnl_exec_arg_t> args;    // the same
+    std::vector<Bound> bound;           // every binding of every step, in order
+    std::vector<dnnl_exec_arg_t> args;  // the same
 };
 
 void check(dnnl_status_t status, const char* what) {
@@ -33,14 +33,20 @@ const dnnl::engine& onednn_engine() {
 
 std::optional<dnnl::memory::data_type> onednn_type(DType t) {
     switch (t) {
-        case DType::f32: return dnnl::memory::data_type::f32;
-        case DType::bf16: return dnnl::memory::data_type::bf16;
-        case DType::f16: return dnnl::memory::data_type::f16;
-        default: return std::nullopt;
+        case DType::f32:
+            return dnnl::memory::data_type::f32;
+        case DType::bf16:
+            return dnnl::memory::data_type::bf16;
+        case DType::f16:
+            return dnnl::memory::data_type::f16;
+        default:
+            return std::nullopt;
     }
 }
 
-dnnl::memory::desc strided_desc(const Dims& dims, DType t, const Dims& strides) { return {dims, onednn_type(t).value(), strides}; }
+dnnl::memory::desc strided_desc(const Dims& dims, DType t, const Dims& strides) {
+    return {dims, onednn_type(t).value(), strides};
+}
 
 TeamSize::TeamSize(int threads) : before_(omp_get_max_threads()) {
     if (threads != before_) omp_set_num_threads(threads);
@@ -64,9 +70,10 @@ std::unique_ptr<KernelState> OnednnKernel::make_state() const {
 
 void OnednnKernel::run(const KernelArgs& args) const {
     if (threads_ > 1 && !may_fork()) {
-        args.errors->report(concat(text_, " was compiled for ", threads_,
-                                   " threads, which do not exist here (a process forked after they started). Start it with 'spawn', or set "
-                                   "FASTKERAS_NUM_THREADS=1"));
+        args.errors->report(
+            concat(text_, " was compiled for ", threads_,
+                   " threads, which do not exist here (a process forked after they started). Start it with 'spawn', or set "
+                   "FASTKERAS_NUM_THREADS=1"));
         return;
     }
     auto& state = static_cast<OnednnState&>(*args.state);
@@ -75,14 +82,18 @@ void OnednnKernel::run(const KernelArgs& args) const {
     for (const Step& step : steps_) {
         const size_t first = i;
         for (const Binding& b : step.bindings) {
-            const void* address = b.place == Place::input ? args.in[b.at] : b.place == Place::output ? args.out[b.at] : args.scratch + b.at;
+            const void* address = b.place == Place::input    ? args.in[b.at]
+                                  : b.place == Place::output ? args.out[b.at]
+                                                             : args.scratch + b.at;
             OnednnState::Bound& bound = state.bound[i++];
             if (bound.address == address) continue;
             // The library takes non-const addresses for inputs as well; it does not write to those.
             check(dnnl_memory_set_data_handle(bound.memory.get(), const_cast<void*>(address)), "setting an address");
             bound.address = address;
         }
-        check(dnnl_primitive_execute(step.primitive.get(), thread_stream(), static_cast<int>(i - first), state.args.data() + first), text_.c_str());
+        check(
+            dnnl_primitive_execute(step.primitive.get(), thread_stream(), static_cast<int>(i - first), state.args.data() + first),
+            text_.c_str());
     }
 }
 
@@ -92,14 +103,29 @@ dnnl::primitive_attr StepBuilder::attributes(Act act) {
     using dnnl::algorithm;
     dnnl::post_ops ops;
     switch (act) {
-        case Act::none: return attr;
-        case Act::relu: ops.append_eltwise(algorithm::eltwise_relu, 0, 0); break;
-        case Act::relu6: ops.append_eltwise(algorithm::eltwise_clip, 0, 6); break;
-        case Act::sigmoid: ops.append_eltwise(algorithm::eltwise_logistic, 0, 0); break;
-        case Act::tanh: ops.append_eltwise(algorithm::eltwise_tanh, 0, 0); break;
-        case Act::silu: ops.append_eltwise(algorithm::eltwise_swish, 1, 0); break;
-        case Act::gelu: ops.append_eltwise(algorithm::eltwise_gelu_erf, 0, 0); break;
-        case Act::elu: ops.append_eltwise(algorithm::eltwise_elu, 1, 0); break;
+        case Act::none:
+            return attr;
+        case Act::relu:
+            ops.append_eltwise(algorithm::eltwise_relu, 0, 0);
+            break;
+        case Act::relu6:
+            ops.append_eltwise(algorithm::eltwise_clip, 0, 6);
+            break;
+        case Act::sigmoid:
+            ops.append_eltwise(algorithm::eltwise_logistic, 0, 0);
+            break;
+        case Act::tanh:
+            ops.append_eltwise(algorithm::eltwise_tanh, 0, 0);
+            break;
+        case Act::silu:
+            ops.append_eltwise(algorithm::eltwise_swish, 1, 0);
+            break;
+        case Act::gelu:
+            ops.append_eltwise(algorithm::eltwise_gelu_erf, 0, 0);
+            break;
+        case Act::elu:
+            ops.append_eltwise(algorithm::eltwise_elu, 1, 0);
+            break;
     }
     attr.set_post_ops(ops);
     return attr;

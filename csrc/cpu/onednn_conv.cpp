@@ -11,8 +11,8 @@ namespace {
 using Md = dnnl::memory::desc;
 
 struct ConvDescs {
-    Md x, y, w;     // as the engine stores them
-    Md any_w;       // the same filter in any layout
+    Md x, y, w;  // as the engine stores them
+    Md any_w;    // the same filter in any layout
     Dims strides, dilations, low, high;
 };
 
@@ -68,8 +68,7 @@ constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 dnnl::convolution_forward::primitive_desc forward_desc(const ConvDescs& d, const Md* bias, Act act) {
     const auto kind = dnnl::prop_kind::forward_inference;
     const dnnl::primitive_attr attr = StepBuilder::attributes(act);
-    if (bias)
-        return {onednn_engine(), kind, kDirect, d.x, d.any_w, *bias, d.y, d.strides, d.dilations, d.low, d.high, attr};
+    if (bias) return {onednn_engine(), kind, kDirect, d.x, d.any_w, *bias, d.y, d.strides, d.dilations, d.low, d.high, attr};
     return {onednn_engine(), kind, kDirect, d.x, d.any_w, d.y, d.strides, d.dilations, d.low, d.high, attr};
 }
 
@@ -105,7 +104,9 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     auto pd = forward_desc(d, fused ? &bias : nullptr, act);
     if (!skip_reference(pd)) return nullptr;
     StepBuilder steps(threads);
-    std::vector<Binding> bindings = {packed_filter(steps, d.w, pd.weights_desc()), {DNNL_ARG_SRC, d.x, Place::input, 0}, {DNNL_ARG_DST, d.y, Place::output, 0}};
+    std::vector<Binding> bindings = {packed_filter(steps, d.w, pd.weights_desc()),
+                                     {DNNL_ARG_SRC, d.x, Place::input, 0},
+                                     {DNNL_ARG_DST, d.y, Place::output, 0}};
     if (fused) bindings.push_back({DNNL_ARG_BIAS, bias, Place::input, 2});
     steps.add(dnnl::convolution_forward(pd), pd, std::move(bindings));
     return steps.finish(concat("onednn:", pd.impl_info_str()));
@@ -122,12 +123,14 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const int threads = team_for(s.multiply_adds());
     const TeamSize team(threads);
     const ConvDescs d = describe(s, input_type(g, node, 0).dtype);
-    dnnl::convolution_backward_data::primitive_desc pd(onednn_engine(), kDirect, d.x, d.any_w, d.y, d.strides, d.dilations, d.low, d.high,
-                                                       forward_desc(d, nullptr, Act::none), StepBuilder::attributes());
+    dnnl::convolution_backward_data::primitive_desc pd(onednn_engine(), kDirect, d.x, d.any_w, d.y, d.strides, d.dilations, d.low,
+                                                       d.high, forward_desc(d, nullptr, Act::none), StepBuilder::attributes());
     if (!skip_reference(pd)) return nullptr;
     StepBuilder steps(threads);
     steps.add(dnnl::convolution_backward_data(pd), pd,
-              {packed_filter(steps, d.w, pd.weights_desc()), {DNNL_ARG_DIFF_DST, d.y, Place::input, 0}, {DNNL_ARG_DIFF_SRC, d.x, Place::output, 0}});
+              {packed_filter(steps, d.w, pd.weights_desc()),
+               {DNNL_ARG_DIFF_DST, d.y, Place::input, 0},
+               {DNNL_ARG_DIFF_SRC, d.x, Place::output, 0}});
     return steps.finish(concat("onednn:", pd.impl_info_str()));
 } catch (const dnnl::error&) {
     return nullptr;
@@ -142,8 +145,9 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const int threads = team_for(s.multiply_adds());
     const TeamSize team(threads);
     const ConvDescs d = describe(s, input_type(g, node, 0).dtype);
-    dnnl::convolution_backward_weights::primitive_desc pd(onednn_engine(), kDirect, d.x, d.any_w, d.y, d.strides, d.dilations, d.low, d.high,
-                                                          forward_desc(d, nullptr, Act::none), StepBuilder::attributes());
+    dnnl::convolution_backward_weights::primitive_desc pd(onednn_engine(), kDirect, d.x, d.any_w, d.y, d.strides, d.dilations,
+                                                          d.low, d.high, forward_desc(d, nullptr, Act::none),
+                                                          StepBuilder::attributes());
     if (!skip_reference(pd)) return nullptr;
     StepBuilder steps(threads);
     const Binding stored{DNNL_ARG_DIFF_WEIGHTS, d.w, Place::output, 0};
@@ -151,7 +155,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const Md wanted = pd.diff_weights_desc();
     const bool packed = wanted != d.w;
     if (packed) dw = {DNNL_ARG_DIFF_WEIGHTS, wanted, Place::scratch, steps.reserve(wanted)};
-    steps.add(dnnl::convolution_backward_weights(pd), pd, {dw, {DNNL_ARG_SRC, d.x, Place::input, 0}, {DNNL_ARG_DIFF_DST, d.y, Place::input, 1}});
+    steps.add(dnnl::convolution_backward_weights(pd), pd,
+              {dw, {DNNL_ARG_SRC, d.x, Place::input, 0}, {DNNL_ARG_DIFF_DST, d.y, Place::input, 1}});
     if (packed) steps.reorder(dw, stored);
     return steps.finish(concat("onednn:", pd.impl_info_str()));
 } catch (const dnnl::error&) {

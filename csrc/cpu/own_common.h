@@ -24,7 +24,7 @@ class FnKernel final : public Kernel {
         : text_(std::move(text)), fn_(std::move(fn)), scratch_(scratch), inplace_(inplace) {}
     void run(const KernelArgs& args) const override { fn_(args); }
     [[nodiscard]] size_t scratch_bytes() const override { return scratch_; }
-    [[nodiscard]] int inplace_input(int out) const override { return out == 0 ? inplace_ : -1; }
+    [[nodiscard]] bool may_share(int out, int in) const override { return out == 0 && in == inplace_; }
     [[nodiscard]] std::string describe() const override { return text_; }
 
   private:
@@ -46,11 +46,16 @@ struct Type {
 template <class F>
 decltype(auto) dispatch_float(DType t, F&& f) {
     switch (t) {
-        case DType::f16: return f(Type<F16>{});
-        case DType::bf16: return f(Type<Bf16>{});
-        case DType::f32: return f(Type<float>{});
-        case DType::f64: return f(Type<double>{});
-        default: fail<InternalError>("no floating kernel for ", name(t));
+        case DType::f16:
+            return f(Type<F16>{});
+        case DType::bf16:
+            return f(Type<Bf16>{});
+        case DType::f32:
+            return f(Type<float>{});
+        case DType::f64:
+            return f(Type<double>{});
+        default:
+            fail<InternalError>("no floating kernel for ", name(t));
     }
 }
 
@@ -59,15 +64,24 @@ template <class F>
 decltype(auto) dispatch_any(DType t, F&& f) {
     switch (t) {
         case DType::boolean:
-        case DType::u8: return f(Type<uint8_t>{});
-        case DType::i8: return f(Type<int8_t>{});
-        case DType::i16: return f(Type<int16_t>{});
-        case DType::u16: return f(Type<uint16_t>{});
-        case DType::i32: return f(Type<int32_t>{});
-        case DType::u32: return f(Type<uint32_t>{});
-        case DType::i64: return f(Type<int64_t>{});
-        case DType::u64: return f(Type<uint64_t>{});
-        default: return dispatch_float(t, std::forward<F>(f));
+        case DType::u8:
+            return f(Type<uint8_t>{});
+        case DType::i8:
+            return f(Type<int8_t>{});
+        case DType::i16:
+            return f(Type<int16_t>{});
+        case DType::u16:
+            return f(Type<uint16_t>{});
+        case DType::i32:
+            return f(Type<int32_t>{});
+        case DType::u32:
+            return f(Type<uint32_t>{});
+        case DType::i64:
+            return f(Type<int64_t>{});
+        case DType::u64:
+            return f(Type<uint64_t>{});
+        default:
+            return dispatch_float(t, std::forward<F>(f));
     }
 }
 
@@ -104,14 +118,20 @@ struct AxisView {
 
 [[nodiscard]] inline const TensorType& input_type(const Graph& g, const Node& node, size_t i) { return g.type(node.inputs[i]); }
 
+[[nodiscard]] constexpr size_t round_up(size_t bytes, size_t to = 64) { return (bytes + to - 1) / to * to; }
+
 // The size of an element moved without being looked at.
 template <class F>
 decltype(auto) dispatch_size(size_t bytes, F&& f) {
     switch (bytes) {
-        case 1: return f(Type<uint8_t>{});
-        case 2: return f(Type<uint16_t>{});
-        case 4: return f(Type<uint32_t>{});
-        default: return f(Type<uint64_t>{});
+        case 1:
+            return f(Type<uint8_t>{});
+        case 2:
+            return f(Type<uint16_t>{});
+        case 4:
+            return f(Type<uint32_t>{});
+        default:
+            return f(Type<uint64_t>{});
     }
 }
 
@@ -120,13 +140,66 @@ decltype(auto) dispatch_size(size_t bytes, F&& f) {
 void read_indices(const void* src, DType type, int64_t n, int64_t limit, std::string_view op, int64_t* dst, RunErrors* errors,
                   bool wrap = true);
 
-// A kernel whose body works on float (or double) buffers only: 16-bit inputs are widened into scratch before it and
-// 16-bit outputs narrowed after it. `scratch` is what the body itself needs; it comes first.
-[[nodiscard]] std::unique_ptr<Kernel> make_widened(const Graph& graph, const Node& node, std::string text, RunFn body, size_t scratch,
-                                                   int inplace = -1);
 // Why operands of these types cannot be computed together: "" or the reason.
 [[nodiscard]] std::string check_compute_types(const Graph& graph, const Node& node);
 
-[[nodiscard]] constexpr size_t round_up(size_t bytes, size_t to = 64) { return (bytes + to - 1) / to * to; }
+[[nodiscard]] constexpr bool is_half(DType t) { return t == DType::f16 || t == DType::bf16; }
+void widen_to_float(DType t, const void* src, int64_t n, float* dst);
+void narrow_from_float(DType t, const float* src, int64_t n, void* dst);
+
+// Operands of a node by bit: input i is bit i, output i is bit 16 + i.
+using OperandSet = uint32_t;
+[[nodiscard]] constexpr OperandSet input_bit(int i) { return OperandSet{1} << i; }
+[[nodiscard]] constexpr OperandSet output_bit(int i) { return OperandSet{1} << (16 + i); }
+
+// A kernel whose body works on float (or double) buffers only: 16-bit inputs are widened into scratch before it and
+// 16-bit outputs narrowed after it, except those the body streams itself. `scratch` is what the body needs; it comes first.
+[[nodiscard]] std::unique_ptr<Kernel> make_widened(const Graph& graph, const Node& node, std::string text, RunFn body,
+                                                   size_t scratch, int inplace = -1, OperandSet streamed = 0);
+
+// Works through operands that are rows, on the team, a chunk at a time; chunks of 16-bit operands are widened and
+// narrowed in the cache on the way. Made with the kernel; `run` calls f(chunk, first row, rows, slot).
+class RowStream {
+  public:
+    static constexpr size_t kMaxOperands = 4;
+    template <class T>
+    struct Chunk {
+        const void* in[kMaxOperands];
+        void* out[kMaxOperands];
+        [[nodiscard]] const T* input(size_t i) const { return static_cast<const T*>(in[i]); }  // i-th streamed input
+        [[nodiscard]] T* output(size_t i) const { return static_cast<T*>(out[i]); }
+    };
+    // Each operand has size / rows elements a row. Scratch is taken from `scratch_at` on.
+    RowStream(const Graph& graph, const Node& node, OperandSet operands, int64_t rows, int64_t chunk, size_t scratch_at = 0);
+    [[nodiscard]] size_t scratch_bytes() const { return slot_bytes_ * static_cast<size_t>(threads_); }
+    [[nodiscard]] int threads() const { return threads_; }
+
+    template <class T, class F>
+    void run(const KernelArgs& args, int64_t work_per_row, F&& f) const {
+        parallel_slots(threads_, rows_, work_per_row, [&](int64_t begin, int64_t end, int64_t slot) {
+            Chunk<T> chunk{};
+            for (int64_t r = begin; r < end; r += chunk_) {
+                const int64_t count = std::min(chunk_, end - r);
+                enter(args, r, count, slot, chunk.in, chunk.out);
+                f(chunk, r, count, slot);
+                leave(args, r, count, chunk.out);
+            }
+        });
+    }
+
+  private:
+    struct Operand {
+        size_t index;  // among the node's inputs or outputs
+        DType dtype;
+        int64_t width;  // elements per row
+        size_t offset;  // of its widened chunk within a slot
+    };
+    void enter(const KernelArgs& args, int64_t row, int64_t count, int64_t slot, const void** in, void** out) const;
+    void leave(const KernelArgs& args, int64_t row, int64_t count, void* const* out) const;
+    std::vector<Operand> in_, out_;
+    int64_t rows_, chunk_;
+    int threads_;
+    size_t scratch_at_, slot_bytes_ = 0;
+};
 
 }  // namespace fk::cpu

@@ -41,7 +41,9 @@ ConvShape conv_shape(const Graph& g, const Node& node) {
 ConvShape pool_shape(const Graph& g, const Node& node) {
     const bool input_grad = node.is("avg_pool_grad");
     const Dims& x = input_grad ? node.types[0].dims : input_type(g, node, 0).dims;
-    const Dims& y = input_grad ? input_type(g, node, 0).dims : node.is("max_pool_grad") ? input_type(g, node, 1).dims : node.types[0].dims;
+    const Dims& y = input_grad                 ? input_type(g, node, 0).dims
+                    : node.is("max_pool_grad") ? input_type(g, node, 1).dims
+                                               : node.types[0].dims;
     ConvShape s;
     s.rank = static_cast<int>(x.size()) - 2;
     s.batch = x[0];
@@ -90,7 +92,7 @@ void gather_patches(const ConvShape& s, const T* x, int64_t group, int64_t begin
 }
 
 struct Blocks {
-    int64_t rows = 1;    // output positions per block
+    int64_t rows = 1;  // output positions per block
     size_t row_bytes = 0, slot_bytes = 0;
 };
 
@@ -99,7 +101,8 @@ Blocks plan_blocks(const ConvShape& s) {
     Blocks b;
     b.row_bytes = static_cast<size_t>(s.taps() * s.in_per_group()) * sizeof(T);
     b.rows = std::clamp<int64_t>(static_cast<int64_t>((512 * 1024) / std::max<size_t>(b.row_bytes, 1)), 8, 512);
-    b.slot_bytes = round_up(static_cast<size_t>(b.rows) * b.row_bytes) + round_up(static_cast<size_t>(gemm_pack_elements()) * sizeof(T));
+    b.slot_bytes =
+        round_up(static_cast<size_t>(b.rows) * b.row_bytes) + round_up(static_cast<size_t>(gemm_pack_elements()) * sizeof(T));
     return b;
 }
 
@@ -108,7 +111,8 @@ struct Buffers {
     T *patches, *pack;
     Buffers(std::byte* scratch, const Blocks& b, int64_t slot)
         : patches(reinterpret_cast<T*>(scratch + static_cast<size_t>(slot) * b.slot_bytes)),
-          pack(reinterpret_cast<T*>(scratch + static_cast<size_t>(slot) * b.slot_bytes + round_up(static_cast<size_t>(b.rows) * b.row_bytes))) {}
+          pack(reinterpret_cast<T*>(scratch + static_cast<size_t>(slot) * b.slot_bytes +
+                                    round_up(static_cast<size_t>(b.rows) * b.row_bytes))) {}
 };
 
 template <class T>
@@ -118,7 +122,8 @@ RunFn forward(const ConvShape& s, const Blocks& b, bool has_bias, Act act) {
         const T* w = static_cast<const T*>(a.in[1]);
         const T* bias = has_bias ? static_cast<const T*>(a.in[2]) : nullptr;
         T* y = static_cast<T*>(a.out[0]);
-        const int64_t points = s.batch * s.out_points(), blocks = (points + b.rows - 1) / b.rows, depth = s.taps() * s.in_per_group();
+        const int64_t points = s.batch * s.out_points(), blocks = (points + b.rows - 1) / b.rows,
+                      depth = s.taps() * s.in_per_group();
         parallel_slots(threads, blocks, b.rows * depth * s.out_channels / 4, [&](int64_t first, int64_t last, int64_t slot) {
             const Buffers<T> buffers(a.scratch, b, slot);
             for (int64_t i = first; i < last; ++i) {
@@ -126,10 +131,11 @@ RunFn forward(const ConvShape& s, const Blocks& b, bool has_bias, Act act) {
                 for (int64_t group = 0; group < s.groups; ++group) {
                     gather_patches(s, x, group, p0, p1, buffers.patches);
                     T* c = y + p0 * s.out_channels + group * s.out_per_group();
-                    row_kernels<T>().gemm({buffers.patches, depth, 1, w + group * s.out_per_group(), s.out_channels, 1, c, s.out_channels, p1 - p0,
-                                           s.out_per_group(), depth, false, buffers.pack});
+                    row_kernels<T>().gemm({buffers.patches, depth, 1, w + group * s.out_per_group(), s.out_channels, 1, c,
+                                           s.out_channels, p1 - p0, s.out_per_group(), depth, false, buffers.pack});
                 }
-                if (bias || act != Act::none) apply_epilogue(y + p0 * s.out_channels, p1 - p0, s.out_channels, s.out_channels, bias, act);
+                if (bias || act != Act::none)
+                    apply_epilogue(y + p0 * s.out_channels, p1 - p0, s.out_channels, s.out_channels, bias, act);
             }
         });
     };
@@ -142,7 +148,8 @@ RunFn input_grad(const ConvShape& s, const Blocks& b) {
         const T* dy = static_cast<const T*>(a.in[0]);
         const T* w = static_cast<const T*>(a.in[1]);
         T* dx = static_cast<T*>(a.out[0]);
-        const int64_t points = s.out_points(), depth = s.taps() * s.in_per_group(), image = s.in_points() * s.in_channels, c = s.in_per_group();
+        const int64_t points = s.out_points(), depth = s.taps() * s.in_per_group(), image = s.in_points() * s.in_channels,
+                      c = s.in_per_group();
         parallel_slots(threads, s.batch, points * depth * s.out_channels / 4, [&](int64_t first, int64_t last, int64_t slot) {
             const Buffers<T> buffers(a.scratch, b, slot);
             for (int64_t n = first; n < last; ++n) {
@@ -151,8 +158,8 @@ RunFn input_grad(const ConvShape& s, const Blocks& b) {
                     const int64_t p1 = std::min((n + 1) * points, p0 + b.rows);
                     for (int64_t group = 0; group < s.groups; ++group) {
                         row_kernels<T>().gemm({dy + p0 * s.out_channels + group * s.out_per_group(), s.out_channels, 1,
-                                               w + group * s.out_per_group(), 1, s.out_channels, buffers.patches, depth, p1 - p0, depth,
-                                               s.out_per_group(), false, buffers.pack});
+                                               w + group * s.out_per_group(), 1, s.out_channels, buffers.patches, depth, p1 - p0,
+                                               depth, s.out_per_group(), false, buffers.pack});
                         const T* row = buffers.patches;
                         for (int64_t p = p0; p < p1; ++p, row += depth)
                             for_taps(s, p, [&](int64_t tap, int64_t offset) {
@@ -174,7 +181,8 @@ RunFn filter_grad(const ConvShape& s, const Blocks& b, size_t partials) {
         const T* x = static_cast<const T*>(a.in[0]);
         const T* dy = static_cast<const T*>(a.in[1]);
         T* dw = static_cast<T*>(a.out[0]);
-        const int64_t points = s.batch * s.out_points(), blocks = (points + b.rows - 1) / b.rows, depth = s.taps() * s.in_per_group();
+        const int64_t points = s.batch * s.out_points(), blocks = (points + b.rows - 1) / b.rows,
+                      depth = s.taps() * s.in_per_group();
         const int64_t size = depth * s.out_channels;
         T* sums = reinterpret_cast<T*>(a.scratch + partials);
         std::fill(dw, dw + size, T{0});
@@ -187,8 +195,8 @@ RunFn filter_grad(const ConvShape& s, const Blocks& b, size_t partials) {
                 for (int64_t group = 0; group < s.groups; ++group) {
                     gather_patches(s, x, group, p0, p1, buffers.patches);
                     const int64_t at = group * s.out_per_group();
-                    row_kernels<T>().gemm({buffers.patches, 1, depth, dy + p0 * s.out_channels + at, s.out_channels, 1, sum + at, s.out_channels,
-                                           depth, s.out_per_group(), p1 - p0, true, buffers.pack});
+                    row_kernels<T>().gemm({buffers.patches, 1, depth, dy + p0 * s.out_channels + at, s.out_channels, 1, sum + at,
+                                           s.out_channels, depth, s.out_per_group(), p1 - p0, true, buffers.pack});
                 }
             }
         });
@@ -221,7 +229,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[5])).value() : Act::none;
     return make_conv(g, node, [&](auto tag, const ConvShape& s, const Blocks& b) {
         using T = typename decltype(tag)::type;
-        return make_widened(g, node, "own:im2col", forward<T>(s, b, fused, act), b.slot_bytes * static_cast<size_t>(max_threads()));
+        return make_widened(g, node, "own:im2col", forward<T>(s, b, fused, act),
+                            b.slot_bytes * static_cast<size_t>(max_threads()));
     });
 }
 }  // namespace own_conv

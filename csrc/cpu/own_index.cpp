@@ -20,7 +20,8 @@ void read_as(const void* src, int64_t n, int64_t limit, bool wrap, std::string_v
         if (wrap && v < 0) v += limit;
         if (v < 0 || v >= limit) {
             if (errors && !errors->failed()) {
-                std::string text = concat(op == "gather" || wrap ? "index " : "label ", +raw, " is outside [0, ", limit, ") in ", op);
+                std::string text =
+                    concat(op == "gather" || wrap ? "index " : "label ", +raw, " is outside [0, ", limit, ") in ", op);
                 if (wrap && raw < 0) text += concat("; negative indices reach down to ", -limit);
                 errors->report(std::move(text));
             }
@@ -92,7 +93,8 @@ void scatter_rows(A* out, const U* updates, const int64_t* idx, AxisView v, int6
 
 }  // namespace
 
-void read_indices(const void* src, DType type, int64_t n, int64_t limit, std::string_view op, int64_t* dst, RunErrors* errors, bool wrap) {
+void read_indices(const void* src, DType type, int64_t n, int64_t limit, std::string_view op, int64_t* dst, RunErrors* errors,
+                  bool wrap) {
     dispatch_any(type, [&](auto tag) {
         using T = typename decltype(tag)::type;
         if constexpr (std::is_integral_v<T>)
@@ -186,7 +188,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
             T* y = static_cast<T*>(a.out[0]);
             for (int64_t o = 0, at = 0; o < iv.outer; ++o)
                 for (int64_t j = 0; j < iv.n; ++j)
-                    for (int64_t i = 0; i < iv.inner; ++i, ++at) y[at] = idx[at] < 0 ? T{0} : x[(o * v.n + idx[at]) * v.inner + i];
+                    for (int64_t i = 0; i < iv.inner; ++i, ++at)
+                        y[at] = idx[at] < 0 ? T{0} : x[(o * v.n + idx[at]) * v.inner + i];
         };
         return make_kernel("own:take_along_axis", run, static_cast<size_t>(count) * 8);
     });
@@ -239,7 +242,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
         const auto* updates = static_cast<const std::byte*>(a.in[2]);
         if (a.out[0] != a.in[0]) std::memcpy(y, a.in[0], total);
         for (int64_t j = 0; j < m; ++j)
-            if (idx[j] >= 0) std::memcpy(y + static_cast<size_t>(idx[j]) * bytes, updates + static_cast<size_t>(j) * bytes, bytes);
+            if (idx[j] >= 0)
+                std::memcpy(y + static_cast<size_t>(idx[j]) * bytes, updates + static_cast<size_t>(j) * bytes, bytes);
     };
     return make_kernel("own:scatter_set", run, static_cast<size_t>(m) * 8, 0);
 }

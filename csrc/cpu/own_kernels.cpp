@@ -7,12 +7,12 @@
 
 namespace fk::cpu {
 
-#define FK_DECLARE(isa)                  \
-    namespace isa {                      \
-    void fill_gemm(OwnKernels& table);   \
-    void fill_rows(OwnKernels& table);   \
-    void fill_norm(OwnKernels& table);   \
-    void fill_pool(OwnKernels& table);   \
+#define FK_DECLARE(isa)                \
+    namespace isa {                    \
+    void fill_gemm(OwnKernels& table); \
+    void fill_rows(OwnKernels& table); \
+    void fill_norm(OwnKernels& table); \
+    void fill_pool(OwnKernels& table); \
     }
 FK_DECLARE(isa_portable)
 #if defined(__x86_64__)
@@ -36,7 +36,8 @@ OwnKernels fill(Fill gemm, Fill rows, Fill norm, Fill pool) {
 
 const OwnKernels& own_kernels() {
 #if defined(__x86_64__)
-    static const std::array<OwnKernels, 4> tables = {FK_TABLE(isa_portable), FK_TABLE(isa_avx2), FK_TABLE(isa_avx512), FK_TABLE(isa_avx512_bf16)};
+    static const std::array<OwnKernels, 4> tables = {FK_TABLE(isa_portable), FK_TABLE(isa_avx2), FK_TABLE(isa_avx512),
+                                                     FK_TABLE(isa_avx512_bf16)};
     return tables[static_cast<size_t>(current_isa())];
 #else
     static const OwnKernels table = FK_TABLE(isa_portable);

@@ -29,14 +29,22 @@ void apply_epilogue(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, A
             }
     };
     switch (act) {
-        case Act::none: return each([](T v) { return v; });
-        case Act::relu: return each([](T v) { return v < 0 ? T(0) : v; });
-        case Act::relu6: return each([](T v) { return v < 0 ? T(0) : v > 6 ? T(6) : v; });
-        case Act::sigmoid: return each([](T v) { return 1 / (1 + std::exp(-v)); });
-        case Act::tanh: return each([](T v) { return std::tanh(v); });
-        case Act::silu: return each([](T v) { return v / (1 + std::exp(-v)); });
-        case Act::gelu: return each([](T v) { return v * (1 + std::erf(v * T(0.70710678118654752))) / 2; });
-        case Act::elu: return each([](T v) { return v > 0 ? v : std::expm1(v); });
+        case Act::none:
+            return each([](T v) { return v; });
+        case Act::relu:
+            return each([](T v) { return v < 0 ? T(0) : v; });
+        case Act::relu6:
+            return each([](T v) { return v < 0 ? T(0) : v > 6 ? T(6) : v; });
+        case Act::sigmoid:
+            return each([](T v) { return 1 / (1 + std::exp(-v)); });
+        case Act::tanh:
+            return each([](T v) { return std::tanh(v); });
+        case Act::silu:
+            return each([](T v) { return v / (1 + std::exp(-v)); });
+        case Act::gelu:
+            return each([](T v) { return v * (1 + std::erf(v * T(0.70710678118654752))) / 2; });
+        case Act::elu:
+            return each([](T v) { return v > 0 ? v : std::expm1(v); });
     }
 }
 template void apply_epilogue<float>(float*, int64_t, int64_t, int64_t, const float*, Act);
@@ -88,7 +96,9 @@ RunFn float_product(const MatmulShape& s, bool has_bias, Act act) {
     const int64_t batches = product(s.batch);
     const int threads = max_threads();
     // Each matrix is cut into blocks until there are enough for the team: columns first, whose panels are independent.
-    const int64_t want = s.m * s.n * s.k * batches < 4 * kForkWork ? 1 : (threads + std::max<int64_t>(batches, 1) - 1) / std::max<int64_t>(batches, 1);
+    const int64_t want = s.m * s.n * s.k * batches < 4 * kForkWork
+                             ? 1
+                             : (threads + std::max<int64_t>(batches, 1) - 1) / std::max<int64_t>(batches, 1);
     const int64_t by_n = std::clamp<int64_t>(s.n / 48, 1, want), by_m = std::clamp<int64_t>(s.m / 8, 1, (want + by_n - 1) / by_n);
     return [=](const KernelArgs& args) {
         const T* a = static_cast<const T*>(args.in[0]);
@@ -96,35 +106,38 @@ RunFn float_product(const MatmulShape& s, bool has_bias, Act act) {
         const T* bias = has_bias ? static_cast<const T*>(args.in[2]) : nullptr;
         T* c = static_cast<T*>(args.out[0]);
         const int64_t items = batches * by_n * by_m;
-        parallel_slots(threads, items, std::max<int64_t>(s.m * s.n * s.k / (4 * by_n * by_m), 1), [&](int64_t begin, int64_t end, int64_t slot) {
-            for (int64_t item = begin; item < end; ++item) {
-                const int64_t batch = item / (by_n * by_m), piece = item % (by_n * by_m), pn = piece / by_m, pm = piece % by_m;
-                // Whole panels: a split inside one would leave two tails.
-                const auto cut = [](int64_t n, int64_t i, int64_t parts, int64_t unit) {
-                    return i == parts ? n : std::min(n, n * i / parts / unit * unit);
-                };
-                const int64_t n0 = cut(s.n, pn, by_n, 48), n1 = cut(s.n, pn + 1, by_n, 48);
-                const int64_t m0 = cut(s.m, pm, by_m, 8), m1 = cut(s.m, pm + 1, by_m, 8);
-                if (n0 == n1 || m0 == m1) continue;
-                int64_t at_a, at_b;
-                batch_offsets(s, batch, at_a, at_b);
-                GemmArgs<T> g{};
-                g.a_row = s.transpose_a ? 1 : s.k;
-                g.a_col = s.transpose_a ? s.m : 1;
-                g.b_row = s.transpose_b ? 1 : s.n;
-                g.b_col = s.transpose_b ? s.k : 1;
-                g.a = a + at_a + m0 * g.a_row;
-                g.b = b + at_b + n0 * g.b_col;
-                g.c = c + (batch * s.m + m0) * s.n + n0;
-                g.ldc = s.n;
-                g.m = m1 - m0;
-                g.n = n1 - n0;
-                g.k = s.k;
-                g.pack = reinterpret_cast<T*>(args.scratch) + slot * gemm_pack_elements();
-                row_kernels<T>().gemm(g);
-                if (bias || act != Act::none) apply_epilogue(g.c, g.m, g.n, g.ldc, bias ? bias + n0 : nullptr, act);
-            }
-        });
+        parallel_slots(threads, items, std::max<int64_t>(s.m * s.n * s.k / (4 * by_n * by_m), 1),
+                       [&](int64_t begin, int64_t end, int64_t slot) {
+                           for (int64_t item = begin; item < end; ++item) {
+                               const int64_t batch = item / (by_n * by_m), piece = item % (by_n * by_m), pn = piece / by_m,
+                                             pm = piece % by_m;
+                               // Whole panels: a split inside one would leave two tails.
+                               const auto cut = [](int64_t n, int64_t i, int64_t parts, int64_t unit) {
+                                   return i == parts ? n : std::min(n, n * i / parts / unit * unit);
+                               };
+                               const int64_t n0 = cut(s.n, pn, by_n, 48), n1 = cut(s.n, pn + 1, by_n, 48);
+                               const int64_t m0 = cut(s.m, pm, by_m, 8), m1 = cut(s.m, pm + 1, by_m, 8);
+                               if (n0 == n1 || m0 == m1) continue;
+                               int64_t at_a, at_b;
+                               batch_offsets(s, batch, at_a, at_b);
+                               GemmArgs<T> g{};
+                               g.a_row = s.transpose_a ? 1 : s.k;
+                               g.a_col = s.transpose_a ? s.m : 1;
+                               g.b_row = s.transpose_b ? 1 : s.n;
+                               g.b_col = s.transpose_b ? s.k : 1;
+                               g.a = a + at_a + m0 * g.a_row;
+                               g.b = b + at_b + n0 * g.b_col;
+                               g.c = c + (batch * s.m + m0) * s.n + n0;
+                               g.ldc = s.n;
+                               g.m = m1 - m0;
+                               g.n = n1 - n0;
+                               g.k = s.k;
+                               g.pack = reinterpret_cast<T*>(args.scratch) + slot * gemm_pack_elements();
+                               row_kernels<T>().gemm(g);
+                               if (bias || act != Act::none)
+                                   apply_epilogue(g.c, g.m, g.n, g.ldc, bias ? bias + n0 : nullptr, act);
+                           }
+                       });
     };
 }
 
@@ -164,7 +177,8 @@ std::string match(const Graph& g, const Node& node) {
     if (node.inputs.size() == 3) {
         if (!is_float(t)) return "bias and activation need a floating type";
         if (input_type(g, node, 2).size() != node.types[0].dims.back()) return "the bias is not one row";
-        if (!act_from_name(std::get<std::string>(node.attrs[2]))) return concat("activation ", std::get<std::string>(node.attrs[2]));
+        if (!act_from_name(std::get<std::string>(node.attrs[2])))
+            return concat("activation ", std::get<std::string>(node.attrs[2]));
     }
     return is_float(t) ? check_compute_types(g, node) : "";
 }

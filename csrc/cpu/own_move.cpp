@@ -86,7 +86,8 @@ void run_copy(const CopyPlan& plan, const T* src, T* dst) {
     };
     if (contiguous == rank && outer.empty()) {  // one line: split it
         parallel_ranges(inner.n, 1, [&](int64_t begin, int64_t end) {
-            copy_line(src + plan.src_offset + begin * inner.src, dst + plan.dst_offset + begin * inner.dst, {end - begin, inner.src, inner.dst});
+            copy_line(src + plan.src_offset + begin * inner.src, dst + plan.dst_offset + begin * inner.dst,
+                      {end - begin, inner.src, inner.dst});
         });
     } else if (contiguous == rank) {
         parallel_ranges(count, inner.n, [&](int64_t begin, int64_t end) {
@@ -189,7 +190,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const Dims &perm = node.dims_attr("perm"), &out = node.types[0].dims;
     const Dims from = row_major_strides(x.dims), to = row_major_strides(out);
     std::vector<CopyDim> dims;
-    for (size_t i = 0; i < out.size(); ++i) dims.push_back({out[i], from[static_cast<size_t>(normalize_axis(perm[i], x.rank()))], to[i]});
+    for (size_t i = 0; i < out.size(); ++i)
+        dims.push_back({out[i], from[static_cast<size_t>(normalize_axis(perm[i], x.rank()))], to[i]});
     return copy_kernel("own:transpose", plan_copy(std::move(dims), 0, 0), size_of(x.dtype));
 }
 }  // namespace own_transpose
@@ -215,7 +217,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
         using T = typename decltype(tag)::type;
         const auto run = [=](const KernelArgs& a) {
             T* out_data = static_cast<T*>(a.out[0]);
-            parallel_ranges(size, 1, [&](int64_t begin, int64_t end) { std::fill(out_data + begin, out_data + end, static_cast<T>(bits)); });
+            parallel_ranges(
+                size, 1, [&](int64_t begin, int64_t end) { std::fill(out_data + begin, out_data + end, static_cast<T>(bits)); });
             run_copy(plan, static_cast<const T*>(a.in[0]), out_data);
         };
         return make_kernel("own:pad", run);
@@ -248,7 +251,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
                 for (size_t i = 0; i < parts.size(); ++i)
                     if (parts[i].bytes != 0)
                         std::memcpy(out + static_cast<size_t>(o) * row + parts[i].offset,
-                                    static_cast<const std::byte*>(a.in[i]) + static_cast<size_t>(o) * parts[i].bytes, parts[i].bytes);
+                                    static_cast<const std::byte*>(a.in[i]) + static_cast<size_t>(o) * parts[i].bytes,
+                                    parts[i].bytes);
         });
     };
     return make_kernel("own:concatenate", run);

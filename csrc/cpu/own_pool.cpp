@@ -58,6 +58,7 @@ template <class T>
 std::unique_ptr<Kernel> make_pool_grad(const ConvShape& s, bool max) {
     using C = Compute<T>;
     constexpr bool half = !std::is_same_v<T, C>;
+    [[maybe_unused]] const DType type = std::is_same_v<T, F16> ? DType::f16 : DType::bf16;  // when half
     const size_t slot_bytes = taps_bytes(s), sums_at = slot_bytes * static_cast<size_t>(max_threads());
     const int64_t c = s.in_channels, image = s.in_points() * c;
     const int64_t chunk = s.batch >= max_threads() ? std::max<int64_t>(c, 1) : 64, chunks = (c + chunk - 1) / chunk;
@@ -71,28 +72,33 @@ std::unique_ptr<Kernel> make_pool_grad(const ConvShape& s, bool max) {
         else
             dx = static_cast<C*>(a.out[0]);
         const PoolKernels<T>& kernels = pool_kernels<T>();
-        parallel_slots(threads, s.batch * chunks, s.out_points() * chunk * s.taps(), [&](int64_t begin, int64_t end, int64_t slot) {
-            auto* taps = reinterpret_cast<int64_t*>(a.scratch + static_cast<size_t>(slot) * slot_bytes);
-            for (int64_t item = begin; item < end; ++item) {
-                const int64_t n = item / chunks, c0 = item % chunks * chunk, width = std::min(chunk, c - c0);
-                C* to = dx + n * image + c0;
-                for (int64_t p = 0; p < s.in_points(); ++p) std::fill(to + p * c, to + p * c + width, C{0});
-                for (int64_t p = 0; p < s.out_points(); ++p) {
-                    const PoolWindow window = clip_window(s, p / (s.out[2] * s.out[1]), p / s.out[2] % s.out[1], p % s.out[2], taps);
-                    const int64_t at = (n * s.out_points() + p) * c + c0;
-                    if (window.count == 0) continue;
-                    if (max)
-                        kernels.max_grad(x + n * image + c0, y + at, dy + at, window, width, to);
-                    else
-                        kernels.avg_grad(dy + at, window, width, to);
-                }
-                if constexpr (half) {
-                    T* out = static_cast<T*>(a.out[0]) + n * image + c0;
-                    for (int64_t p = 0; p < s.in_points(); ++p)
-                        for (int64_t j = 0; j < width; ++j) out[p * c + j] = narrow<T>(to[p * c + j]);
-                }
-            }
-        });
+        parallel_slots(threads, s.batch * chunks, s.out_points() * chunk * s.taps(),
+                       [&](int64_t begin, int64_t end, int64_t slot) {
+                           auto* taps = reinterpret_cast<int64_t*>(a.scratch + static_cast<size_t>(slot) * slot_bytes);
+                           for (int64_t item = begin; item < end; ++item) {
+                               const int64_t n = item / chunks, c0 = item % chunks * chunk, width = std::min(chunk, c - c0);
+                               C* to = dx + n * image + c0;
+                               for (int64_t p = 0; p < s.in_points(); ++p) std::fill(to + p * c, to + p * c + width, C{0});
+                               for (int64_t p = 0; p < s.out_points(); ++p) {
+                                   const PoolWindow window =
+                                       clip_window(s, p / (s.out[2] * s.out[1]), p / s.out[2] % s.out[1], p % s.out[2], taps);
+                                   const int64_t at = (n * s.out_points() + p) * c + c0;
+                                   if (window.count == 0) continue;
+                                   if (max)
+                                       kernels.max_grad(x + n * image + c0, y + at, dy + at, window, width, to);
+                                   else
+                                       kernels.avg_grad(dy + at, window, width, to);
+                               }
+                               if constexpr (half) {
+                                   T* out = static_cast<T*>(a.out[0]) + n * image + c0;
+                                   if (width == c)
+                                       narrow_from_float(type, to, image, out);
+                                   else
+                                       for (int64_t p = 0; p < s.in_points(); ++p)
+                                           narrow_from_float(type, to + p * c, width, out + p * c);
+                               }
+                           }
+                       });
     };
     const size_t sums = half ? static_cast<size_t>(s.batch * image) * sizeof(C) : 0;
     return make_kernel(max ? "own:max_pool_grad" : "own:avg_pool_grad", run, sums_at + sums);
@@ -109,8 +115,9 @@ namespace own_pool {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
-    return dispatch_float(node.types[0].dtype,
-                          [&](auto tag) { return make_pool<typename decltype(tag)::type>(pool_shape(g, node), node.is("max_pool")); });
+    return dispatch_float(node.types[0].dtype, [&](auto tag) {
+        return make_pool<typename decltype(tag)::type>(pool_shape(g, node), node.is("max_pool"));
+    });
 }
 }  // namespace own_pool
 
@@ -118,8 +125,9 @@ namespace own_pool_grad {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
-    return dispatch_float(node.types[0].dtype,
-                          [&](auto tag) { return make_pool_grad<typename decltype(tag)::type>(pool_shape(g, node), node.is("max_pool_grad")); });
+    return dispatch_float(node.types[0].dtype, [&](auto tag) {
+        return make_pool_grad<typename decltype(tag)::type>(pool_shape(g, node), node.is("max_pool_grad"));
+    });
 }
 }  // namespace own_pool_grad
 

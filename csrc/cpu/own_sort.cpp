@@ -12,7 +12,8 @@ namespace {
 template <class T>
 uint64_t order_key(T raw) {
     if constexpr (std::is_integral_v<T>) {
-        return std::is_signed_v<T> ? static_cast<uint64_t>(static_cast<int64_t>(raw)) ^ (uint64_t{1} << 63) : static_cast<uint64_t>(raw);
+        return std::is_signed_v<T> ? static_cast<uint64_t>(static_cast<int64_t>(raw)) ^ (uint64_t{1} << 63)
+                                   : static_cast<uint64_t>(raw);
     } else {
         const double v = static_cast<double>(widen(raw));
         if (v != v) return UINT64_MAX;
@@ -60,7 +61,9 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
                         const uint64_t key = order_key(src[j * v.inner]);
                         line[j] = {kind == SortKind::top ? ~key : key, static_cast<int32_t>(j)};
                     }
-                    const auto less = [](const Ranked& p, const Ranked& q) { return p.key != q.key ? p.key < q.key : p.at < q.at; };
+                    const auto less = [](const Ranked& p, const Ranked& q) {
+                        return p.key != q.key ? p.key < q.key : p.at < q.at;
+                    };
                     if (k < v.n)
                         std::partial_sort(line, line + k, line + v.n, less);
                     else

@@ -60,7 +60,7 @@ class Worker {
         }
         for (const auto& [slot, input] : p_.keys) slots_[slot] = input_at(input);
         for (size_t d = 0; d < nest_.first_reduced; ++d) outer_units_ *= nest_.dims[d];
-        if (nest_.form == TileForm::map || nest_.form == TileForm::blocks) {
+        if (independent_tiles(nest_.form)) {
             outer_units_ = 1;
             for (size_t d = 0; d < nest_.group; ++d) outer_units_ *= nest_.dims[d];
         } else {
@@ -71,9 +71,8 @@ class Worker {
 
     void run() {
         enter(Rate::run);
-        const bool independent = nest_.form == TileForm::map || nest_.form == TileForm::blocks;
-        if (independent) {
-            const int64_t tiles = (nest_.group_size + nest_.tile - 1) / nest_.tile;
+        if (independent_tiles(nest_.form)) {
+            const int64_t tiles = tiles_in_chunk(0);
             const Slice part = slice_of(outer_units_ * tiles, thread_, threads_);
             for (int64_t q = part.begin; q < part.end;) {
                 const int64_t unit = q / tiles, first = q % tiles, last = std::min(tiles, first + part.end - q);
@@ -107,7 +106,11 @@ class Worker {
         return args_.scratch + r.partials + (static_cast<size_t>(p_.results) * 8 + 63) / 64 * 64 * static_cast<size_t>(thread);
     }
     int64_t chunk_end(int64_t chunk) const { return std::min(nest_.group_size, (chunk + 1) * nest_.chunk); }
-    int64_t tiles_in_chunk(int64_t chunk) const { return (chunk_end(chunk) - chunk * nest_.chunk + nest_.tile - 1) / nest_.tile; }
+    int64_t tiles_in_chunk(int64_t chunk) const {
+        if (nest_.form == TileForm::squares)
+            return (nest_.dims[nest_.group] + nest_.square_rows - 1) / nest_.square_rows * ((nest_.dims.back() + nest_.square_cols - 1) / nest_.square_cols);
+        return (chunk_end(chunk) - chunk * nest_.chunk + nest_.tile - 1) / nest_.tile;
+    }
 
     void execute(Rate rate, int64_t n) {
         for (const TileOp& op : p_.code[static_cast<int>(rate)])
@@ -137,90 +140,108 @@ class Worker {
 
     void replicate(const TileStream& s, std::byte* base) {
         std::byte* copy = workspace_ + s.buffer;
-        gather(s, base, 0, s.period, copy);
+        gather(s, base, {.start = 0, .n = s.period}, copy);
         const auto period = static_cast<size_t>(s.period) * static_cast<size_t>(s.size);
         const size_t all = static_cast<size_t>(s.period + nest_.tile) * static_cast<size_t>(s.size);
         for (size_t have = period; have < all; have += std::min(have, all - have)) std::memcpy(copy + have, copy, std::min(have, all - have));
     }
 
-    // Calls f(offset in elements, position in the tile, run length) for the runs along the innermost dimension that make up
-    // [start, start + n) of the group.
+    // Where a tile lies in its group: elements [start, start + n), or a rectangle of the last two dimensions.
+    struct Place {
+        int64_t start = 0, n = 0;
+        int64_t row = 0, col = 0, rows = 0, cols = 0;
+    };
+
+    // Calls f(offset in elements, position in the tile, rows, cols) for the dense rectangles over the last two dimensions
+    // that make up [start, start + n) of the group.
     template <class F>
-    void for_runs(const Dims& strides, int64_t start, int64_t n, F&& f) const {
+    void for_rectangles(const Dims& strides, const Place& place, F&& f) const {
         const size_t last = nest_.dims.size() - 1;
+        if (nest_.form == TileForm::squares) {
+            f(place.row * strides[last - 1] + place.col * strides[last], int64_t{0}, place.rows, place.cols);
+            return;
+        }
         int64_t c[kMaxRank];
-        int64_t offset = 0, rest = start;
+        int64_t offset = 0, rest = place.start;
         for (size_t d = last + 1; d-- > nest_.group;) {
             c[d] = d == nest_.group ? rest : rest % nest_.dims[d];
             rest /= nest_.dims[d];
             offset += c[d] * strides[d];
         }
-        for (int64_t done = 0; done < n;) {
-            const int64_t run = std::min(nest_.dims[last] - c[last], n - done);
-            f(offset, done, run);
-            done += run;
-            c[last] += run;
-            offset += run * strides[last];
-            for (size_t d = last; d > nest_.group && c[d] == nest_.dims[d]; --d) {
+        const int64_t inner = nest_.dims[last];
+        for (int64_t done = 0; done < place.n;) {
+            const int64_t left = place.n - done;
+            size_t d = last;
+            if (c[last] == 0 && left >= inner && last > nest_.group) {
+                const int64_t rows = std::min(nest_.dims[last - 1] - c[last - 1], left / inner);
+                f(offset, done, rows, inner);
+                done += rows * inner;
+                d = last - 1;
+                c[d] += rows;
+                offset += rows * strides[d];
+            } else {
+                const int64_t run = std::min(inner - c[last], left);
+                f(offset, done, int64_t{1}, run);
+                done += run;
+                c[last] += run;
+                offset += run * strides[last];
+            }
+            for (; d > nest_.group && c[d] == nest_.dims[d]; --d) {
                 offset += strides[d - 1] - c[d] * strides[d];
                 c[d] = 0;
                 ++c[d - 1];
             }
         }
     }
+    // Strides of the rows and columns of such rectangles.
+    [[nodiscard]] int64_t row_stride(const Dims& strides) const { return strides.size() > nest_.group + 1 ? strides[strides.size() - 2] : 0; }
 
-    void gather(const TileStream& s, const std::byte* base, int64_t start, int64_t n, std::byte* dst) const {
-        const int64_t inner = s.walk.strides.back();
+    void gather(const TileStream& s, const std::byte* base, const Place& place, std::byte* dst) const {
         const auto size = static_cast<int64_t>(s.size);
-        const int index = std::countr_zero(static_cast<unsigned>(s.size));
-        for_runs(s.walk.strides, start, n, [&](int64_t offset, int64_t at, int64_t run) {
-            const std::byte* src = base + offset * size;
-            std::byte* d = dst + at * size;
-            if (inner == 1) std::memcpy(d, src, static_cast<size_t>(run * size));
-            else if (inner == 0) table_.splat[index](d, src, nullptr, nullptr, nullptr, run);
-            else table_.strided[index](d, src, &inner, nullptr, nullptr, run);
+        const auto move = table_.gather[std::countr_zero(static_cast<unsigned>(s.size))];
+        for_rectangles(s.walk.strides, place, [&](int64_t offset, int64_t at, int64_t rows, int64_t cols) {
+            move(dst + at * size, base + offset * size, rows, cols, row_stride(s.walk.strides), s.walk.strides.back());
         });
     }
 
-    void scatter(const TileStream& s, std::byte* base, int64_t start, int64_t n, const std::byte* src) const {
-        const int64_t inner = s.walk.strides.back();
+    void scatter(const TileStream& s, std::byte* base, const Place& place, const std::byte* src) const {
         const auto size = static_cast<int64_t>(s.size);
-        for_runs(s.walk.strides, start, n, [&](int64_t offset, int64_t at, int64_t run) {
-            std::byte* d = base + offset * size;
-            if (inner == 1) {
-                std::memcpy(d, src + at * size, static_cast<size_t>(run * size));
-            } else {
-                for (int64_t i = 0; i < run; ++i) std::memcpy(d + i * inner * size, src + (at + i) * size, static_cast<size_t>(size));
+        const auto move = table_.scatter[std::countr_zero(static_cast<unsigned>(s.size))];
+        for_rectangles(s.walk.strides, place, [&](int64_t offset, int64_t at, int64_t rows, int64_t cols) {
+            move(base + offset * size, src + at * size, rows, cols, row_stride(s.walk.strides), s.walk.strides.back());
+        });
+    }
+
+    void generate(const TileStream& s, int64_t base, const Place& place) const {
+        const int64_t inner = s.walk.strides.back();
+        std::byte* dst = slots_[s.slot];
+        if (s.access == Access::direct) {
+            const int64_t first = base + place.start * inner;
+            if (s.first_only) std::memcpy(dst, &first, sizeof first);
+            else table_.iota(dst, &first, &inner, nullptr, nullptr, place.n);
+            return;
+        }
+        for_rectangles(s.walk.strides, place, [&](int64_t offset, int64_t at, int64_t rows, int64_t cols) {
+            for (int64_t r = 0; r < rows; ++r) {
+                const int64_t first = base + offset + r * row_stride(s.walk.strides);
+                table_.iota(dst + (at + r * cols) * 8, &first, &inner, nullptr, nullptr, cols);
             }
         });
     }
 
-    void generate(const TileStream& s, int64_t base, int64_t start, int64_t n) const {
-        const int64_t inner = s.walk.strides.back();
-        if (s.access == Access::direct) {
-            const int64_t first = base + start * inner;
-            table_.iota(slots_[s.slot], &first, &inner, nullptr, nullptr, n);
-            return;
-        }
-        for_runs(s.walk.strides, start, n, [&](int64_t offset, int64_t at, int64_t run) {
-            const int64_t first = base + offset;
-            table_.iota(slots_[s.slot] + at * 8, &first, &inner, nullptr, nullptr, run);
-        });
-    }
-
-    void run_tile(int64_t start, int64_t n) {
+    void run_tile(const Place& place) {
         for (size_t i = 0; i < p_.streams.size(); ++i) {
             const TileStream& s = p_.streams[i];
             if (s.access == Access::uniform) continue;
-            if (s.walk.kind == TileWalk::Kind::index) generate(s, std::bit_cast<int64_t>(bases_[i]), start, n);
-            else if (s.access == Access::direct) slots_[s.slot] = bases_[i] + start * s.size;
-            else if (s.access == Access::periodic) slots_[s.slot] = workspace_ + s.buffer + start % s.period * s.size;
-            else if (s.walk.kind == TileWalk::Kind::input) gather(s, bases_[i], start, n, slots_[s.slot]);
+            if (s.walk.kind == TileWalk::Kind::index) generate(s, std::bit_cast<int64_t>(bases_[i]), place);
+            else if (s.access == Access::direct) slots_[s.slot] = bases_[i] + place.start * s.size;
+            else if (s.access == Access::periodic) slots_[s.slot] = workspace_ + s.buffer + place.start % s.period * s.size;
+            else if (s.walk.kind == TileWalk::Kind::input) gather(s, bases_[i], place, slots_[s.slot]);
         }
-        execute(Rate::tile, n);
+        execute(Rate::tile, place.n);
         for (size_t i = 0; i < p_.streams.size(); ++i) {
             const TileStream& s = p_.streams[i];
-            if (s.walk.kind == TileWalk::Kind::output && s.access == Access::gathered) scatter(s, bases_[i], start, n, slots_[s.slot]);
+            if (s.walk.kind == TileWalk::Kind::output && s.access == Access::gathered) scatter(s, bases_[i], place, slots_[s.slot]);
         }
     }
 
@@ -232,8 +253,26 @@ class Worker {
         }
     }
 
+    // Tile `t` of the part [begin, end) of the group.
+    [[nodiscard]] Place place_of(int64_t t, int64_t begin, int64_t end) const {
+        Place p;
+        if (nest_.form == TileForm::squares) {
+            const int64_t height = nest_.dims[nest_.group], width = nest_.dims.back();
+            const int64_t across = (width + nest_.square_cols - 1) / nest_.square_cols;
+            p.row = t / across * nest_.square_rows;
+            p.col = t % across * nest_.square_cols;
+            p.rows = std::min(nest_.square_rows, height - p.row);
+            p.cols = std::min(nest_.square_cols, width - p.col);
+            p.n = p.rows * p.cols;
+        } else {
+            p.start = begin + t * nest_.tile;
+            p.n = std::min(nest_.tile, end - p.start);
+        }
+        return p;
+    }
+
     void run_unit(int64_t unit, int64_t first, int64_t last) {
-        const bool independent = nest_.form == TileForm::map || nest_.form == TileForm::blocks;
+        const bool independent = independent_tiles(nest_.form);
         const int64_t chunk = independent ? 0 : unit % chunks_, outer = independent ? unit : unit / chunks_;
         const int64_t begin = chunk * nest_.chunk, end = chunk_end(chunk), tiles = tiles_in_chunk(chunk);
         set_coords(outer, 0, independent ? nest_.group : nest_.first_reduced);
@@ -245,9 +284,9 @@ class Worker {
                 if (!independent) set_coords(r, nest_.first_reduced, std::min(nest_.group, nest_.first_inner));
                 enter(Rate::outer);
             }
-            const int64_t start = begin + s % tiles * nest_.tile, n = std::min(nest_.tile, end - start);
-            run_tile(start, n);
-            for (const TileReduction& r : p_.reductions) accumulate(r, unit, start, start - begin, n);
+            const Place place = place_of(s % tiles, begin, end);
+            run_tile(place);
+            for (const TileReduction& r : p_.reductions) accumulate(r, unit, place.start, place.start - begin, place.n);
             if (nest_.form == TileForm::lanes || nest_.form == TileForm::columns) {
                 if (++since_flush_ >= kFlushEvery * (nest_.form == TileForm::columns ? tiles : 1)) flush();
             }
@@ -379,7 +418,9 @@ class TileKernel final : public Kernel {
         if (program_.split_steps) Worker(program_, args, 0, used).combine();
     }
     [[nodiscard]] size_t scratch_bytes() const override { return program_.scratch; }
-    [[nodiscard]] int inplace_input(int out) const override { return program_.inplace.at(static_cast<size_t>(out)); }
+    [[nodiscard]] bool may_share(int out, int in) const override {
+        return program_.shares.at(static_cast<size_t>(out) * program_.inputs + static_cast<size_t>(in));
+    }
     [[nodiscard]] std::string describe() const override { return program_.text; }
 
   private:

@@ -29,7 +29,15 @@ std::optional<DType> dtype_of_format(const char* format, Py_ssize_t size) {
 
 nb::object numpy_attr(const char* name) { return nb::module_::import_("numpy").attr(name); }
 
-std::string class_name(nb::handle object) { return nb::cast<std::string>(nb::str(nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(object.ptr()))).attr("__name__"))); }
+std::string text_of(nb::handle object) {
+    const nb::object text = nb::steal(PyObject_Str(object.ptr()));
+    if (!text.is_valid()) throw nb::python_error();
+    return nb::cast<std::string>(text);
+}
+
+std::string class_name(nb::handle object) {
+    return text_of(nb::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(object.ptr())), "__name__")));
+}
 
 }  // namespace
 
@@ -39,7 +47,7 @@ HostArray::HostArray(nb::handle object) {
     if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_STRIDES | PyBUF_FORMAT) != 0) {
         PyErr_Clear();
         view_ = {};
-        fail<UserError>("got an array of dtype ", nb::cast<std::string>(nb::str(nb::getattr(object, "dtype", nb::str("unknown")))),
+        fail<UserError>("got an array of dtype ", text_of(nb::getattr(object, "dtype", nb::str("unknown"))),
                         "; expected numbers or booleans. Convert it first, for example x.astype('float32')");
     }
     const auto t = dtype_of_format(view_.format, view_.itemsize);
@@ -47,7 +55,7 @@ HostArray::HostArray(nb::handle object) {
         const std::string got = view_.format != nullptr ? view_.format : "?";
         PyBuffer_Release(&view_);
         view_ = {};
-        fail<UserError>("got an array of dtype ", nb::cast<std::string>(nb::str(nb::getattr(object, "dtype", nb::str(got.c_str())))),
+        fail<UserError>("got an array of dtype ", text_of(nb::getattr(object, "dtype", nb::str(got.c_str()))),
                         "; expected numbers or booleans. Convert it first, for example x.astype('float32')");
     }
     type_.dtype = *t;
@@ -179,13 +187,13 @@ PyTensor to_tensor(nb::handle object, std::optional<DType> dtype) {
         }
         array = numpy_attr("asarray")(array);
     }
-    if (nb::hasattr(array, "dtype") && nb::cast<std::string>(nb::str(array.attr("dtype"))) == "bfloat16") {
+    if (nb::hasattr(array, "dtype") && text_of(nb::object(array.attr("dtype"))) == "bfloat16") {
         const HostArray view(nb::object(array.attr("view")("uint16")));
         auto buffer = Buffer::allocate(static_cast<size_t>(view.type().size()) * 2);
         view.copy_to(buffer->data());
         return convert(from_memory({DType::bf16, view.type().dims}, buffer));
     }
-    if (nb::hasattr(array, "dtype") && nb::cast<std::string>(array.attr("dtype").attr("byteorder")) == ">")
+    if (nb::hasattr(array, "dtype") && text_of(nb::object(array.attr("dtype").attr("byteorder"))) == ">")
         array = array.attr("astype")(array.attr("dtype").attr("newbyteorder")("="));
     const HostArray view(array);
     auto buffer = Buffer::allocate(view.type().bytes());

@@ -153,7 +153,7 @@ NB_MODULE(_engine, m) {
     m.def("pop_label", fk::pop_label);
     m.def("config", settings, "Every switch with its value and meaning.");
     m.def("set_config", [](const std::string& name, nb::handle value) {
-        fk::config::set(name, PyBool_Check(value.ptr()) ? (value.ptr() == Py_True ? "1" : "0") : nb::cast<std::string>(nb::str(value)));
+        fk::config::set(name, PyBool_Check(value.ptr()) ? (value.ptr() == Py_True ? "1" : "0") : nb::cast<std::string>(nb::steal(PyObject_Str(value.ptr()))));
     });
     m.def("cache_stats", [] {
         const fk::CacheStats s = fk::cache_stats();

@@ -87,7 +87,7 @@ nb::object array_of(const TensorPtr& t, nb::handle dtype, nb::handle copy) {
 std::string describe(const TensorPtr& t) {
     if (t->pending() && t->recorder->tracing()) return concat("<Tensor traced ", to_string(t->type), ">");
     return concat("<Tensor shape=", to_string(t->type.dims), " dtype=", name(t->type.dtype), "\n",
-                  nb::cast<std::string>(nb::str(to_numpy(t))), ">");
+                  nb::cast<std::string>(nb::steal(PyObject_Str(to_numpy(t).ptr()))), ">");
 }
 
 // The view keeps the buffer, so a variable updated later moves to fresh memory instead of changing it.
@@ -158,7 +158,7 @@ void bind_tensor(nb::module_& m) {
         .def("__hash__", [](nb::handle self) { return reinterpret_cast<std::intptr_t>(self.ptr()) >> 4; })
         .def("__format__", [](nb::handle self, nb::handle spec) {
             const PyTensor& t = nb::cast<PyTensor&>(self);
-            const nb::object value = t.p->type.size() == 1 ? to_numpy(t.p).attr("item")() : nb::object(nb::str(self));
+            const nb::object value = t.p->type.size() == 1 ? to_numpy(t.p).attr("item")() : nb::steal(PyObject_Str(self.ptr()));
             return value.attr("__format__")(spec);
         })
         .def("__deepcopy__", [](const PyTensor& t, nb::handle) { return t; })

@@ -26,7 +26,7 @@ class CopyKernel final : public Kernel {
     void run(const KernelArgs& args) const override {
         if (args.in[0] != args.out[0]) std::memcpy(args.out[0], args.in[0], bytes_);
     }
-    [[nodiscard]] int inplace_input(int) const override { return 0; }
+    [[nodiscard]] bool may_share(int, int) const override { return true; }
     [[nodiscard]] std::string describe() const override { return "copy"; }
 
   private:
@@ -189,7 +189,7 @@ class Planner {
             if (d.in[i] == parameter) {
                 for (size_t o = 0; o < d.out.size(); ++o)
                     if (d.out[o] == out) {
-                        if (d.kernel->inplace_input(static_cast<int>(o)) != static_cast<int>(i)) return false;
+                        if (!d.kernel->may_share(static_cast<int>(o), static_cast<int>(i))) return false;
                     }
                 if (std::ranges::count(d.in, parameter) != 1) return false;
             }
@@ -258,15 +258,18 @@ class Planner {
             for (size_t o = 0; o < d.out.size(); ++o) {
                 const Value v = d.out[o];
                 if (place_.contains(v)) continue;
-                const int from = inplace_ ? d.kernel->inplace_input(static_cast<int>(o)) : -1;
-                if (from >= 0) {
-                    const Value x = d.in[static_cast<size_t>(from)];
+                const auto shared = [&](size_t in) {
+                    const Value x = d.in[in];
                     const auto it = place_.find(x);
-                    if (it != place_.end() && it->second.place == Place::arena && last_use[x] == i && aligned(bytes[x]) == aligned(bytes[v]) &&
-                        std::ranges::count(d.in, x) == 1 && taken.insert(x).second) {
-                        place_[v] = it->second;
-                        continue;
-                    }
+                    return it != place_.end() && it->second.place == Place::arena && last_use[x] == i && aligned(bytes[x]) == aligned(bytes[v]) &&
+                           !taken.contains(x) && std::ranges::count(d.in, x) == 1 && d.kernel->may_share(static_cast<int>(o), static_cast<int>(in));
+                };
+                size_t in = 0;
+                while (inplace_ && in < d.in.size() && !shared(in)) ++in;
+                if (inplace_ && in < d.in.size()) {
+                    taken.insert(d.in[in]);
+                    place_[v] = place_.at(d.in[in]);
+                    continue;
                 }
                 place_[v] = {Place::arena, arena.take(bytes[v])};
             }

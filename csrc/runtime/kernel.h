@@ -54,8 +54,8 @@ class Kernel {
     virtual void run(const KernelArgs& args) const = 0;
     [[nodiscard]] virtual std::unique_ptr<KernelState> make_state() const { return nullptr; }
     [[nodiscard]] virtual size_t scratch_bytes() const { return 0; }
-    // The input whose buffer output `out` may share, or -1. The kernel must be right both ways.
-    [[nodiscard]] virtual int inplace_input(int /*out*/) const { return -1; }
+    // Whether output `out` may have the buffer of input `in`. The kernel must be right both ways.
+    [[nodiscard]] virtual bool may_share(int /*out*/, int /*in*/) const { return false; }
     [[nodiscard]] virtual std::string describe() const = 0;  // "onednn:brgemm:avx512_core", "tile:7 instrs"
 };
 

@@ -16,7 +16,8 @@
 namespace fk::test {
 
 struct AlignedBuffer {
-    explicit AlignedBuffer(size_t bytes) : size(bytes), data(static_cast<std::byte*>(::operator new(bytes ? bytes : 1, std::align_val_t{64}))) {}
+    explicit AlignedBuffer(size_t bytes)
+        : size(bytes), data(static_cast<std::byte*>(::operator new(bytes ? bytes : 1, std::align_val_t{64}))) {}
     AlignedBuffer(AlignedBuffer&& o) noexcept : size(o.size), data(std::exchange(o.data, nullptr)) {}
     AlignedBuffer(const AlignedBuffer& o) : AlignedBuffer(o.size) { std::memcpy(data, o.data, size); }
     AlignedBuffer& operator=(AlignedBuffer o) noexcept {
@@ -33,18 +34,30 @@ template <class F>
 void visit_dtype(DType t, F&& f) {
     switch (t) {
         case DType::boolean:
-        case DType::u8: return f(uint8_t{});
-        case DType::i8: return f(int8_t{});
-        case DType::i16: return f(int16_t{});
-        case DType::u16: return f(uint16_t{});
-        case DType::i32: return f(int32_t{});
-        case DType::u32: return f(uint32_t{});
-        case DType::i64: return f(int64_t{});
-        case DType::u64: return f(uint64_t{});
-        case DType::f16: return f(cpu::F16{});
-        case DType::bf16: return f(cpu::Bf16{});
-        case DType::f32: return f(float{});
-        case DType::f64: return f(double{});
+        case DType::u8:
+            return f(uint8_t{});
+        case DType::i8:
+            return f(int8_t{});
+        case DType::i16:
+            return f(int16_t{});
+        case DType::u16:
+            return f(uint16_t{});
+        case DType::i32:
+            return f(int32_t{});
+        case DType::u32:
+            return f(uint32_t{});
+        case DType::i64:
+            return f(int64_t{});
+        case DType::u64:
+            return f(uint64_t{});
+        case DType::f16:
+            return f(cpu::F16{});
+        case DType::bf16:
+            return f(cpu::Bf16{});
+        case DType::f32:
+            return f(float{});
+        case DType::f64:
+            return f(double{});
     }
 }
 
@@ -65,7 +78,8 @@ struct Array {
         std::vector<double> out(static_cast<size_t>(type.size()));
         visit_dtype(type.dtype, [&](auto tag) {
             using T = decltype(tag);
-            for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<double>(cpu::widen(reinterpret_cast<const T*>(buffer.data)[i]));
+            for (size_t i = 0; i < out.size(); ++i)
+                out[i] = static_cast<double>(cpu::widen(reinterpret_cast<const T*>(buffer.data)[i]));
         });
         return out;
     }
@@ -97,21 +111,22 @@ struct Result {
     std::string error;  // what the run reported
 };
 
-inline std::vector<Array> run_kernel(const Kernel& kernel, const Node& node, std::vector<Array> in, bool inplace, std::string& error) {
+inline std::vector<Array> run_kernel(const Kernel& kernel, const Node& node, std::vector<Array> in, int shared,
+                                     std::string& error) {
     std::vector<Array> out;
     for (const TensorType& t : node.types) out.emplace_back(t);
     std::vector<const void*> in_data;
     std::vector<void*> out_data;
     for (const Array& a : in) in_data.push_back(a.buffer.data);
     for (Array& a : out) out_data.push_back(a.buffer.data);
-    if (inplace) out_data[0] = in[static_cast<size_t>(kernel.inplace_input(0))].buffer.data;
+    if (shared >= 0) out_data[0] = in[static_cast<size_t>(shared)].buffer.data;
     AlignedBuffer scratch(kernel.scratch_bytes());
     const std::unique_ptr<KernelState> state = kernel.make_state();
     RunErrors errors;
-    for (int repeat = 0; repeat < (inplace ? 1 : 2); ++repeat)
+    for (int repeat = 0; repeat < (shared >= 0 ? 1 : 2); ++repeat)
         kernel.run({in_data.data(), out_data.data(), scratch.data, state.get(), &errors});
     if (errors.failed()) error = errors.take();
-    if (inplace) std::memcpy(out[0].buffer.data, out_data[0], out[0].buffer.size);
+    if (shared >= 0) std::memcpy(out[0].buffer.data, out_data[0], out[0].buffer.size);
     return out;
 }
 
@@ -128,11 +143,12 @@ inline std::vector<Result> run_all(std::string_view op, const std::vector<Array>
         const std::unique_ptr<Kernel> kernel = impl.make(g, node);
         if (!kernel) continue;
         Result r{std::string(impl.name), kernel->describe(), {}, {}};
-        r.out = run_kernel(*kernel, node, in, false, r.error);
-        if (const int shared = kernel->inplace_input(0); shared >= 0) {
+        r.out = run_kernel(*kernel, node, in, -1, r.error);
+        for (int shared = 0; shared < static_cast<int>(in.size()); ++shared) {
+            if (!kernel->may_share(0, shared)) continue;
             REQUIRE(in[static_cast<size_t>(shared)].type == node.types[0]);
             std::string error;
-            const std::vector<Array> again = run_kernel(*kernel, node, in, true, error);
+            const std::vector<Array> again = run_kernel(*kernel, node, in, shared, error);
             CHECK(std::memcmp(again[0].buffer.data, r.out[0].buffer.data, r.out[0].buffer.size) == 0);
         }
         results.push_back(std::move(r));
@@ -159,8 +175,8 @@ inline double tolerance(DType t) {
     return t == DType::f64 ? 1e-11 : t == DType::f32 ? 2e-5 : t == DType::f16 ? 2e-3 : t == DType::bf16 ? 1.2e-2 : 0;
 }
 
-inline void check_all(std::string_view op, const std::vector<Array>& in, const Attrs& attrs, const std::vector<std::vector<double>>& expected,
-                      double slack = 1) {
+inline void check_all(std::string_view op, const std::vector<Array>& in, const Attrs& attrs,
+                      const std::vector<std::vector<double>>& expected, double slack = 1) {
     for (const Result& r : run_all(op, in, attrs)) {
         CAPTURE(op);
         CAPTURE(r.described);

@@ -29,7 +29,8 @@ struct ConvCase {
 
     [[nodiscard]] Dims y() const {
         Dims d{x[0]};
-        for (size_t i = 0; i < strides.size(); ++i) d.push_back((x[i + 1] + low[i] + high[i] - ((w[i] - 1) * dilations[i] + 1)) / strides[i] + 1);
+        for (size_t i = 0; i < strides.size(); ++i)
+            d.push_back((x[i + 1] + low[i] + high[i] - ((w[i] - 1) * dilations[i] + 1)) / strides[i] + 1);
         d.push_back(w.back());
         return d;
     }
@@ -65,7 +66,8 @@ struct ConvCase {
                     if (!inside) continue;
                     for (int64_t o = 0; o < w.back(); ++o)
                         for (int64_t c = 0; c < cg; ++c)
-                            f(static_cast<size_t>(xi + o / og * cg + c), static_cast<size_t>(wi + c * w.back() + o), static_cast<size_t>(yi + o));
+                            f(static_cast<size_t>(xi + o / og * cg + c), static_cast<size_t>(wi + c * w.back() + o),
+                              static_cast<size_t>(yi + o));
                 }
     }
 };
@@ -106,9 +108,37 @@ TEST_CASE("matmul: sizes and transpositions") {
         for (const Size s : {Size{1, 1, 1}, {3, 5, 7}, {32, 10, 128}, {17, 100, 33}, {9, 49, 400}, {70, 3, 5}})
             for (int flags = 0; flags < 4; ++flags) {
                 const bool ta = (flags & 1) != 0, tb = (flags & 2) != 0;
-                const Array a = random_array(t, ta ? Dims{s.k, s.m} : Dims{s.m, s.k}, 1), b = random_array(t, tb ? Dims{s.n, s.k} : Dims{s.k, s.n}, 2);
-                check_all("matmul", {a, b}, {int64_t{ta}, int64_t{tb}}, {naive_matmul(a.values(), b.values(), s.m, s.n, s.k, ta, tb)});
+                const Array a = random_array(t, ta ? Dims{s.k, s.m} : Dims{s.m, s.k}, 1),
+                            b = random_array(t, tb ? Dims{s.n, s.k} : Dims{s.k, s.n}, 2);
+                check_all("matmul", {a, b}, {int64_t{ta}, int64_t{tb}},
+                          {naive_matmul(a.values(), b.values(), s.m, s.n, s.k, ta, tb)});
             }
+}
+
+TEST_CASE("sizes that are split among threads") {
+    for (const DType t : {DType::f32, DType::f64, DType::bf16}) {
+        for (int flags = 0; flags < 4; ++flags) {
+            const bool ta = (flags & 1) != 0, tb = (flags & 2) != 0;
+            const Array a = random_array(t, ta ? Dims{90, 137} : Dims{137, 90}, 1),
+                        b = random_array(t, tb ? Dims{150, 90} : Dims{90, 150}, 2);
+            check_all("matmul", {a, b}, {int64_t{ta}, int64_t{tb}}, {naive_matmul(a.values(), b.values(), 137, 150, 90, ta, tb)});
+        }
+        const Array a = random_array(t, {400, 1100}, 1), b = random_array(t, {1100, 7}, 2);
+        check_all("matmul", {a, b}, {}, {naive_matmul(a.values(), b.values(), 400, 7, 1100, false, false)}, 2);
+
+        const ConvCase c{{5, 14, 14, 8}, {3, 3, 8, 24}, {1, 1}, {1, 1}, {1, 1}, {1, 1}};
+        const Array x = random_array(t, c.x, 1), w = random_array(t, c.w, 2), dy = random_array(t, c.y(), 3);
+        const Vec xv = x.values(), wv = w.values(), dyv = dy.values();
+        Vec y(dyv.size()), dx(xv.size()), dw(wv.size());
+        c.each([&](size_t xi, size_t wi, size_t yi) {
+            y[yi] += xv[xi] * wv[wi];
+            dx[xi] += dyv[yi] * wv[wi];
+            dw[wi] += dyv[yi] * xv[xi];
+        });
+        check_all("conv", {x, w}, c.attrs(), {y}, 2);
+        check_all("conv_input_grad", {dy, w}, c.attrs(c.x), {dx}, 2);
+        check_all("conv_filter_grad", {x, dy}, c.attrs(c.w), {dw}, 2);
+    }
 }
 
 TEST_CASE("matmul: batches broadcast, empty operands, integers") {
@@ -117,7 +147,8 @@ TEST_CASE("matmul: batches broadcast, empty operands, integers") {
     for (int64_t i = 0; i < 2; ++i)
         for (int64_t j = 0; j < 5; ++j) {
             const Vec av = a.values(), bv = b.values();
-            const Vec c = naive_matmul(Vec(av.begin() + i * 12, av.begin() + (i + 1) * 12), Vec(bv.begin() + j * 24, bv.begin() + (j + 1) * 24), 3, 6, 4, false, false);
+            const Vec c = naive_matmul(Vec(av.begin() + i * 12, av.begin() + (i + 1) * 12),
+                                       Vec(bv.begin() + j * 24, bv.begin() + (j + 1) * 24), 3, 6, 4, false, false);
             expected.insert(expected.end(), c.begin(), c.end());
         }
     check_all("matmul", {a, b}, {}, {expected});
@@ -126,8 +157,10 @@ TEST_CASE("matmul: batches broadcast, empty operands, integers") {
     check_all("matmul", {tall, one}, {}, {naive_matmul(tall.values(), one.values(), 6, 6, 4, false, false)});
     check_all("matmul", {Array(DType::f32, {3, 0}, {}), Array(DType::f32, {0, 2}, {})}, {}, {Vec(6, 0.0)});
     check_all("matmul", {Array(DType::f32, {0, 3}, {}), random_array(DType::f32, {3, 2}, 1)}, {}, {Vec{}});
-    check_all("matmul", {Array(DType::i32, {2, 2}, {1, -2, 3, 4}), Array(DType::i32, {2, 2}, {5, 6, 7, 8})}, {}, {{-9, -10, 43, 50}});
-    check_all("matmul", {Array(DType::u8, {1, 2}, {200, 100}), Array(DType::u8, {1, 2}, {2, 3})}, {int64_t{0}, int64_t{1}}, {{700 - 512}});
+    check_all("matmul", {Array(DType::i32, {2, 2}, {1, -2, 3, 4}), Array(DType::i32, {2, 2}, {5, 6, 7, 8})}, {},
+              {{-9, -10, 43, 50}});
+    check_all("matmul", {Array(DType::u8, {1, 2}, {200, 100}), Array(DType::u8, {1, 2}, {2, 3})}, {int64_t{0}, int64_t{1}},
+              {{700 - 512}});
 }
 
 TEST_CASE("matmul_bias_act") {
@@ -172,9 +205,13 @@ TEST_CASE("pooling and its gradients") {
         Dims x, window, strides, low, high;
     };
     const PoolCase cases[] = {
-        {{2, 6, 6, 5}, {2, 2}, {2, 2}, {0, 0}, {0, 0}},    {{2, 7, 5, 70}, {3, 3}, {2, 2}, {1, 1}, {1, 1}},
-        {{1, 9, 3}, {3}, {1}, {1}, {1}},                   {{1, 3, 4, 5, 2}, {2, 2, 3}, {1, 2, 2}, {0, 1, 1}, {1, 0, 1}},
+        {{2, 6, 6, 5}, {2, 2}, {2, 2}, {0, 0}, {0, 0}},
+        {{2, 7, 5, 70}, {3, 3}, {2, 2}, {1, 1}, {1, 1}},
+        {{1, 9, 3}, {3}, {1}, {1}, {1}},
+        {{1, 3, 4, 5, 2}, {2, 2, 3}, {1, 2, 2}, {0, 1, 1}, {1, 0, 1}},
         {{3, 4, 4, 130}, {4, 4}, {1, 1}, {0, 0}, {0, 0}},
+        {{4, 24, 24, 33}, {2, 3}, {2, 2}, {0, 1}, {0, 1}},
+        {{1, 20, 20, 200}, {3, 3}, {1, 1}, {1, 1}, {1, 1}},
     };
     for (const DType t : kFloats)
         for (const PoolCase& c : cases) {
@@ -203,14 +240,16 @@ TEST_CASE("pooling and its gradients") {
             check_all("avg_pool_grad", {dy}, {c.x, c.window, c.strides, c.low, c.high}, {davg});
         }
     // Ties go to the first maximum in window order; a NaN reaches the output.
-    check_all("max_pool_grad", {Array(DType::f32, {1, 4, 1}, {1, 2, 2, 2}), Array(DType::f32, {1, 2, 1}, {2, 2}), Array(DType::f32, {1, 2, 1}, {5, 7})},
-              {Dims{2}, Dims{2}, Dims{0}, Dims{0}}, {{0, 5, 7, 0}});
+    check_all(
+        "max_pool_grad",
+        {Array(DType::f32, {1, 4, 1}, {1, 2, 2, 2}), Array(DType::f32, {1, 2, 1}, {2, 2}), Array(DType::f32, {1, 2, 1}, {5, 7})},
+        {Dims{2}, Dims{2}, Dims{0}, Dims{0}}, {{0, 5, 7, 0}});
     check_all("max_pool", {Array(DType::f32, {1, 4, 1}, {1, NAN, NAN, 3})}, {Dims{2}, Dims{2}, Dims{0}, Dims{0}}, {{NAN, NAN}});
 }
 
 TEST_CASE("softmax and log_softmax over any axis") {
     for (const DType t : kFloats)
-        for (const Dims& dims : {Dims{7}, Dims{4, 10}, Dims{3, 5, 130}, Dims{2, 1, 3}})
+        for (const Dims& dims : {Dims{7}, Dims{4, 10}, Dims{3, 5, 130}, Dims{2, 1, 3}, Dims{300, 21}, Dims{2, 40, 300}})
             for (int64_t axis = -1; axis < static_cast<int64_t>(dims.size()); ++axis) {
                 const Array x = random_array(t, dims, 1, 8);
                 const Vec v = x.values();
@@ -234,7 +273,8 @@ TEST_CASE("softmax and log_softmax over any axis") {
 TEST_CASE("cross-entropies and their gradients") {
     constexpr int64_t rows = 6, classes = 10;
     for (const DType t : kFloats) {
-        const Array x = random_array(t, {2, 3, classes}, 1, 8), dy = random_array(t, {2, 3}, 2), targets = random_array(t, {2, 3, classes}, 3);
+        const Array x = random_array(t, {2, 3, classes}, 1, 8), dy = random_array(t, {2, 3}, 2),
+                    targets = random_array(t, {2, 3, classes}, 3);
         const Vec xv = x.values(), dv = dy.values(), tv = targets.values(), labels = random_indices(rows, 0, classes, 4);
         Vec loss(rows), soft(rows), grad(rows * classes), soft_grad(rows * classes);
         for (size_t r = 0; r < rows; ++r) {
@@ -260,9 +300,11 @@ TEST_CASE("cross-entropies and their gradients") {
         check_all("softmax_cross_entropy", {x, targets}, {}, {soft});
         check_all("softmax_cross_entropy_grad", {x, targets, dy}, {}, {soft_grad});
     }
-    for (const Result& r : run_all("sparse_softmax_cross_entropy", {random_array(DType::f32, {2, 10}, 1), Array(DType::i32, {2}, {3, 12})}))
+    for (const Result& r :
+         run_all("sparse_softmax_cross_entropy", {random_array(DType::f32, {2, 10}, 1), Array(DType::i32, {2}, {3, 12})}))
         CHECK(r.error == "label 12 is outside [0, 10) in sparse_softmax_cross_entropy");
-    for (const Result& r : run_all("sparse_softmax_cross_entropy", {random_array(DType::f32, {2, 10}, 1), Array(DType::i64, {2}, {-1, 2})}))
+    for (const Result& r :
+         run_all("sparse_softmax_cross_entropy", {random_array(DType::f32, {2, 10}, 1), Array(DType::i64, {2}, {-1, 2})}))
         CHECK(r.error == "label -1 is outside [0, 10) in sparse_softmax_cross_entropy");
 }
 
@@ -283,7 +325,8 @@ TEST_CASE("batch and layer normalisation") {
                 for (size_t i = 0; i < groups; ++i) {
                     const auto pos = [&](size_t j) { return columns ? j * n + i : i * n + j; };
                     for (size_t j = 0; j < length; ++j) mean[i] += xv[pos(j)] / static_cast<double>(length);
-                    for (size_t j = 0; j < length; ++j) var[i] += (xv[pos(j)] - mean[i]) * (xv[pos(j)] - mean[i]) / static_cast<double>(length);
+                    for (size_t j = 0; j < length; ++j)
+                        var[i] += (xv[pos(j)] - mean[i]) * (xv[pos(j)] - mean[i]) / static_cast<double>(length);
                     const double inv = 1 / std::sqrt(var[i] + eps);
                     double sg = 0, sgx = 0;
                     for (size_t j = 0; j < length; ++j) {

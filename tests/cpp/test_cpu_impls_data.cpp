@@ -99,13 +99,17 @@ TEST_CASE("indices out of range are reported and stay inside the buffers") {
     for (const Result& r : run_all("gather", {x, low}, {int64_t{0}}))
         CHECK(r.error == "index -11 is outside [0, 10) in gather; negative indices reach down to -10");
     for (const Result& r : run_all("gather", {Array(DType::f32, {0, 2}, {}), bad}, {int64_t{0}})) CHECK(!r.error.empty());
-    for (const Result& r : run_all("scatter_add", {x, bad, updates}, {int64_t{0}})) CHECK(r.error == "index 12 is outside [0, 10) in scatter_add");
-    for (const Result& r : run_all("scatter_set", {x, bad, updates})) CHECK(r.error == "index 12 is outside [0, 10) in scatter_set");
+    for (const Result& r : run_all("scatter_add", {x, bad, updates}, {int64_t{0}}))
+        CHECK(r.error == "index 12 is outside [0, 10) in scatter_add");
+    for (const Result& r : run_all("scatter_set", {x, bad, updates}))
+        CHECK(r.error == "index 12 is outside [0, 10) in scatter_set");
     const Array along(DType::i64, {1, 2}, {0, 99});
-    for (const Result& r : run_all("take_along_axis", {x, along}, {int64_t{0}})) CHECK(r.error == "index 99 is outside [0, 10) in take_along_axis");
+    for (const Result& r : run_all("take_along_axis", {x, along}, {int64_t{0}}))
+        CHECK(r.error == "index 99 is outside [0, 10) in take_along_axis");
     const Array one = random_array(DType::f32, {1, 2}, 4);
     for (const Result& r : run_all("scatter_add_along_axis", {x, along, one}, {int64_t{0}})) CHECK(!r.error.empty());
-    for (const Result& r : run_all("gather", {x, Array(DType::u64, {1}, {18446744073709549568.0})}, {int64_t{0}})) CHECK(!r.error.empty());
+    for (const Result& r : run_all("gather", {x, Array(DType::u64, {1}, {18446744073709549568.0})}, {int64_t{0}}))
+        CHECK(!r.error.empty());
 }
 
 TEST_CASE("take_along_axis, scatter_add_along_axis, scatter_set") {
@@ -116,7 +120,8 @@ TEST_CASE("take_along_axis, scatter_add_along_axis, scatter_set") {
             idims[axis] = 7;
             const double scale = is_float(t) ? 1 : 64;
             const Array x = t == DType::u8 ? Array(t, dims, random_indices(60, 0, 200, 1)) : random_array(t, dims, 1, scale);
-            const Array updates = t == DType::u8 ? Array(t, idims, random_indices(product(idims), 0, 9, 1)) : random_array(t, idims, 5, scale);
+            const Array updates =
+                t == DType::u8 ? Array(t, idims, random_indices(product(idims), 0, 9, 1)) : random_array(t, idims, 5, scale);
             const View v(dims, axis), w(idims, axis);
             const auto limit = static_cast<int64_t>(v.n);
             const Vec raw = random_indices(product(idims), -limit, limit, 2), xv = x.values(), u = updates.values();
@@ -135,7 +140,9 @@ TEST_CASE("take_along_axis, scatter_add_along_axis, scatter_set") {
             check_all("take_along_axis", {x, indices}, {static_cast<int64_t>(axis)}, {taken});
             check_all("scatter_add_along_axis", {x, indices, updates}, {static_cast<int64_t>(axis)}, {added}, 2);
         }
-    check_all("scatter_set", {Array(DType::f32, {3, 2}, {1, 2, 3, 4, 5, 6}), Array(DType::i32, {3}, {2, 0, -1}), Array(DType::f32, {3, 2}, {10, 11, 12, 13, 14, 15})},
+    check_all("scatter_set",
+              {Array(DType::f32, {3, 2}, {1, 2, 3, 4, 5, 6}), Array(DType::i32, {3}, {2, 0, -1}),
+               Array(DType::f32, {3, 2}, {10, 11, 12, 13, 14, 15})},
               {}, {{12, 13, 3, 4, 14, 15}});
 }
 
@@ -152,7 +159,8 @@ TEST_CASE("sort, argsort, top_k") {
                 for (size_t i = 0; i < v.inner; ++i) {
                     std::vector<size_t> p(v.n);
                     std::iota(p.begin(), p.end(), size_t{0});
-                    std::stable_sort(p.begin(), p.end(), [&](size_t a, size_t b) { return xv[v.at(o, a, i)] < xv[v.at(o, b, i)]; });
+                    std::stable_sort(p.begin(), p.end(),
+                                     [&](size_t a, size_t b) { return xv[v.at(o, a, i)] < xv[v.at(o, b, i)]; });
                     for (size_t j = 0; j < v.n; ++j) {
                         sorted[v.at(o, j, i)] = xv[v.at(o, p[j], i)];
                         order[v.at(o, j, i)] = static_cast<double>(p[j]);
@@ -161,10 +169,16 @@ TEST_CASE("sort, argsort, top_k") {
             check_all("sort", {x}, {static_cast<int64_t>(axis)}, {sorted});
             check_all("argsort", {x}, {static_cast<int64_t>(axis)}, {order});
         }
+    const Array many = random_array(DType::f32, {64, 200}, 9);  // shared out among threads
+    Vec each = many.values();
+    for (size_t r = 0; r < 64; ++r)
+        std::sort(each.begin() + static_cast<std::ptrdiff_t>(r * 200), each.begin() + static_cast<std::ptrdiff_t>(r * 200 + 200));
+    check_all("sort", {many}, {int64_t{1}}, {each});
     const Array x(DType::f32, {2, 4}, {1, NAN, -INFINITY, 3, 0.0, -0.0, 7, 7});
     check_all("sort", {x}, {int64_t{1}}, {{-INFINITY, 1, 3, NAN, 0, 0, 7, 7}});
     check_all("argsort", {x}, {int64_t{-1}}, {{2, 0, 3, 1, 0, 1, 2, 3}});
-    check_all("top_k", {Array(DType::f32, {2, 4}, {1, 5, 5, 3, -1, -2, -3, -0.5})}, {int64_t{3}}, {{5, 5, 3, -0.5, -1, -2}, {1, 2, 3, 3, 0, 1}});
+    check_all("top_k", {Array(DType::f32, {2, 4}, {1, 5, 5, 3, -1, -2, -3, -0.5})}, {int64_t{3}},
+              {{5, 5, 3, -0.5, -1, -2}, {1, 2, 3, 3, 0, 1}});
     check_all("top_k", {Array(DType::i16, {3}, {-30000, 7, 30000})}, {int64_t{3}}, {{30000, 7, -30000}, {2, 1, 0}});
 }
 
@@ -214,7 +228,8 @@ TEST_CASE("slice, reverse, transpose, pad, concatenate") {
         const Dims start = {1, 0, 2}, stop = {5, 6, 7}, step = {2, 1, 3}, sliced = {2, 6, 2};
         Vec e;
         for_each(sliced, [&](const Dims& p) {
-            e.push_back(xv[static_cast<size_t>(flat(dims, {start[0] + p[0] * step[0], start[1] + p[1] * step[1], start[2] + p[2] * step[2]}))]);
+            e.push_back(xv[static_cast<size_t>(
+                flat(dims, {start[0] + p[0] * step[0], start[1] + p[1] * step[1], start[2] + p[2] * step[2]}))]);
         });
         check_all("slice", {x}, {start, stop, step}, {e});
 
@@ -233,25 +248,28 @@ TEST_CASE("slice, reverse, transpose, pad, concatenate") {
         Dims perm = {0, 1, 2};
         do {
             e.clear();
-            for_each({dims[static_cast<size_t>(perm[0])], dims[static_cast<size_t>(perm[1])], dims[static_cast<size_t>(perm[2])]}, [&](const Dims& p) {
-                Dims q(3);
-                for (size_t i = 0; i < 3; ++i) q[static_cast<size_t>(perm[i])] = p[i];
-                e.push_back(xv[static_cast<size_t>(flat(dims, q))]);
-            });
+            for_each({dims[static_cast<size_t>(perm[0])], dims[static_cast<size_t>(perm[1])], dims[static_cast<size_t>(perm[2])]},
+                     [&](const Dims& p) {
+                         Dims q(3);
+                         for (size_t i = 0; i < 3; ++i) q[static_cast<size_t>(perm[i])] = p[i];
+                         e.push_back(xv[static_cast<size_t>(flat(dims, q))]);
+                     });
             check_all("transpose", {x}, {perm}, {e});
         } while (std::next_permutation(perm.begin(), perm.end()));
 
         const Dims low = {1, 0, 2}, high = {0, 2, 1}, interior = {1, 0, 2}, padded = {10, 8, 22};
         e.assign(static_cast<size_t>(product(padded)), -3);
         for_each(dims, [&](const Dims& p) {
-            e[static_cast<size_t>(flat(padded, {low[0] + p[0] * 2, low[1] + p[1], low[2] + p[2] * 3}))] = xv[static_cast<size_t>(flat(dims, p))];
+            e[static_cast<size_t>(flat(padded, {low[0] + p[0] * 2, low[1] + p[1], low[2] + p[2] * 3}))] =
+                xv[static_cast<size_t>(flat(dims, p))];
         });
         check_all("pad", {x}, {low, high, interior, -3.0}, {e});
 
         const Array y(t, {5, 2, 7}, random_indices(70, -100, 100, 2)), empty(t, {5, 0, 7}, {});
         e.clear();
         for_each({5, 8, 7}, [&](const Dims& p) {
-            e.push_back(p[1] < 6 ? xv[static_cast<size_t>(flat(dims, p))] : y.values()[static_cast<size_t>(flat({5, 2, 7}, {p[0], p[1] - 6, p[2]}))]);
+            e.push_back(p[1] < 6 ? xv[static_cast<size_t>(flat(dims, p))]
+                                 : y.values()[static_cast<size_t>(flat({5, 2, 7}, {p[0], p[1] - 6, p[2]}))]);
         });
         check_all("concatenate", {x, empty, y}, {int64_t{1}}, {e});
     }

@@ -28,7 +28,6 @@ CASES = [
     ("BatchNormalization", {"renorm": True, "scale": False, "axis": 1, "renorm_momentum": 0.5}, (5, 4, 3), {}),
     ("BatchNormalization", {"dtype": "mixed_float16"}, (5, 6, 4), HALF),
     ("BatchNormalization", {"dtype": "mixed_bfloat16"}, (5, 6, 4), {"rtol": 3e-2, "atol": 5e-2}),
-    ("BatchNormalization", {"dtype": "float64"}, (5, 4), {"input_dtype": "float64", "gradients": False}),
     ("LayerNormalization", {}, (5, 4), {}),
     ("LayerNormalization", {}, (2, 3, 4), {"mask": MASK, "unknown": (1,)}),
     ("LayerNormalization", {"axis": 1}, (2, 3, 4), {}),
@@ -54,7 +53,9 @@ CASES = [
     ("UnitNormalization", {"dtype": "mixed_float16"}, (2, 4), HALF),
     ("RMSNormalization", {}, (2, 3, 4), {"unknown": (1,)}),
     ("RMSNormalization", {"axis": (1, 2), "epsilon": 1e-3}, (2, 3, 4), {}),
-    ("RMSNormalization", {"axis": 1}, (2, 3, 4), {}),
+    ("SpectralNormalization", lambda L: {"layer": L.Dense(3)}, (2, 4), {}),
+    ("SpectralNormalization", lambda L: {"layer": L.Conv2D(3, 2), "power_iterations": 3}, (2, 5, 5, 2), {}),
+    ("SpectralNormalization", lambda L: {"layer": L.Embedding(5, 3)}, (2, 4), {"input_dtype": "int32"}),
     ("RMSNormalization", {"dtype": "mixed_float16"}, (2, 4), HALF),
 ]
 
@@ -72,6 +73,32 @@ def test_a_frozen_batch_normalization_keeps_its_averages():
     np.testing.assert_array_equal(np.asarray(layer.moving_mean), np.zeros(3))
 
 
+@pytest.mark.parametrize("name", ["BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"])
+def test_float64(name):
+    x = np.random.default_rng(0).standard_normal((6, 4)) * 1e3
+    kwargs = {"groups": 1} if name == "GroupNormalization" else {}
+    layer = getattr(layers, name)(dtype="float64", epsilon=1e-9, **kwargs)
+    y = layer(x, training=True) if name == "BatchNormalization" else layer(x)
+    assert y.dtype == "float64"
+    axis = 0 if name == "BatchNormalization" else 1
+    mean = 0 if name == "RMSNormalization" else x.mean(axis, keepdims=True)
+    wanted = (x - mean) / np.sqrt(((x - mean) ** 2).mean(axis, keepdims=True))
+    np.testing.assert_allclose(np.asarray(y), wanted, rtol=1e-11)
+
+
+def test_rms_normalization_over_another_axis():
+    x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype("float32")
+    layer = layers.RMSNormalization(axis=1)
+    y = layer(x)
+    np.testing.assert_allclose(np.asarray(y), x / np.sqrt((x**2).mean(1, keepdims=True)), rtol=1e-4)
+    assert layer.scale.shape == (3,)
+
+
+def test_zero_vectors_stay_zero():
+    for dtype in ("float32", "mixed_float16"):
+        assert (np.asarray(layers.UnitNormalization(dtype=dtype)(np.zeros((2, 3), "float32"))) == 0).all()
+
+
 MISTAKES = [
     (lambda: layers.BatchNormalization(axis=5)(np.ones((2, 3))), ValueError, "axis=5"),
     (lambda: layers.BatchNormalization(momentum=2), ValueError, "momentum=2"),
@@ -83,6 +110,8 @@ MISTAKES = [
     (lambda: layers.LayerNormalization(axis=5)(np.ones((2, 3))), ValueError, "axis=5"),
     (lambda: layers.GroupNormalization(3)(np.ones((2, 4))), ValueError, "groups=3 for 4 channels"),
     (lambda: layers.GroupNormalization(8)(np.ones((2, 4))), ValueError, "groups=8 for 4 channels"),
+    (lambda: layers.SpectralNormalization(layers.Dense(2), power_iterations=0), ValueError, "power_iterations=0"),
+    (lambda: layers.SpectralNormalization(layers.ReLU())(np.ones((2, 4))), AttributeError, "neither"),
     (lambda: layers.UnitNormalization("a"), TypeError, "axis='a'"),
     (lambda: layers.RMSNormalization(axis=4)(np.ones((2, 4))), ValueError, "axis=4"),
 ]

@@ -25,7 +25,16 @@ for r in (1, 2, 3):
             (f"Global{kind}Pooling{r}D", {"data_format": "channels_first", "keepdims": True}, first, {}),
             (f"Global{kind}Pooling{r}D", {"data_format": "channels_first"}, first, {}),
         ]
+for r in (1, 2, 3):
+    last, first = (2, *SPACE[r], 3), (2, 3, *SPACE[r])
+    for kind in ("Max", "Average"):
+        CASES += [
+            (f"Adaptive{kind}Pooling{r}D", {"output_size": 3}, last, {"unknown": tuple(range(1, r + 1))}),
+            (f"Adaptive{kind}Pooling{r}D", {"output_size": 2, "data_format": "channels_first"}, first, {}),
+            (f"Adaptive{kind}Pooling{r}D", {"output_size": 9}, last, {}),
+        ]
 CASES += [
+    ("AdaptiveMaxPooling2D", {"output_size": (1, 4)}, (2, 5, 8, 3), {}),
     ("MaxPooling2D", {}, (2, 4, 4, 3), {}),
     ("MaxPooling1D", {}, (2, 4, 3), {}),
     ("MaxPooling2D", {"pool_size": (1, 3), "strides": (2, 1)}, (2, 5, 6, 3), {}),
@@ -49,6 +58,7 @@ MISTAKES = [
     (lambda: layers.AveragePooling2D((2, 2, 2)), ValueError, "has 3 values"),
     (lambda: layers.MaxPooling2D(2, strides=-1), ValueError, "strides=-1"),
     (lambda: layers.MaxPooling2D(2, padding="causal"), ValueError, "causal"),
+    (lambda: layers.AdaptiveMaxPooling2D("a"), TypeError, "output_size='a'"),
     (lambda: layers.MaxPooling2D(2)(np.ones((2, 4, 4))), ValueError, "ndim=4"),
     (lambda: layers.MaxPooling2D(5).compute_output_shape((None, 4, 4, 1)), ValueError, "larger than the input"),
 ]

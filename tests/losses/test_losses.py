@@ -1,4 +1,4 @@
-"""Losses against Keras (JAX backend): values with every reduction and kind of sample weight, gradients, configs."""
+"""Losses against Keras (JAX backend): values with every reduction and sample weight, gradients, configs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def data(kind: str, batch: int = 6) -> tuple[np.ndarray, np.ndarray]:
         case "real":
             return rng.normal(size=(batch, 4)).astype("float32"), normal
         case "positive":
-            return rng.uniform(0.1, 3, (batch, 4)).astype("float32"), rng.uniform(0.1, 3, (batch, 4)).astype("f4")
+            return rng.uniform(0.1, 3, (batch, 4)).astype("float32"), rng.uniform(0.1, 3, (batch, 4)).astype(
+                "f4"
+            )
         case "signed":
             return rng.choice([-1.0, 1.0], (batch, 4)).astype("float32"), normal
         case "binary":
@@ -100,9 +102,8 @@ IDS = [f"{name}-{kind}-{i}" for i, (name, _, kind) in enumerate(CASES)]
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 
 
-def make(name, kwargs, **common):
-    # CategoricalGeneralizedCrossEntropy is public in Keras' `losses` as well.
-    return getattr(losses, name)(**kwargs, **common), getattr(keras.losses, name)(**kwargs, **common)
+def make(cls, kwargs, **common):
+    return getattr(losses, cls)(**kwargs, **common), getattr(keras.losses, cls)(**kwargs, **common)
 
 
 @pytest.mark.parametrize(("name", "kwargs", "kind"), CASES, ids=IDS)
@@ -146,7 +147,8 @@ def test_config(name, kwargs, kind):
     serialized = losses.serialize(ours)
     assert serialized["module"] == "keras.losses"
     assert serialized["class_name"] == name
-    assert keras.losses.deserialize(serialized).get_config() == want
+    if name in keras.src.losses.ALL_OBJECTS_DICT:
+        assert keras.losses.deserialize(serialized).get_config() == want
     assert losses.deserialize(serialized).get_config() == config
 
 
@@ -221,7 +223,9 @@ def test_sparse_on_sequences_and_other_axis():
     got = losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True).numpy()
     want = np.asarray(keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True))
     np.testing.assert_allclose(got, want, rtol=RTOL)
-    moved = losses.sparse_categorical_crossentropy(y_true, y_pred.transpose(0, 2, 1), from_logits=True, axis=1)
+    moved = losses.sparse_categorical_crossentropy(
+        y_true, y_pred.transpose(0, 2, 1), from_logits=True, axis=1
+    )
     np.testing.assert_allclose(moved.numpy(), want, rtol=RTOL)
 
 
@@ -237,7 +241,7 @@ def test_large_labels_stay_exact():
     # 2**24 + 1 is not a float32: labels must not pass through one.
     seen = []
     loss = losses.SparseCategoricalCrossentropy()
-    loss.fn = lambda y_true, y_pred: seen.append(y_true) or ops.sum(y_pred, axis=-1)
+    loss.fn = lambda y_true, y_pred, **_: seen.append(y_true) or ops.sum(y_pred, axis=-1)
     loss(np.array([2**24 + 1]), np.ones((1, 2), "float32"))
     assert seen[0].numpy().tolist() == [2**24 + 1]
 
@@ -283,7 +287,10 @@ def test_traced():
 
 @pytest.mark.parametrize(
     ("identifier", "cls"),
-    [("MeanSquaredError", losses.MeanSquaredError), ({"class_name": "Huber", "config": {"delta": 2.0}}, losses.Huber)],
+    [
+        ("MeanSquaredError", losses.MeanSquaredError),
+        ({"class_name": "Huber", "config": {"delta": 2.0}}, losses.Huber),
+    ],
 )
 def test_get_class(identifier, cls):
     assert type(losses.get(identifier)) is cls
@@ -313,9 +320,6 @@ def test_errors():
 
 
 def test_ctc():
-    pytest.importorskip("fastkeras.ops")
-    if not hasattr(ops, "ctc_loss"):
-        pytest.skip("no ops.ctc_loss")
     rng = np.random.default_rng(0)
     y_pred = rng.normal(size=(3, 8, 5)).astype("float32")
     y_true = np.array([[1, 2, 0, 0], [3, 3, 1, 0], [4, 0, 0, 0]])
@@ -324,3 +328,7 @@ def test_ctc():
     np.testing.assert_allclose(got, want, rtol=1e-4)
     ours, theirs = make("CTC", {})
     np.testing.assert_allclose(float(ours(y_true, y_pred)), float(theirs(y_true, y_pred)), rtol=1e-4)
+    p = _engine.tensor(y_pred)
+    gradient = _engine.gradients([ours(y_true, p)], [p])[0].numpy()
+    expected = np.asarray(jax.grad(lambda x: theirs(y_true, x))(y_pred))
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)

@@ -24,9 +24,7 @@ struct Neg { static float of(float a) { return -a; } };
 struct Abs { static float of(float a) { return __builtin_fabsf(a); } };
 struct Sign { static float of(float a) { return static_cast<float>((a > 0) - (a < 0)); } };
 struct Sqrt { static float of(float a) { return __builtin_sqrtf(a); } };
-struct Rsqrt {
-    static float of(float a) { return static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(a))); }
-};
+struct Rsqrt { static float of(float a) { return 1.0f / __builtin_sqrtf(a); } };
 struct Reciprocal { static float of(float a) { return 1.0f / a; } };
 struct IsFinite { static bool of(float a) { return __builtin_fabsf(a) < __builtin_inff(); } };
 struct IsNan { static bool of(float a) { return a != a; } };

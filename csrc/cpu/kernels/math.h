@@ -72,9 +72,9 @@ struct Split {
     vf e, f;
 };
 [[gnu::always_inline]] inline Split split_exponent(vf x) {
-    const vi bits = as_int(x) - 0x3f3504f3;  // sqrt(1/2)
-    const vi e = bits >> 23;
-    return {to_float(e), as_float((bits & 0x7fffff) + 0x3f3504f3) - 1.0f};
+    constexpr uint32_t kSqrtHalf = 0x3f3504f3;
+    const vu bits = reinterpret_cast<vu>(x) - kSqrtHalf;
+    return {to_float(reinterpret_cast<vi>(bits) >> 23), reinterpret_cast<vf>((bits & 0x7fffff) + kSqrtHalf) - 1.0f};
 }
 // log(1 + f) - f + f^2 / 2
 [[gnu::always_inline]] inline vf log_tail(vf f) {
@@ -172,9 +172,9 @@ struct Quadrant {
 
 // 1 ulp: logarithm and exponential in double.
 [[gnu::always_inline]] inline vd log2_d(vd x) {  // normal positive x
-    constexpr int64_t kSqrtHalf = 0x3fe6a09e667f3bcd, kBias = 1024;
-    const vl bits = reinterpret_cast<vl>(x) - kSqrtHalf;
-    const vl e = reinterpret_cast<vl>(reinterpret_cast<vul>(bits + (kBias << 52)) >> 52) - kBias;
+    constexpr uint64_t kSqrtHalf = 0x3fe6a09e667f3bcd, kBias = 1024;
+    const vul bits = reinterpret_cast<vul>(x) - kSqrtHalf;
+    const vl e = reinterpret_cast<vl>(((bits + (kBias << 52)) >> 52) - kBias);
     const vd m = reinterpret_cast<vd>((bits & 0xfffffffffffff) + kSqrtHalf);
     const vd s = (m - 1.0) / (m + 1.0);
     const vd p = poly_terms(s * s, 0x1.71547652b8252p+1, 0x1.ec709dc53ace3p-1, 0x1.2776c294d1dbap-1, 0x1.a61a2db52464ap-2,

@@ -86,16 +86,24 @@ TileFn<T> tile_of_width(int vectors) {
 template <class T>
 TileFn<T> tile_function(int rows, int vectors) {
     switch (rows) {
-        case 1: return tile_of_width<T, 1>(vectors);
-        case 2: return tile_of_width<T, 2>(vectors);
-        case 3: return tile_of_width<T, 3>(vectors);
+        case 1:
+            return tile_of_width<T, 1>(vectors);
+        case 2:
+            return tile_of_width<T, 2>(vectors);
+        case 3:
+            return tile_of_width<T, 3>(vectors);
 #if defined(__AVX512F__)
-        case 4: return tile_of_width<T, 4>(vectors);
-        case 5: return tile_of_width<T, 5>(vectors);
-        case 6: return tile_of_width<T, 6>(vectors);
-        case 7: return tile_of_width<T, 7>(vectors);
+        case 4:
+            return tile_of_width<T, 4>(vectors);
+        case 5:
+            return tile_of_width<T, 5>(vectors);
+        case 6:
+            return tile_of_width<T, 6>(vectors);
+        case 7:
+            return tile_of_width<T, 7>(vectors);
 #endif
-        default: return tile_of_width<T, kRows>(vectors);
+        default:
+            return tile_of_width<T, kRows>(vectors);
     }
 }
 

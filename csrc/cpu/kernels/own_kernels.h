@@ -22,8 +22,8 @@ struct GemmArgs {
     bool accumulate;
     T* pack;
 };
-inline constexpr int64_t kGemmDepth = 384;        // values of k packed at a time
-inline constexpr int64_t kGemmMaxPanel = 64;      // columns of a packed panel, at most
+inline constexpr int64_t kGemmDepth = 384;    // values of k packed at a time
+inline constexpr int64_t kGemmMaxPanel = 64;  // columns of a packed panel, at most
 inline constexpr int64_t gemm_pack_elements() { return kGemmDepth * kGemmMaxPanel; }
 
 // One window of a pooling, in elements of the channels-last tensor: the clipped offsets of its taps in window order.
@@ -65,7 +65,8 @@ struct RowKernels {
     // sum_dy += dy, sum_dy_x += dy * (x - mean)
     void (*column_norm_sums)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, T* sum_dy, T* sum_dy_x);
     // dx = dy * a + (x - mean) * b + c
-    void (*column_norm_grad)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const T* a, const T* b, const T* c, T* dx);
+    void (*column_norm_grad)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const T* a, const T* b, const T* c,
+                             T* dx);
 };
 
 struct OwnKernels {

@@ -73,7 +73,8 @@ void column_norm_sums(const T* x, const T* dy, int64_t rows, int64_t n, const T*
 }
 
 template <class T>
-void column_norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const T* a, const T* b, const T* c, T* dx) {
+void column_norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const T* a, const T* b, const T* c,
+                      T* dx) {
     for (int64_t r = 0; r < rows; ++r, x += n, dy += n, dx += n)
 #pragma omp simd
         for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * a[i] + (x[i] - mean[i]) * b[i] + c[i];

@@ -1,6 +1,10 @@
 // Softmax and cross-entropy over rows, and the bulk conversions between 16-bit floats and float.
 #include <cmath>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include "cpu/kernels/own_isa.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
@@ -25,33 +29,83 @@ inline float fast_exp(float x) {
 }
 inline double fast_exp(double x) { return std::exp(x); }
 
+// A row is worked on in whole blocks of one vector and a padded copy of the rest: short rows (ten classes) are all rest.
+template <class T>
+constexpr int64_t kLanes = 64 / static_cast<int64_t>(sizeof(T));
+
+template <class T>
+inline void load_tail(const T* x, int64_t n, T fill, T* lane) {
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<T, float>) {
+        const auto mask = static_cast<__mmask16>((1u << n) - 1);
+        _mm512_storeu_ps(lane, _mm512_mask_loadu_ps(_mm512_set1_ps(fill), mask, x));
+        return;
+    }
+#endif
+    for (int64_t i = 0; i < kLanes<T>; ++i) lane[i] = fill;
+    for (int64_t i = 0; i < n; ++i) lane[i] = x[i];
+}
+
+template <class T>
+inline void store_tail(const T* lane, int64_t n, T* y) {
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<T, float>) {
+        _mm512_mask_storeu_ps(y, static_cast<__mmask16>((1u << n) - 1), _mm512_loadu_ps(lane));
+        return;
+    }
+#endif
+    for (int64_t i = 0; i < n; ++i) y[i] = lane[i];
+}
+
 template <class T>
 T row_max(const T* x, int64_t n) {
     T m = x[0];
+    const int64_t whole = n / kLanes<T> * kLanes<T>;
 #pragma omp simd reduction(max : m)
-    for (int64_t i = 0; i < n; ++i) m = x[i] > m ? x[i] : m;
+    for (int64_t i = 0; i < whole; ++i) m = x[i] > m ? x[i] : m;
+    if (whole == n) return m;
+    T lane[kLanes<T>];
+    load_tail(x + whole, n - whole, m, lane);
+#pragma omp simd reduction(max : m)
+    for (int64_t i = 0; i < kLanes<T>; ++i) m = lane[i] > m ? lane[i] : m;
     return m;
+}
+
+template <class T>
+T exp_tail(const T* x, int64_t n, T max, T* y) {
+    T lane[kLanes<T>];
+    load_tail(x, n, max, lane);
+    T sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < kLanes<T>; ++i) {
+        lane[i] = fast_exp(lane[i] - max);
+        sum += static_cast<int32_t>(i) < static_cast<int32_t>(n) ? lane[i] : T(0);
+    }
+    if (y) store_tail(lane, n, y);
+    return sum;
 }
 
 template <class T>
 T exp_sum(const T* x, int64_t n, T max) {
     T sum = 0;
+    const int64_t whole = n / kLanes<T> * kLanes<T>;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; ++i) sum += fast_exp(x[i] - max);
-    return sum;
+    for (int64_t i = 0; i < whole; ++i) sum += fast_exp(x[i] - max);
+    return whole == n ? sum : sum + exp_tail<T>(x + whole, n - whole, max, nullptr);
 }
 
 // y = exp(x - max); returns their sum. x and y may be the same.
 template <class T>
 T exp_row(const T* x, int64_t n, T max, T* y) {
     T sum = 0;
+    const int64_t whole = n / kLanes<T> * kLanes<T>;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; ++i) {
+    for (int64_t i = 0; i < whole; ++i) {
         const T e = fast_exp(x[i] - max);
         y[i] = e;
         sum += e;
     }
-    return sum;
+    return whole == n ? sum : sum + exp_tail<T>(x + whole, n - whole, max, y + whole);
 }
 
 template <class T>

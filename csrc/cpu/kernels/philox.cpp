@@ -1,75 +1,89 @@
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC'11): word i of the stream is
-// word i % 4 of the block whose counter is i / 4.
+// word i % 4 of the block whose counter is i / 4. Blocks are made a vector at a time, one per 64-bit lane: the words of the
+// state sit in the low halves, what the products leave above them is never read.
 #include "cpu/kernels/loops.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
 
-constexpr int kBlocks = 16;  // blocks generated side by side
-constexpr int kWords = 4 * kBlocks;
+constexpr int kBlocks = kVectorBytes / 8, kWords = 4 * kBlocks;
 
-[[gnu::always_inline]] inline uint32_t high_product(uint32_t a, uint32_t b) {
-    return static_cast<uint32_t>((static_cast<uint64_t>(a) * b) >> 32);
+[[gnu::always_inline]] inline vul low_product(vul a, uint64_t b) {  // of the low halves
+#if defined(__AVX512F__)
+    return reinterpret_cast<vul>(_mm512_mul_epu32(reinterpret_cast<__m512i>(a), _mm512_set1_epi64(static_cast<int64_t>(b))));
+#elif defined(__AVX2__)
+    return reinterpret_cast<vul>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), _mm256_set1_epi64x(static_cast<int64_t>(b))));
+#else
+    return (a & 0xffffffff) * b;
+#endif
 }
 
 // The words of kBlocks blocks from counter `first` on, in stream order.
-void generate(uint32_t* words, uint64_t first, const uint32_t* key) {
-    uint32_t c0[kBlocks], c1[kBlocks], c2[kBlocks] = {}, c3[kBlocks] = {};
-    for (int i = 0; i < kBlocks; ++i) {
-        const uint64_t counter = first + static_cast<uint64_t>(i);
-        c0[i] = static_cast<uint32_t>(counter);
-        c1[i] = static_cast<uint32_t>(counter >> 32);
-    }
-    uint32_t k0 = key[0], k1 = key[1];
+[[gnu::always_inline]] inline void generate(uint32_t* words, uint64_t first, uint64_t k0, uint64_t k1) {
+    vul lane;
+    for (int i = 0; i < kBlocks; ++i) lane[i] = static_cast<uint64_t>(i);
+    vul c0 = lane + first, c1 = c0 >> 32, c2 = {}, c3 = {};
     for (int round = 0; round < 10; ++round) {
-        for (int i = 0; i < kBlocks; ++i) {
-            const uint32_t low0 = 0xD2511F53u * c0[i], high0 = high_product(0xD2511F53u, c0[i]);
-            const uint32_t low1 = 0xCD9E8D57u * c2[i], high1 = high_product(0xCD9E8D57u, c2[i]);
-            c0[i] = high1 ^ c1[i] ^ k0;
-            c1[i] = low1;
-            c2[i] = high0 ^ c3[i] ^ k1;
-            c3[i] = low0;
-        }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
+        const vul p0 = low_product(c0, 0xD2511F53), p1 = low_product(c2, 0xCD9E8D57);
+        c0 = (p1 >> 32) ^ c1 ^ k0;
+        c1 = p1;
+        c2 = (p0 >> 32) ^ c3 ^ k1;
+        c3 = p0;
+        k0 += 0x9E3779B9;
+        k1 += 0xBB67AE85;
     }
+    const vul even = (c0 & 0xffffffff) | (c1 << 32), odd = (c2 & 0xffffffff) | (c3 << 32);
+    vul low_order, high_order;
     for (int i = 0; i < kBlocks; ++i) {
-        words[4 * i] = c0[i];
-        words[4 * i + 1] = c1[i];
-        words[4 * i + 2] = c2[i];
-        words[4 * i + 3] = c3[i];
+        low_order[i] = static_cast<uint64_t>(i / 2 + (i % 2 ? kBlocks : 0));
+        high_order[i] = low_order[i] + kBlocks / 2;
+    }
+    store(words, __builtin_shuffle(even, odd, low_order));
+    store(words + kWords / 2, __builtin_shuffle(even, odd, high_order));
+}
+
+// Indices a[0], a[0] + 1, ...
+void philox_run(void* dst, const void* a, const void* b, const void*, const void*, int64_t n) {
+    uint32_t* d = at<uint32_t>(dst);
+    const uint64_t k0 = at<uint32_t>(b)[0], k1 = at<uint32_t>(b)[1];
+    uint64_t index = at<uint64_t>(a)[0];
+    uint32_t words[kWords];
+    while (n > 0) {
+        const auto skip = static_cast<int64_t>(index & 3);
+        if (skip == 0 && n >= kWords) {
+            generate(d, index >> 2, k0, k1);
+            d += kWords;
+            index += kWords;
+            n -= kWords;
+            continue;
+        }
+        generate(words, index >> 2, k0, k1);
+        const int64_t take = kWords - skip < n ? kWords - skip : n;
+        for (int64_t i = 0; i < take; ++i) d[i] = words[skip + i];
+        d += take;
+        index += static_cast<uint64_t>(take);
+        n -= take;
     }
 }
 
-// Indices mostly rise by a small constant step; whatever lies in the blocks just generated is taken from them.
+// Any indices; those that lie in the blocks just generated are taken from them.
 void philox(void* dst, const void* a, const void* b, const void*, const void*, int64_t n) {
     uint32_t* d = at<uint32_t>(dst);
-    const int64_t* index = at<int64_t>(a);
-    const uint32_t* key = at<uint32_t>(b);
+    const uint64_t* index = at<uint64_t>(a);
+    const uint64_t k0 = at<uint32_t>(b)[0], k1 = at<uint32_t>(b)[1];
     uint32_t words[kWords];
-    int64_t i = 0;
-    while (i < n) {
-        const uint64_t base = static_cast<uint64_t>(index[i]) & ~uint64_t{3};
-        if (i + kWords <= n && base == static_cast<uint64_t>(index[i]) && index[i + kWords - 1] - index[i] == kWords - 1) {
-            int64_t off = 0;
-            for (int k = 0; k < kWords; ++k) off |= index[i + k] - index[i] - k;
-            if (off == 0) {
-                generate(d + i, base >> 2, key);
-                i += kWords;
-                continue;
-            }
-        }
-        generate(words, base >> 2, key);
-        for (; i < n; ++i) {
-            const uint64_t at_word = static_cast<uint64_t>(index[i]) - base;
-            if (at_word >= kWords) break;
-            d[i] = words[at_word];
-        }
+    for (int64_t i = 0; i < n;) {
+        const uint64_t base = index[i] & ~uint64_t{3};
+        generate(words, base >> 2, k0, k1);
+        for (; i < n && index[i] - base < kWords; ++i) d[i] = words[index[i] - base];
     }
 }
 
 }  // namespace
 
-void fill_philox(KernelTable& t) { t.philox = philox; }
+void fill_philox(KernelTable& t) {
+    t.philox = philox;
+    t.philox_run = philox_run;
+}
 
 }  // namespace fk::cpu::FK_ISA_NAMESPACE

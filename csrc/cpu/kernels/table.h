@@ -53,9 +53,9 @@ struct KernelTable {
 
     TileFn copy[kSizeCount];
     TileFn splat[kSizeCount];                             // dst[i] = a[0]
-    TileFn strided[kSizeCount];                           // dst[i] = a[i * stride], b points to the int64 stride
     TileFn iota;                                          // int64: dst[i] = a[0] + i * b[0]
     TileFn philox;                                        // uint32: dst[i] = word a[i] (int64) of the stream with key b[0], b[1]
+    TileFn philox_run;                                    // the same for indices a[0], a[0] + 1, ...
 
     // Horizontal reductions of n >= 1 elements into one wide value: double for float sums and products, else the class.
     TileFn reduce[kReduceKindCount][kClassCount];
@@ -64,8 +64,9 @@ struct KernelTable {
     // double: dst[i] += a[i], where a is float, and a[i] = 0.
     void (*flush_sum)(double* dst, float* a, int64_t n);
 
-    // dst[c * dst_stride + r] = src[r * src_stride + c] for r < rows, c < cols, in elements, by element size.
-    void (*transpose[kSizeCount])(void* dst, int64_t dst_stride, const void* src, int64_t src_stride, int64_t rows, int64_t cols);
+    // A dense [rows, cols] from memory with the given strides in elements, and back.
+    void (*gather[kSizeCount])(void* dst, const void* src, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride);
+    void (*scatter[kSizeCount])(void* dst, const void* src, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride);
 };
 
 namespace isa_portable { const KernelTable& kernel_table(); }

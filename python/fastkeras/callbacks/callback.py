@@ -64,7 +64,8 @@ class Callback:
 
         Args:
             epoch: index of the epoch.
-            logs: results of this epoch as Python floats, those of validation prefixed with `val_`. Callbacks may
+            logs: results of this epoch as Python floats, those of validation prefixed with `val_`. Callbacks
+                may
                 add entries: later ones and the history see them.
         """
 
@@ -117,8 +118,8 @@ _OLDER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": 
 def overrides(callback: Any, hook: str) -> bool:
     """Whether calling `callback.<hook>` can do anything.
 
-    True for a method redefined in a subclass, a function stored on the instance (as LambdaCallback does), and any
-    hook of an object that is no Callback at all but behaves like one.
+    True for a method redefined in a subclass, a function stored on the instance (as LambdaCallback does), and
+    any hook of an object that is no Callback at all but behaves like one.
     """
     method = getattr(callback, hook, None)
     if method is None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import optree
-
 from fastkeras.callbacks.callback import Callback, overrides
 from fastkeras.callbacks.history import History
 from fastkeras.callbacks.progbar_logger import ProgbarLogger
@@ -79,7 +78,8 @@ class CallbackList(Callback):
         """Attaches every callback to `model`, whose `history` becomes this list's History."""
         super().set_model(model)
         if self._history is not None:
-            model.history = self._history
+            # Past the tracking of layers: a history is no part of the model's state.
+            object.__setattr__(model, "history", self._history)
         for callback in self.callbacks:
             callback.set_model(model)
 
@@ -176,6 +176,7 @@ def _check_callback(callback: Any) -> None:
             f"of type {type(callback)}. Subclass Callback, or use LambdaCallback to wrap a function."
         )
     warnings.warn(
-        f"{type(callback).__name__} is not a fastkeras.callbacks.Callback; its methods are called all the same.",
+        f"{type(callback).__name__} is not a fastkeras.callbacks.Callback; its methods are called all the "
+        "same.",
         stacklevel=4,
     )

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 import numpy as np
-
 from fastkeras.callbacks.callback import Callback
 
 

@@ -11,7 +11,8 @@ from fastkeras.callbacks.callback import Callback
 class LambdaCallback(Callback):
     """Callback for simple, custom actions on the fly.
 
-    The functions for epochs take `(epoch, logs)`, those for batches `(batch, logs)`, those for training `(logs)`.
+    The functions for epochs take `(epoch, logs)`, those for batches `(batch, logs)`, those for training
+    `(logs)`.
 
     Args:
         on_epoch_begin: called at the beginning of every epoch.
@@ -23,8 +24,8 @@ class LambdaCallback(Callback):
         **kwargs: functions for any other hook of `Callback`, by its name.
 
     Example:
-        >>> show = fastkeras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
-        >>> model.fit(x, y, callbacks=[show])
+        >>> show = fastkeras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch,
+        logs["loss"])) >>> model.fit(x, y, callbacks=[show])
     """
 
     def __init__(

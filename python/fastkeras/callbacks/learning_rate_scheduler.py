@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
+from fastkeras import _engine
 from fastkeras.callbacks.callback import Callback
 from fastkeras.utils import io_utils
 
@@ -34,8 +34,8 @@ class LearningRateScheduler(Callback):
         optimizer = getattr(self.model, "optimizer", None)
         if not hasattr(optimizer, "learning_rate"):
             raise ValueError(
-                f"LearningRateScheduler needs a model whose optimizer has a `learning_rate`; this one has {optimizer!r}. "
-                "Compile the model with an optimizer."
+                f"LearningRateScheduler needs a model whose optimizer has a `learning_rate`; this one has "
+                f"{optimizer!r}. Compile the model with an optimizer."
             )
         present = float(optimizer.learning_rate)
         try:
@@ -43,17 +43,11 @@ class LearningRateScheduler(Callback):
         except TypeError:
             # A schedule of the epoch alone, the older form.
             new = self.schedule(epoch)
-        if isinstance(new, bool) or not isinstance(new, (float, np.floating)):
-            try:
-                as_float = float(new) if not isinstance(new, (str, int, bool)) else None
-            except (TypeError, ValueError):
-                as_float = None
-            if as_float is None:
-                raise ValueError(
-                    "The `schedule` function of LearningRateScheduler should return a float, but for epoch "
-                    f"{epoch} it returned {new!r} of type {type(new)}."
-                )
-            new = as_float
+        if not isinstance(new, (float, np.floating, _engine.Tensor)):
+            raise ValueError(
+                "The `schedule` function of LearningRateScheduler should return a float, but for epoch "
+                f"{epoch} it returned {new!r} of type {type(new)}."
+            )
         optimizer.learning_rate = float(new)
         if self.verbose > 0:
             io_utils.print_msg(

@@ -1,4 +1,4 @@
-"""MonitorCallback: what EarlyStopping, ModelCheckpoint and ReduceLROnPlateau share: "has this value improved?"."""
+"""MonitorCallback: what EarlyStopping, ModelCheckpoint and ReduceLROnPlateau share: has a value improved?"""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class MonitorCallback(Callback):
                 self._set_direction("max" if direction == "up" else "min")
                 return
         raise ValueError(
-            f"{type(self).__name__} callback received monitor={self.monitor}, but it cannot be inferred whether that "
-            "metric should be maximized or minimized. Pass `mode='max'` if higher values are better, or `mode='min'` "
-            "if lower values are."
+            f"{type(self).__name__} callback received monitor={self.monitor}, but it cannot be inferred "
+            "whether that metric should be maximized or minimized. Pass `mode='max'` if higher values are "
+            "better, or `mode='min'` if lower values are."
         )
 
     def _is_improvement(self, value: Any, reference: Any) -> bool:
@@ -80,7 +80,8 @@ def _named_metrics(model: Any) -> Iterator[tuple[str, Any]]:
     for metric in getattr(model, "metrics", ()):
         named = getattr(metric, "named_metrics", None)
         if named is not None:
-            # A metric under `compile` goes by its own name and, with several outputs, by `<output>_<name>` as well.
+            # A metric under `compile` goes by its own name and, with several outputs, by `<output>_<name>` as
+            # well.
             for shown, inner in named():
                 yield shown, inner
                 yield inner.name, inner

@@ -48,8 +48,8 @@ class ReduceLROnPlateau(MonitorCallback):
         super().__init__(monitor, mode, min_delta=min_delta)
         if factor >= 1.0:
             raise ValueError(
-                f"ReduceLROnPlateau does not support a factor >= 1.0, which would not lower the learning rate. "
-                f"Pass a factor below 1. Received factor={factor}"
+                f"ReduceLROnPlateau does not support a factor >= 1.0, which would not lower the learning "
+                f"rate. Pass a factor below 1. Received factor={factor}"
             )
         self.factor = factor
         self.min_lr = min_lr

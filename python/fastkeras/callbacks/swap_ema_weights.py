@@ -8,13 +8,15 @@ from fastkeras.callbacks.callback import Callback
 
 
 class SwapEMAWeights(Callback):
-    """Swaps the model's weights with the optimizer's exponential moving averages for evaluation and prediction.
+    """Swaps the model's weights with the optimizer's exponential moving averages for evaluation and
+    prediction.
 
     The weights are swapped back afterwards. The optimizer must have been made with `use_ema=True`.
 
     Args:
-        swap_on_epoch: whether to swap at the end of each epoch as well, so that callbacks such as ModelCheckpoint
-            placed after this one save the averages; place a second `SwapEMAWeights` after those to swap back.
+        swap_on_epoch: whether to swap at the end of each epoch as well, so that callbacks such as
+            ModelCheckpoint placed after this one save the averages; place a second `SwapEMAWeights` after
+            those to swap back.
 
     Example:
         >>> model.compile(optimizer=fastkeras.optimizers.Adam(use_ema=True), loss="mse")
@@ -32,8 +34,8 @@ class SwapEMAWeights(Callback):
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         if not getattr(optimizer, "use_ema", False):
             raise ValueError(
-                "SwapEMAWeights must be used when the model's optimizer has `use_ema=True`, but the optimizer is "
-                f"{optimizer!r}. Compile the model with e.g. optimizers.Adam(use_ema=True)."
+                "SwapEMAWeights must be used when the model's optimizer has `use_ema=True`, but the "
+                f"optimizer is {optimizer!r}. Compile the model with e.g. optimizers.Adam(use_ema=True)."
             )
         averages = getattr(optimizer, "_model_variables_moving_average", None)
         if not averages:

@@ -155,8 +155,8 @@ class KerasTensor:
 
     # What only a value can answer.
 
-    def _no_value(self, what: str) -> TypeError:
-        return TypeError(
+    def _no_value(self, what: str, kind: type[Exception] = TypeError) -> Exception:
+        return kind(
             f"{what} asks a symbolic KerasTensor for a value, and it has none: it only describes the shape "
             f"{self._shape} and dtype {self._dtype} of data that a model will get later. "
             "Use `fastkeras.ops` functions (ops.where or ops.cond in place of `if`, ops.while_loop in place of "
@@ -167,10 +167,10 @@ class KerasTensor:
         raise self._no_value("A truth test (`if x:`, `while x:`, `and`, `or`, `not`, `in`)")
 
     def __float__(self) -> float:
-        raise self._no_value("float()")
+        raise self._no_value("float()", ValueError)
 
     def __int__(self) -> int:
-        raise self._no_value("int()")
+        raise self._no_value("int()", ValueError)
 
     def __index__(self) -> int:
         raise self._no_value("Use as an integer index")
@@ -188,7 +188,7 @@ class KerasTensor:
         raise self._no_value("A JAX function")
 
     def __iter__(self) -> Any:
-        raise TypeError(
+        raise NotImplementedError(
             f"Iterating over a symbolic KerasTensor is not supported. Received: {self!r}. "
             "Use fastkeras.ops.unstack(x, axis=0) when the first dimension is known."
         )
@@ -203,8 +203,6 @@ class KerasTensor:
 
     def __round__(self, ndigits: int | None = None) -> KerasTensor:
         return _ops().round(self, ndigits or 0)
-
-    __hash__ = object.__hash__
 
 
 def _ops() -> Any:
@@ -231,7 +229,8 @@ def _install_operators() -> None:
     for name, op in binary.items():
         setattr(KerasTensor, f"__{name}__", forward(op))
         setattr(KerasTensor, f"__r{name}__", reflected(op))
-    compare = {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
+    # == and != stay comparisons of identity, so that KerasTensors can be looked for in lists and dictionaries.
+    compare = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
     for name, op in compare.items():
         setattr(KerasTensor, f"__{name}__", forward(op))
     for name, op in {"neg": "negative", "abs": "absolute", "invert": "logical_not"}.items():

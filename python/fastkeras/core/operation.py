@@ -114,7 +114,7 @@ class Operation:
                 '        config.update({"arg1": self.arg1, "arg2": self.arg2})\n'
                 "        return config"
             )
-        config.update(arguments)
+        config.update({k: v for k, v in arguments.items() if k != "name"})
         parameters = _init_parameters(type(self))
         if not parameters.open_ended:
             for key in [k for k in ("name", "trainable", "dtype") if k in config and k not in parameters.names]:
@@ -124,7 +124,8 @@ class Operation:
     def _config_from_arguments(self) -> dict[str, Any] | None:
         args, kwargs = self.__dict__.get("_init_arguments", ((), {}))
         parameters = _init_parameters(type(self))
-        config = dict(zip(parameters.names, args))
+        config = dict(parameters.defaults)
+        config.update(zip(parameters.names, args))
         config.update(kwargs)
         if len(args) > len(parameters.names) or not all(_is_plain(v) for v in config.values()):
             return None
@@ -223,11 +224,15 @@ Operation.get_config = default(Operation.get_config)  # type: ignore[method-assi
 
 
 class _Parameters:
-    __slots__ = ("names", "open_ended")
+    __slots__ = ("names", "defaults", "open_ended")
 
     def __init__(self, cls: type) -> None:
         spec = inspect.getfullargspec(cls.__init__)
         self.names = [*spec.args[1:], *spec.kwonlyargs]
+        defaults = dict(zip(reversed(spec.args), reversed(spec.defaults or ())))
+        defaults.update(spec.kwonlydefaults or {})
+        # A default that cannot be written down need not be: the constructor has it.
+        self.defaults = {k: defaults[k] for k in self.names if k in defaults and _is_plain(defaults[k])}
         self.open_ended = spec.varkw is not None
 
 
@@ -320,7 +325,18 @@ class OpNode(Operation):
             result = spec(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        return compute_output_spec(getattr(fn, "_symbolic_fn", fn), *args, **kwargs)
+        try:
+            return compute_output_spec(getattr(fn, "_symbolic_fn", fn), *args, **kwargs)
+        except Exception as e:
+            from fastkeras.core.traceback_utils import describe, with_context
+
+            lines = [f"  • {describe(a)}" for a in args] + [f"  • {k}={describe(v)}" for k, v in kwargs.items()]
+            raise with_context(
+                e,
+                f"Exception encountered when inferring the result of `ops.{self.op_name}` on symbolic tensors.",
+                f"Arguments received by ops.{self.op_name}() (sizes that are None here were tried as numbers):\n"
+                + "\n".join(lines),
+            ) from None
 
     def get_config(self) -> dict[str, Any]:
         from fastkeras.saving.serialization import serialize_keras_object

@@ -24,13 +24,13 @@ from fastkeras.core.variable import Variable
 _Tensor = _engine.Tensor
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-# (size of an unknown first dimension, size of the other unknown ones), to be tried in pairs. The sizes are unlikely as
-# real ones, and have many divisors: strides, pooling and reshapes must divide them and still tell the two apart.
-# The second pair is for functions that mix the first dimension with others, the third for very large windows.
+# Two sizes for an unknown first dimension, two for the other unknown ones. They are unlikely as real sizes, and have
+# many divisors: strides, pooling and reshapes must divide them and still tell the two apart. The second row is for
+# functions that mix the first dimension with others, the third for very large windows.
 _SIZES = (
-    ((4, 1120), (6, 2240)),
-    ((1120, 1120), (2240, 2240)),
-    ((10080, 10080), (20160, 20160)),
+    ((4, 6), (1120, 2240)),
+    ((1120, 2240), (1120, 2240)),
+    ((10080, 20160), (10080, 20160)),
 )
 
 # Whether the engine casts variables by itself inside an autocast scope.
@@ -84,21 +84,39 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
     if not (unknown_first or unknown_other):
         return _to_symbolic(_trace(fn, args, kwargs, None, None), None)
     error: BaseException | None = None
-    for (first_a, other_a), (first_b, other_b) in _SIZES:
+    for first, other in _attempts(leaves, (args, kwargs), unknown_first, unknown_other):
         try:
-            a = _trace(fn, args, kwargs, first_a, other_a if unknown_other else None)
+            a = _trace(fn, args, kwargs, first[0], other[0] if unknown_other else None)
         except Exception as e:
-            if error is None:
-                error = e
-            if not unknown_other and not isinstance(e, (ValueError, TypeError, RuntimeError, NotImplementedError)):
-                break
+            # The error for the first sizes is the one to show, if no sizes will do.
+            error = error or e
             continue
         if not _has_tensor_dims(a):
             return _to_symbolic(a, None)
-        b = _trace(fn, args, kwargs, first_b, other_b if unknown_other else None)
+        b = _trace(fn, args, kwargs, first[1], other[1] if unknown_other else None)
         return _to_symbolic(a, b)
     assert error is not None
     raise error
+
+
+def _attempts(leaves: list[KerasTensor], arguments: Any, unknown_first: bool, unknown_other: bool) -> Any:
+    """Pairs of sizes to try for the unknown first dimension, and for the other unknown dimensions."""
+    first, other = _SIZES[0]
+    yield first, other
+    if unknown_other:
+        yield from _SIZES[1:]
+    # An unknown dimension that meets a known one (by broadcasting, say) can only be equal to it.
+    known: list[int] = []
+    for x in tree.flatten(arguments):
+        for d in getattr(x, "shape", None) or ():
+            if isinstance(d, int) and d > 1 and d not in known:
+                known.append(d)
+    for d in known[:8]:
+        if unknown_other:
+            yield first, (d, d)
+            yield (d, d), other if unknown_first else (d, d)
+        if unknown_first:
+            yield (d, d), (d, d)
 
 
 def _collect(x: Any, leaves: list[KerasTensor]) -> None:

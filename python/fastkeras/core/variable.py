@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _Tensor = _engine.Tensor
 _cell_get = _engine.Cell.value.__get__
 _cell_assign = _engine.Cell.assign
+# Tells the engine not to cast this cell inside an autocast scope.
+_set_engine_flag = _engine.Cell.autocast.__set__ if hasattr(_engine.Cell, "autocast") else None
 
 _AGGREGATIONS = (None, "none", "mean", "sum", "only_first_replica")
 _SYNCHRONIZATIONS = (None, "none", "on_read", "on_write", "auto")
@@ -97,6 +99,8 @@ class Variable(_engine.Cell):
         with _engine.suspend_trace():
             value = _initial_value(initializer, shape, dtype)
         super().__init__(value, self._path)
+        if not self._autocast and _set_engine_flag is not None:
+            _set_engine_flag(self, False)
         # Cached: read at every layer call.
         self._dtype = value.dtype
         self._casts = self._autocast and is_float_dtype(value.dtype)
@@ -420,7 +424,15 @@ def _install_operators() -> None:
     def unary(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda self: fn(self.value)
 
-    both = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+    def matmul(a: Any, b: Any) -> Any:
+        from fastkeras import ops
+
+        return ops.matmul(a, b)
+
+    # Operands of one dimension are the op's business.
+    Variable.__matmul__ = forward(matmul)  # type: ignore[attr-defined]
+    Variable.__rmatmul__ = reflected(matmul)  # type: ignore[attr-defined]
+    both = "add sub mul truediv floordiv mod pow and or xor lshift rshift".split()
     for name in both:
         fn = getattr(operator, f"__{name}__")
         setattr(Variable, f"__{name}__", forward(fn))

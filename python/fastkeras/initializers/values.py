@@ -33,7 +33,8 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 def to_tensor(array: np.ndarray, dtype: str | None) -> Any:
     """`array` as a tensor of `dtype` (None: the default float type)."""
-    return _engine.tensor(np.ascontiguousarray(array), resolve_dtype(dtype))
+    # The reshape keeps scalars scalar: ascontiguousarray makes them one-dimensional.
+    return _engine.tensor(np.ascontiguousarray(array).reshape(array.shape), resolve_dtype(dtype))
 
 
 def resolve_dtype(dtype: str | None) -> str:

@@ -26,6 +26,7 @@ from fastkeras.layers.core.embedding import Embedding
 from fastkeras.layers.core.identity import Identity
 from fastkeras.layers.core.lambda_layer import Lambda
 from fastkeras.layers.core.masking import Masking
+from fastkeras.layers.core.reversible_embedding import ReversibleEmbedding
 from fastkeras.layers.core.wrapper import Wrapper
 from fastkeras.layers.input_layer import Input, InputLayer
 from fastkeras.layers.input_spec import InputSpec
@@ -42,7 +43,14 @@ from fastkeras.layers.normalization.batch_normalization import BatchNormalizatio
 from fastkeras.layers.normalization.group_normalization import GroupNormalization
 from fastkeras.layers.normalization.layer_normalization import LayerNormalization
 from fastkeras.layers.normalization.rms_normalization import RMSNormalization
+from fastkeras.layers.normalization.spectral_normalization import SpectralNormalization
 from fastkeras.layers.normalization.unit_normalization import UnitNormalization
+from fastkeras.layers.pooling.adaptive_average_pooling1d import AdaptiveAveragePooling1D
+from fastkeras.layers.pooling.adaptive_average_pooling2d import AdaptiveAveragePooling2D
+from fastkeras.layers.pooling.adaptive_average_pooling3d import AdaptiveAveragePooling3D
+from fastkeras.layers.pooling.adaptive_max_pooling1d import AdaptiveMaxPooling1D
+from fastkeras.layers.pooling.adaptive_max_pooling2d import AdaptiveMaxPooling2D
+from fastkeras.layers.pooling.adaptive_max_pooling3d import AdaptiveMaxPooling3D
 from fastkeras.layers.pooling.average_pooling1d import AveragePooling1D
 from fastkeras.layers.pooling.average_pooling2d import AveragePooling2D
 from fastkeras.layers.pooling.average_pooling3d import AveragePooling3D
@@ -55,6 +63,7 @@ from fastkeras.layers.pooling.global_max_pooling3d import GlobalMaxPooling3D
 from fastkeras.layers.pooling.max_pooling1d import MaxPooling1D
 from fastkeras.layers.pooling.max_pooling2d import MaxPooling2D
 from fastkeras.layers.pooling.max_pooling3d import MaxPooling3D
+from fastkeras.layers.preprocessing.pipeline import Pipeline
 from fastkeras.layers.preprocessing.rescaling import Rescaling
 from fastkeras.layers.regularization.activity_regularization import ActivityRegularization
 from fastkeras.layers.regularization.alpha_dropout import AlphaDropout
@@ -102,6 +111,12 @@ SeparableConvolution2D = SeparableConv2D
 __all__ = [
     "Activation",
     "ActivityRegularization",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
     "Add",
     "AlphaDropout",
     "Average",
@@ -172,11 +187,13 @@ __all__ = [
     "Multiply",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -185,6 +202,7 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "SpectralNormalization",
     "Subtract",
     "UnitNormalization",
     "UpSampling1D",

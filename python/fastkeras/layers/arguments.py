@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fastkeras.core.keras_tensor import KerasTensor
+
 PADDINGS = ("valid", "same")
 
 
@@ -127,6 +129,4 @@ def same_dtype_spec(layer: Any, inputs: Any) -> Any:
 
     The default takes the layer's compute type, which is wrong for integers: layers convert only floats to it.
     """
-    from fastkeras.core.keras_tensor import KerasTensor
-
     return KerasTensor(layer.compute_output_shape(tuple(inputs.shape)), dtype=inputs.dtype)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
@@ -19,8 +20,8 @@ from fastkeras.core import dtype_policies, tree
 from fastkeras.core.call_spec import CallInfo, CallSpec, call_info, fit_shapes, is_tensor
 from fastkeras.core.dtypes import is_float_dtype
 from fastkeras.core.global_state import state
-from fastkeras.core.keras_tensor import KerasTensor, is_keras_tensor
-from fastkeras.core.masking import _SLOT, _table, get_keras_mask, set_keras_mask
+from fastkeras.core.keras_tensor import KerasTensor
+from fastkeras.core.masking import get_keras_mask, in_use, set_keras_mask
 from fastkeras.core.naming import current_path, name_scope
 from fastkeras.core.node import Node
 from fastkeras.core.operation import Operation, default, is_default
@@ -35,6 +36,8 @@ _pop_label = _engine.pop_label
 
 # Values that tracking never needs to look at.
 _PLAIN_TYPES = frozenset((int, float, str, bool, type(None), bytes, complex))
+# Containers that belong to this class and are not tracked.
+_INTERNAL = frozenset(("_inbound_nodes", "_outbound_nodes", "_losses", "_loss_ids", "_build_shapes_dict"))
 # Layers whose `add_loss()` left something, so that a call clears only when there is something to clear.
 _with_losses: weakref.WeakSet[Layer] = weakref.WeakSet()
 _LOCKED = (
@@ -148,27 +151,49 @@ class Layer(Operation):
         return "mask" in self._call_info.names
 
     def _initialize_tracker(self) -> None:
+        """Makes the tracker, with empty stores or those a copy of the layer came with."""
         d = self.__dict__
-        trainable: list[Variable] = []
-        non_trainable: list[Variable] = []
-        metrics: list[Any] = []
-        layers: list[Layer] = []
-        seeds: list[Any] = []
-        d["_trainable_variables"] = trainable
-        d["_non_trainable_variables"] = non_trainable
-        d["_metrics"] = metrics
-        d["_layers"] = layers
-        d["_seed_generators"] = seeds
-        d["_tracker"] = Tracker(
+        stores: dict[str, list[Any]] = {
+            name: d.setdefault(f"_{name}", [])
+            for name in ("trainable_variables", "non_trainable_variables", "metrics", "layers", "seed_generators")
+        }
+        tracker = d["_tracker"] = Tracker(
             {
-                "trainable_variables": (lambda x: isinstance(x, Variable) and x._trainable, trainable),
-                "non_trainable_variables": (lambda x: isinstance(x, Variable) and not x._trainable, non_trainable),
-                "metrics": (_is_metric, metrics),
-                "layers": (lambda x: isinstance(x, Layer), layers),
-                "seed_generators": (_is_seed_generator, seeds),
+                "trainable_variables": (
+                    lambda x: isinstance(x, Variable) and x._trainable, stores["trainable_variables"],
+                ),
+                "non_trainable_variables": (
+                    lambda x: isinstance(x, Variable) and not x._trainable, stores["non_trainable_variables"],
+                ),
+                "metrics": (_is_metric, stores["metrics"]),
+                "layers": (lambda x: isinstance(x, Layer), stores["layers"]),
+                "seed_generators": (_is_seed_generator, stores["seed_generators"]),
             },
             exclusions={"non_trainable_variables": ["trainable_variables"]},
-        )
+        )  # fmt: skip
+        for name, store in stores.items():
+            tracker.stored_ids[name] = {id(x) for x in store}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or pickle takes along: not the graph the layer was used in."""
+        state = dict(self.__dict__)
+        for name in ("_tracker", "_call_info", "_fast_inputs"):
+            state.pop(name, None)
+        state.update(_inbound_nodes=[], _outbound_nodes=[], _losses=[], _loss_ids=set())
+        state["_locked"] = self._tracker is not None and self._tracker.locked
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        d = self.__dict__
+        locked = state.pop("_locked", False)
+        d.update(state, _call_info=call_info(type(self)), _fast_inputs=None, _tracker=None)
+        self._initialize_tracker()
+        stores = {id(store) for _, store in self._tracker.config.values()}
+        for name, value in state.items():
+            if type(value) in (list, dict, set, OrderedDict) and id(value) not in stores and name not in _INTERNAL:
+                d[name] = self._tracker.track(value)
+        if locked:
+            self._lock_state()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if type(value) not in _PLAIN_TYPES:
@@ -599,7 +624,7 @@ class Layer(Operation):
                 fast is not None
                 and type(x) is _Tensor
                 and (x.shape, x.dtype) in fast
-                and (x._keras_mask if _SLOT else _table and get_keras_mask(x)) is None
+                and not (in_use.any and get_keras_mask(x) is not None)
                 and state.autocast is None
             ):
                 return self._call_fast(x)
@@ -720,7 +745,11 @@ class Layer(Operation):
             if self.activity_regularizer is not None:
                 for output in tree.flatten(outputs):
                     if type(output) is _Tensor:
-                        self.add_loss(self.activity_regularizer(output))
+                        penalty = self.activity_regularizer(output)
+                        if output.ndim > 0:
+                            # Per sample, so that its weight does not depend on the batch size.
+                            penalty = penalty / max(output.shape[0], 1)
+                        self.add_loss(penalty)
             self._pass_masks_on(spec, outputs)
         except Exception as e:
             raise self._explain(e, args, kwargs) from None
@@ -782,17 +811,13 @@ class Layer(Operation):
 
         By default found by tracing `call()`.
         """
-        if len(args) == 1 and not kwargs:
-            inputs: tuple[Any, ...] = (self._spec_from_shapes(args[0]),)
-            options: dict[str, Any] = {}
-        else:
-            inputs = tuple(self._spec_from_shapes(a) for a in args)
-            options = {
-                (k[: -len("_shape")] if k.endswith("_shape") else k): self._spec_from_shapes(v)
-                for k, v in kwargs.items()
-            }
-            if set(options) == {"input"}:
-                inputs, options = (options["input"],), {}
+        if not self.built and not is_default(type(self).build):
+            # call() needs its variables.
+            self.build(*args, **kwargs)
+        inputs = tuple(self._spec_from_shapes(a) for a in args)
+        options = {k.removesuffix("_shape"): self._spec_from_shapes(v) for k, v in kwargs.items()}
+        if set(options) == {"input"}:
+            inputs, options = (options["input"],), {}
         specs = Layer.compute_output_spec(self, *inputs, **options)
         return tree.map_structure(lambda t: t.shape, specs)
 
@@ -1124,8 +1149,6 @@ def _masks_of(x: Any) -> Any:
     """The mask(s) of a tensor or structure of tensors; None if there is none."""
     if not isinstance(x, (list, tuple, dict)):
         return get_keras_mask(x) if is_tensor(x) else None
-    if not _SLOT and not _table and not any(is_keras_tensor(t) for t in tree.flatten(x)):
-        return None
     masks = tree.map_structure(lambda t: get_keras_mask(t) if is_tensor(t) else None, x)
     return masks if any(m is not None for m in tree.flatten(masks)) else None
 

@@ -134,6 +134,9 @@ def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """
     from fastkeras.saving import deserialize_keras_object
 
+    if isinstance(name, dict) and "module" not in name and name.get("class_name") in ALL_OBJECTS_DICT:
+        # Written by hand: only the class and its arguments.
+        name = {**name, "module": "keras.losses", "class_name": ALL_OBJECTS_DICT[name["class_name"]].__name__}
     return deserialize_keras_object(name, module_objects=ALL_OBJECTS_DICT, custom_objects=custom_objects)
 
 

@@ -185,6 +185,13 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
     """
     from fastkeras.saving import deserialize_keras_object
 
+    if isinstance(config, dict) and "module" not in config and config.get("class_name") in ALL_OBJECTS_DICT:
+        # Written by hand: only the class and its arguments.
+        config = {
+            **config,
+            "module": "keras.metrics",
+            "class_name": ALL_OBJECTS_DICT[config["class_name"]].__name__,
+        }
     return deserialize_keras_object(config, module_objects=ALL_OBJECTS_DICT, custom_objects=custom_objects)
 
 

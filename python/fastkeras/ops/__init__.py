@@ -18,6 +18,7 @@ from fastkeras.ops.core import (
     stop_gradient,
     unstack,
 )
+from fastkeras.ops.einops import rearrange
 from fastkeras.ops.linalg import norm
 from fastkeras.ops.mapping import map, vectorize, vectorized_map
 from fastkeras.ops.math import cdist, erf, erfc, erfinv, extract_sequences, in_top_k, logsumexp, rsqrt, top_k

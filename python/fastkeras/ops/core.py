@@ -57,11 +57,13 @@ def saturate_cast(x: TensorLike, dtype: DType) -> Tensor:
     if x.dtype == "bool":
         return call("cast", x, dtype=dtype)
     # Limits that the source type cannot reach need no test, and could not be written in it.
-    if low > own_low:
-        x = call("maximum", x, _as_own(low, x.dtype))
+    limit = _as_own(high, x.dtype)
+    inside = call("maximum", x, _as_own(low, x.dtype)) if low > own_low else x
     if high < own_high:
-        x = call("minimum", x, _as_own(high, x.dtype))
-    return call("cast", x, dtype=dtype)
+        inside = call("minimum", inside, limit)
+    out = call("cast", inside, dtype=dtype)
+    # The largest int32 is not a float32: what is above the one before it becomes the largest int32.
+    return call("where", call("greater", x, limit), high, out) if limit < high < own_high else out
 
 
 def _limits(dtype: str) -> tuple[float | int, float | int]:

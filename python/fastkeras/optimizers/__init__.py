@@ -91,8 +91,10 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
     """
     from fastkeras.saving import deserialize_keras_object
 
-    if config["class_name"].lower() in ALL_OBJECTS_DICT:
-        config = {**config, "class_name": config["class_name"].lower()}
+    known = ALL_OBJECTS_DICT.get(config["class_name"].lower())
+    if known is not None and config.get("module", "keras.optimizers") == "keras.optimizers":
+        # In any case of letters, and without a module if written by hand.
+        config = {**config, "module": "keras.optimizers", "class_name": known.__name__}
     return deserialize_keras_object(config, module_objects=ALL_OBJECTS_DICT, custom_objects=custom_objects)
 
 

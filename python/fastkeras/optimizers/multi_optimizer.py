@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
+from fastkeras import _engine
 from fastkeras.core.variable import Variable
 from fastkeras.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from fastkeras.optimizers.optimizer import Optimizer
@@ -162,6 +163,11 @@ class MultiOptimizer(Optimizer):
             if variables:
                 self._inner_optimizers[i].build(variables)
         super().build(var_list)
+
+    def _build_outside_trace(self, variables: Sequence[Variable]) -> None:
+        # No scope of its own: the slots belong to the inner optimizers, and are named by them alone.
+        with _engine.suspend_trace():
+            self.build(variables)
 
     def _by_optimizer(self, variables: Sequence[Variable]) -> list[list[Variable]]:
         groups: list[list[Variable]] = [[] for _ in self._inner_optimizers]

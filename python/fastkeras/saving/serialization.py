@@ -297,7 +297,11 @@ def deserialize_keras_object(
         return _find_function(inner, custom_objects, config)
     if module == "builtins" and class_name == "type":
         return np.dtype(standardize_dtype(inner)).type
-    cls = _find_class(module, class_name, registered_name, custom_objects, config)
+    if module is None and module_objects and class_name in module_objects:
+        # A short description, written by hand.
+        cls = module_objects[class_name]
+    else:
+        cls = _find_class(module, class_name, registered_name, custom_objects, config)
     if not hasattr(cls, "from_config"):
         raise TypeError(f"Unable to reconstruct an instance of '{class_name}': the class has no `from_config()` method.")
     parameters = inspect.signature(cls.from_config).parameters
@@ -354,6 +358,10 @@ def _find_public(module: str, class_name: str) -> Any:
         module = f"keras.{area}"
     if module not in PUBLIC_MODULES:
         return None
+    for path, public in _PUBLIC_NAMES.items():
+        home, _, name = path.rpartition(".")
+        if name == class_name and public == module:
+            return getattr(importlib.import_module(home), name)
     found = _public_attribute(module, class_name)
     return found if inspect.isclass(found) else None
 

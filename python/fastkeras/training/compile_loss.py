@@ -73,8 +73,8 @@ class CompileLoss:
         for identifier, (path, _) in zip(identifiers, outputs):
             if identifier is not None and not _is_loss(identifier):
                 raise ValueError(
-                    f"`loss` holds {identifier!r} for the output {self._output_label(path)}, which is a single tensor. "
-                    "Pass one loss for it: a name, a function or a Loss."
+                    f"`loss` holds {identifier!r} for the output {self._output_label(path)}, which is a "
+                    "single tensor. Pass one loss for it: a name, a function or a Loss."
                 )
         used = [i for i, identifier in enumerate(identifiers) if identifier is not None]
         weights = self._weights(used, y_pred, len(outputs))
@@ -88,8 +88,13 @@ class CompileLoss:
             terms.append(_Term(i, _standardize_loss(identifiers[i]), weights[i], tracker))
         if not terms:
             raise ValueError(
-                f"`loss` names no loss for any output of the model. Pass a loss for at least one. Received: loss={loss}"
+                "`loss` names no loss for any output of the model. Pass a loss for at least one. Received: "
+                f"loss={loss}"
             )
+        if isinstance(loss, dict) and isinstance(y_pred, dict):
+            # Results are listed in the order in which the user names the losses.
+            position = {key: i for i, key in enumerate(loss)}
+            terms.sort(key=lambda term: position.get(outputs[term.index][0][0], 0))
         self._terms = terms
         self.built = True
 
@@ -108,12 +113,13 @@ class CompileLoss:
         for weight in flat:
             if weight is not None and (isinstance(weight, bool) or not isinstance(weight, (int, float))):
                 raise TypeError(
-                    f"`loss_weights` must hold Python numbers, but received {weight!r} of type {type(weight)}."
+                    f"`loss_weights` must hold Python numbers, but received {weight!r} of type "
+                    f"{type(weight)}."
                 )
         if len(flat) not in (len(used), n_outputs):
             raise ValueError(
-                f"`loss_weights` must match the number of losses, got {len(used)} losses and {len(flat)} weights. "
-                f"Received: loss_weights={weights}"
+                f"`loss_weights` must match the number of losses, got {len(used)} losses and {len(flat)} "
+                f"weights. Received: loss_weights={weights}"
             )
         if len(flat) == n_outputs or isinstance(weights, dict):
             return align(weights, y_pred, self.output_names, "loss_weights", _is_weight)
@@ -126,7 +132,7 @@ class CompileLoss:
         return "/".join(map(str, path)) or "of the model"
 
     def _tracker_name(self, index: int, path: Path, identifier: Any, taken: set[str]) -> str:
-        """`<output>_loss`: by output name, by dict keys, or by the name of the loss where outputs have none."""
+        """`<output>_loss`: by output name, by dict keys, or by the loss where outputs have no names."""
         if (
             self.output_names
             and len(path) == 1
@@ -164,8 +170,8 @@ class CompileLoss:
             i = term.index
             if targets[i] is None:
                 raise ValueError(
-                    f"There is a loss for output {i} of the model, but no targets for it. Pass them in `y`, or pass "
-                    "None as the loss of this output."
+                    f"There is a loss for output {i} of the model, but no targets for it. Pass them in `y`, "
+                    "or pass None as the loss of this output."
                 )
             value = term.loss(targets[i], predictions[i], weights[i])
             if term.tracker is not None:
@@ -185,8 +191,8 @@ class CompileLoss:
                 return flat
         if not tree.is_nested(y_true):
             raise ValueError(
-                f"The model has {n} outputs, but `y` is a single array. Pass one array of targets per output, "
-                "as a list or a dict by output name."
+                f"The model has {n} outputs, but `y` is a single array. Pass one array of targets per "
+                "output, as a list or a dict by output name."
             )
         return align(y_true, y_pred, self.output_names, "y", _is_array)
 

@@ -1,4 +1,4 @@
-"""CompileMetrics: the metrics given to `compile()`, matched to the outputs of a model and named for the logs."""
+"""CompileMetrics: the metrics given to `compile()`, matched to the outputs of a model and named."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class CompileMetrics:
             yield name, metric
 
     def build(self, y_true: Any, y_pred: Any) -> None:
-        """Matches the metrics to the outputs, resolving names such as `"accuracy"` by the shapes of the data."""
+        """Matches the metrics to the outputs; `"accuracy"` and such are resolved by the shapes."""
         outputs = output_paths(y_pred)
         targets = self._per_output(y_true, y_pred, "y")
         taken: set[str] = set()
@@ -104,8 +104,8 @@ class CompileMetrics:
                     continue
                 if targets[i] is None:
                     raise ValueError(
-                        f"`{argument}` has {identifier!r} for output {i} of the model, but there are no targets for it. "
-                        "Pass them in `y`."
+                        f"`{argument}` has {identifier!r} for output {i} of the model, but there are no "
+                        "targets for it. Pass them in `y`."
                     )
                 metric = _standardize_metric(identifier, targets[i], prediction)
                 name = prefix + metric.name
@@ -126,8 +126,8 @@ class CompileMetrics:
             unknown = [k for k in spec if k not in known]
             if unknown:
                 raise ValueError(
-                    f"`{argument}` has the keys {unknown}, which are no outputs of the model. The outputs are: {known}. "
-                    "Name the outputs as the model does, or pass a list of metrics."
+                    f"`{argument}` has the keys {unknown}, which are no outputs of the model. The outputs "
+                    f"are: {known}. Name the outputs as the model does, or pass a list of metrics."
                 )
 
     def _prefix(self, index: int, path: Path) -> str:
@@ -161,7 +161,8 @@ class CompileMetrics:
         Args:
             y_true: targets, nested as the outputs, by output name, or a flat list.
             y_pred: outputs of the model.
-            sample_weight: None, one array for all outputs, or nested as the targets; for the weighted metrics only.
+            sample_weight: None, one array for all outputs, or nested as the targets; for the weighted metrics
+                only.
         """
         if not self.built:
             self.build(y_true, y_pred)
@@ -183,7 +184,8 @@ class CompileMetrics:
         """Returns the results by their names in the logs."""
         if not self.built:
             raise ValueError(
-                "The metrics have no results before the first batch. Call fit(), evaluate() or update_state() first."
+                "The metrics have no results before the first batch. Call fit(), evaluate() or "
+                "update_state() first."
             )
         results: dict[str, Any] = {}
         for name, metric in self.named_metrics():

@@ -20,8 +20,8 @@ def pythonify(logs: Any) -> dict[str, Any]:
     """
     if not isinstance(logs, dict):
         raise TypeError(
-            f"A step should return a dict of results by name, e.g. {{'loss': loss}}, but it returned {type(logs)}. "
-            "Check what `train_step`, `test_step` or `compute_metrics` returns."
+            f"A step should return a dict of results by name, e.g. {{'loss': loss}}, but it returned "
+            f"{type(logs)}. Check what `train_step`, `test_step` or `compute_metrics` returns."
         )
     result: dict[str, Any] = {}
     for name in sorted(logs):

@@ -1,4 +1,4 @@
-"""The inner loops of `fit`, `evaluate` and `predict`: nothing here may cost more than a few microseconds per batch."""
+"""The inner loops of `fit`, `evaluate` and `predict`: a batch may cost a few microseconds here, no more."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ Hook = Callable[..., None]
 
 
 def resolve_verbose(verbose: Any) -> int:
-    """Returns 0, 1 or 2 for the `verbose` argument; `"auto"` is a bar on a terminal and one line elsewhere."""
+    """Returns 0, 1 or 2 for the `verbose` argument; `"auto"` is 1 on a terminal, else 2."""
     if verbose == "auto":
         return 1 if io_utils.is_interactive_logging_enabled() and can_redraw(sys.stdout) else 2
     if verbose in (0, 1, 2) and not isinstance(verbose, str):
         return int(verbose)
     raise ValueError(
-        f"`verbose` must be 'auto', 0 (silent), 1 (progress bar) or 2 (one line per epoch). Received: verbose={verbose!r}"
+        "`verbose` must be 'auto', 0 (silent), 1 (progress bar) or 2 (one line per epoch). Received: "
+        f"verbose={verbose!r}"
     )
 
 
@@ -152,9 +153,9 @@ class OutputCollector:
         for whole, a in zip(self._whole, arrays):
             if a.shape[1:] != whole.shape[1:] or a.shape[0] != n:
                 raise ValueError(
-                    f"The outputs of a batch have shape {a.shape}, those of the batches before {whole.shape[1:]} per "
-                    "sample. Expected the same shape for all batches: predict() cannot put these together. Call the "
-                    "model on each batch instead."
+                    f"The outputs of a batch have shape {a.shape}, those of the batches before "
+                    f"{whole.shape[1:]} per sample. Expected the same shape for all batches: predict() "
+                    "cannot put these together. Call the model on each batch instead."
                 )
             whole[self._filled : stop] = a
         self._filled = stop

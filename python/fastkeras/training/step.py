@@ -1,8 +1,9 @@
 """Compiled steps: a Python function of a batch, traced once per signature and then run as one engine call.
 
-`fit`, `evaluate` and `predict` each have a StepFunction. Asked for a new signature it traces its body, compiles the
-trace and keeps the executable; a body that needs values while it is traced (a Python `if` on a tensor) is run eagerly
-for every batch instead. Either way the loop holds a `Step` and calls `step.run(*arrays)`.
+`fit`, `evaluate` and `predict` each have a StepFunction. Asked for a new signature it traces its body,
+compiles the trace and keeps the executable; a body that needs values while it is traced (a Python `if` on a
+tensor) is run eagerly for every batch instead. Either way the loop holds a `Step` and calls
+`step.run(*arrays)`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from fastkeras.training.data_adapters.arrays import NAMESPACE
 
 _logger = logging.getLogger("fastkeras")
 
-# Tracing runs the layers' Python code, which keeps state on the layers. Layers may be shared between models, hence one
-# lock for all; running a compiled step needs none.
+# Tracing runs the layers' Python code, which keeps state on the layers. Layers may be shared between models,
+# hence one lock for all; running a compiled step needs none.
 TRACE_LOCK = threading.RLock()
 
 # Compiled signatures kept per step function.
@@ -54,7 +55,12 @@ class Step:
     @property
     def is_single_tensor(self) -> bool:
         """Whether the body returns one tensor and nothing around it."""
-        return not self._constants and self._treedef is not None and optree.treedef_is_leaf(self._treedef)
+        return not self._constants and self._treedef is not None and self._treedef.is_leaf()
+
+    @property
+    def returns_nothing(self) -> bool:
+        """Whether the body returns None, leaving its results in the metrics."""
+        return not self._constants and self._treedef is not None and self._treedef.num_leaves == 0
 
     def rebuild(self, outputs: Sequence[Any]) -> Any:
         """Returns what the body returned, from what `run` returned."""
@@ -124,7 +130,8 @@ class StepFunction:
             executable = trace.compile(outputs)
         except _engine.TracedValueError as error:
             _logger.info(
-                "%s needs the value of a tensor while it is traced, so it runs eagerly, batch by batch, from now on (%s).",
+                "%s needs the value of a tensor while it is traced, so it runs eagerly, batch by batch, from "
+                "now on (%s).",
                 self._name,
                 str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
             )

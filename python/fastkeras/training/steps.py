@@ -1,9 +1,9 @@
-"""What a model does with one batch: `compile`, the train, test and predict steps, and their losses and metrics.
+"""What a model does with one batch: `compile`, the train, test and predict steps, losses and metrics.
 
-`train_step` (forward, loss, gradients, update, metrics), `test_step` and `predict_step` are traced once per signature
-of the batch and compiled to one engine call (see `step.py`). The default steps leave the results of the metrics out:
-these are read by a small call of their own when something is to be shown (see `logs.py`). Steps that a subclass
-overrides take the same path, with what they return as results.
+`train_step` (forward, loss, gradients, update, metrics), `test_step` and `predict_step` are traced once per
+signature of the batch and compiled to one engine call (see `step.py`). The default steps leave the results of
+the metrics out: these are read by a small call of their own when something is to be shown (see `logs.py`).
+Steps that a subclass overrides take the same path, with what they return as results.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class TrainerSteps:
         history: the History of the last `fit`.
     """
 
-    # Defaults for models whose constructor has not run through here. The private ones are set past the layers'
-    # attribute tracking: they are no part of the model's state.
+    # Defaults for models whose constructor has not run through here. The private ones are set past the
+    # layers' attribute tracking: they are no part of the model's state.
     optimizer: Any = None
     loss: Any = None
     stop_training = False
@@ -76,15 +76,17 @@ class TrainerSteps:
     ) -> None:
         """Configures the model for training.
 
-        Which variables are trained is settled by the first step after `compile()`: call it again after changing
-        `trainable` on a layer.
+        Which variables are trained is settled by the first step after `compile()`: call it again after
+        changing `trainable` on a layer.
 
         Args:
             optimizer: name of an optimizer, or an `Optimizer`.
-            loss: name of a loss, a function of `(y_true, y_pred)`, a `Loss`, or a list or dict of them by output.
+            loss: name of a loss, a function of `(y_true, y_pred)`, a `Loss`, or a list or dict of them by
+                output.
             loss_weights: numbers the losses of the outputs are multiplied with, as a list or dict by output.
-            metrics: list of metrics (names, functions, `Metric` objects), or a list or dict of lists by output.
-                `"accuracy"` and `"crossentropy"` choose the binary, categorical or sparse kind by the shapes.
+            metrics: list of metrics (names, functions, `Metric` objects), or a list or dict of lists by
+                output. `"accuracy"` and `"crossentropy"` choose the binary, categorical or sparse kind by the
+                shapes.
             weighted_metrics: the same, for metrics that take `sample_weight` and `class_weight` into account.
             run_eagerly: whether to run the steps as plain Python, for debugging.
             steps_per_execution: number of batches between calls of the callbacks' batch methods.
@@ -199,7 +201,7 @@ class TrainerSteps:
 
     @property
     def metrics(self) -> list[Any]:
-        """The metrics of the model: the loss, those of layers, those of `compile()` and the losses of outputs."""
+        """The metrics of the model: loss, those of layers, those of `compile()`, losses of outputs."""
         found = [self._loss_tracker] if self._loss_tracker is not None else []
         found += super().metrics  # type: ignore[misc]
         if self._compile_metrics is not None:
@@ -248,10 +250,10 @@ class TrainerSteps:
         """Compiles the model with the arguments `get_compile_config()` returned, and builds its optimizer."""
         if _overridden(self, "compile") and not _overridden(self, "get_compile_config"):
             warnings.warn(
-                "`compile()` was not called as part of model loading because the model's `compile()` method is "
-                "custom. All subclassed Models that have `compile()` overridden should also override "
-                "`get_compile_config()` and `compile_from_config(config)`. Alternatively, you can call `compile()` "
-                "manually after loading.",
+                "`compile()` was not called as part of model loading because the model's `compile()` method "
+                "is custom. All subclassed Models that have `compile()` overridden should also override "
+                "`get_compile_config()` and `compile_from_config(config)`. Alternatively, you can call "
+                "`compile()` manually after loading.",
                 stacklevel=2,
             )
             return
@@ -264,8 +266,9 @@ class TrainerSteps:
     def _check_compiled(self, method: str) -> None:
         if not self.compiled:
             raise ValueError(
-                f"You must call `compile()` before using the model: `{method}()` was called on a model that has no "
-                "optimizer, loss or metrics yet. Call e.g. model.compile(optimizer='adam', loss='mse') first."
+                f"You must call `compile()` before using the model: `{method}()` was called on a model that "
+                "has no optimizer, loss or metrics yet. Call e.g. model.compile(optimizer='adam', "
+                "loss='mse') first."
             )
 
     # Steps.
@@ -301,8 +304,8 @@ class TrainerSteps:
         if self._compile_loss is not None:
             if y is None:
                 raise ValueError(
-                    "The model was compiled with a loss, but there are no targets: `y` is None. Pass `y`, or data that "
-                    "yields `(x, y)`."
+                    "The model was compiled with a loss, but there are no targets: `y` is None. Pass `y`, or "
+                    "data that yields `(x, y)`."
                 )
             total = self._compile_loss(y, y_pred, sample_weight)
         for loss in self.losses:  # type: ignore[attr-defined]
@@ -313,14 +316,14 @@ class TrainerSteps:
         if total is None:
             if training:
                 raise ValueError(
-                    "No loss to compute. Provide a `loss` argument in `compile()`, call `add_loss()` in a layer, or "
-                    "override `compute_loss()`."
+                    "No loss to compute. Provide a `loss` argument in `compile()`, call `add_loss()` in a "
+                    "layer, or override `compute_loss()`."
                 )
             total = ops.zeros((), dtype=config.floatx())
         return total
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Updates the metrics of `compile()` with a batch and returns the results of all metrics. May be overridden.
+        """Updates the metrics with a batch and returns the results of all metrics. May be overridden.
 
         Args:
             x: the inputs.
@@ -363,8 +366,8 @@ class TrainerSteps:
             self.optimizer.apply(_engine.gradients([scaled], list(variables)), variables)
         elif not variables:
             warnings.warn(
-                "The model does not have any trainable weights: training changes nothing. Check `trainable` of its "
-                "layers.",
+                "The model does not have any trainable weights: training changes nothing. Check `trainable` "
+                "of its layers.",
                 stacklevel=2,
             )
         return x, y, y_pred, sample_weight
@@ -442,21 +445,21 @@ class TrainerSteps:
         return StepFunction(run, name, self._run_eagerly, on_trace=forget)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Sets and returns `train_function`, which takes an iterator over batches and trains on the next one."""
+        """Sets and returns `train_function`, which trains on the next batch of an iterator."""
         if self._train_steps is None or force:
             steps = self._new_steps("_train_body", "train_step")
             self._set(_train_steps=steps, train_function=self._from_iterator(steps))
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
-        """Sets and returns `test_function`, which takes an iterator over batches and evaluates the next one."""
+        """Sets and returns `test_function`, which evaluates the next batch of an iterator."""
         if self._test_steps is None or force:
             steps = self._new_steps("_test_body", "test_step")
             self._set(_test_steps=steps, test_function=self._from_iterator(steps))
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
-        """Sets and returns `predict_function`, which takes an iterator over batches and predicts for the next one."""
+        """Sets and returns `predict_function`, which predicts for the next batch of an iterator."""
         if self._predict_steps is None or force:
             steps = self._new_steps("predict_step", "predict_step")
             self._set(_predict_steps=steps, predict_function=self._from_iterator(steps), _fast_predict={})
@@ -499,15 +502,16 @@ class TrainerSteps:
 
     def _read(self, step: Step, outputs: list[Any]) -> dict[str, Any]:
         """The results after a step, for the logs."""
-        logs = step.rebuild(outputs)
-        return self._metrics_now().read() if logs is None else pythonify(logs)
+        if step.returns_nothing:
+            return self._metrics_now().read()
+        return pythonify(step.rebuild(outputs))
 
     def _final_logs(self, step: Step | None, outputs: list[Any]) -> dict[str, Any]:
         """The results of an epoch: those of the metrics, if these are what the step returns."""
         if step is None:
             return {}
         logs = self._read(step, outputs)
-        if step.rebuild(outputs) is not None:
+        if not step.returns_nothing:
             results = self._metrics_now().read()
             if results.keys() == logs.keys():
                 return results
@@ -546,8 +550,8 @@ class TrainerSteps:
             variables = getattr(self, name)
             if len(variables) != len(values):
                 raise ValueError(
-                    f"Argument `{name}` must hold one value for each of the {len(variables)} {name} of the model. "
-                    f"Received {len(values)} values."
+                    f"Argument `{name}` must hold one value for each of the {len(variables)} {name} of the "
+                    f"model. Received {len(values)} values."
                 )
             groups.append(list(zip(variables, values)))
         with StatelessScope([pair for group in groups for pair in group]) as scope:

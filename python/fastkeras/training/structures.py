@@ -1,7 +1,8 @@
 """Matching what users pass per output (losses, metrics, targets, weights) to the outputs of a model.
 
-A model's output is a tensor or any nest of them. What belongs to each output may come in the same nest, as a dict
-by output name, or as a flat list in the order of the outputs; `align` brings all of these to one flat list.
+A model's output is a tensor or any nest of them. What belongs to each output may come in the same nest, as a
+dict by output name, or as a flat list in the order of the outputs; `align` brings all of these to one flat
+list.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def _only(
             known = list(y_pred) if isinstance(y_pred, dict) else list(output_names or ())
             if len(spec) != 1 or (known and next(iter(spec)) not in known):
                 raise ValueError(
-                    f"The model has one output{f', {known[0]!r}' if known else ''}, but `{what}` is a dict with the keys "
-                    f"{list(spec)}. Pass a dict with that one key, or the value by itself."
+                    f"The model has one output{f', {known[0]!r}' if known else ''}, but `{what}` is a dict "
+                    f"with the keys {list(spec)}. Pass a dict with that one key, or the value by itself."
                 )
             spec = next(iter(spec.values()))
         elif len(spec) == 1:
@@ -91,8 +92,8 @@ def _walk(spec: Any, y_pred: Any, path: Path, what: str, is_leaf: Callable[[Any]
     if isinstance(y_pred, dict):
         if not isinstance(spec, dict):
             raise ValueError(
-                f"The model's output{where} is a dict with the keys {list(y_pred)}, but `{what}` is {_brief(spec)}. "
-                f"Pass a dict with these keys."
+                f"The model's output{where} is a dict with the keys {list(y_pred)}, but `{what}` is "
+                f"{_brief(spec)}. Pass a dict with these keys."
             )
         _check_keys(spec, list(y_pred), what, where)
         for key in sorted(y_pred) if type(y_pred) is dict else y_pred:
@@ -113,8 +114,8 @@ def _check_keys(spec: dict[str, Any], known: Sequence[str], what: str, where: st
     unknown = [k for k in spec if k not in known]
     if unknown:
         raise ValueError(
-            f"`{what}` has the keys {unknown}, which are no outputs of the model{where}. The outputs are: {list(known)}. "
-            f"Name the outputs as the model does."
+            f"`{what}` has the keys {unknown}, which are no outputs of the model{where}. The outputs are: "
+            f"{list(known)}. Name the outputs as the model does."
         )
 
 

@@ -49,31 +49,33 @@ class Trainer(TrainerSteps):
         """Trains the model for a number of epochs.
 
         Args:
-            x: inputs: an array of shape (samples, ...), a list or dict of them, or a PyDataset, generator or other
-                iterable that yields batches `(x, y)` or `(x, y, sample_weight)`.
+            x: inputs: an array of shape (samples, ...), a list or dict of them, or a PyDataset, generator or
+                other iterable that yields batches `(x, y)` or `(x, y, sample_weight)`.
             y: targets, in the same forms; not with data that yields batches.
             batch_size: samples per batch, default 32.
             epochs: index of the last epoch plus one.
-            verbose: 0 (silent), 1 (progress bar), 2 (one line per epoch) or `"auto"` (1 on a terminal, else 2).
+            verbose: 0 (silent), 1 (progress bar), 2 (one line per epoch) or `"auto"` (1 on a terminal, else
+                2).
             callbacks: list of Callback objects.
             validation_split: fraction of the arrays, from their end, to validate on.
             validation_data: `(x, y)`, `(x, y, sample_weight)`, or data that yields batches, to validate on.
-            shuffle: whether to visit the samples of arrays (or the batches of a PyDataset) in a new order each
-                epoch; `"batch"` moves whole batches of arrays.
+            shuffle: whether to visit the samples of arrays (or the batches of a PyDataset) in a new order
+                each epoch; `"batch"` moves whole batches of arrays.
             class_weight: dict from class indices to weights for the loss.
             sample_weight: weights of the samples for the loss, of shape (samples,), or by output.
             initial_epoch: epoch to start from.
             steps_per_epoch: batches per epoch, default all.
             validation_steps: batches to validate on, default all.
             validation_batch_size: samples per validation batch, default `batch_size`.
-            validation_freq: validate every so many epochs, or a list of the epochs (from 1) to validate after.
+            validation_freq: validate every so many epochs, or a list of the epochs (from 1) to validate
+                after.
 
         Returns:
             A History; `history.history` is a dict from names to one float per epoch.
 
         Raises:
-            ValueError: if the model is not compiled, or the data or an argument cannot be used. The weights are
-                unchanged then.
+            ValueError: if the model is not compiled, or the data or an argument cannot be used. The weights
+                are unchanged then.
 
         Example:
             >>> history = model.fit(x, y, epochs=5, validation_split=0.1)
@@ -131,6 +133,7 @@ class Trainer(TrainerSteps):
                 if validation is not None and _should_validate(epoch, validation_freq):
                     val_logs = self._run_evaluation(validation, callbacks, inside_fit=True)
                     logs.update({f"val_{name}": value for name, value in val_logs.items()})
+                    logs = dict(sorted(logs.items()))
                 callbacks.on_epoch_end(epoch, logs)
                 train_logs = logs
                 if self.stop_training:
@@ -139,7 +142,7 @@ class Trainer(TrainerSteps):
             stream.close()
             if validation is not None:
                 validation.close()
-        if self.optimizer is not None and epochs > initial_epoch and self.optimizer.built:
+        if epochs > initial_epoch and _averages(self.optimizer):
             self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
         callbacks.on_train_end(logs=train_logs)
         return self.history
@@ -150,8 +153,8 @@ class Trainer(TrainerSteps):
         elif isinstance(data, (tuple, list)):
             if len(data) not in (2, 3):
                 raise ValueError(
-                    "`validation_data` must be `(x, y)`, `(x, y, sample_weight)`, or data that yields batches. "
-                    f"Received a {type(data).__name__} of {len(data)}."
+                    "`validation_data` must be `(x, y)`, `(x, y, sample_weight)`, or data that yields "
+                    f"batches. Received a {type(data).__name__} of {len(data)}."
                 )
             x, y, sample_weight = unpack_x_y_sample_weight(data)
         else:
@@ -161,8 +164,8 @@ class Trainer(TrainerSteps):
             )
         if is_dataset(x) and y is not None:
             raise ValueError(
-                f"`validation_data` is a pair whose first member yields batches by itself ({type(x).__name__}). "
-                "Pass it alone, without targets."
+                f"`validation_data` is a pair whose first member yields batches by itself "
+                f"({type(x).__name__}). Pass it alone, without targets."
             )
         return EpochStream(get_data_adapter(x, y, sample_weight, batch_size, steps), steps)
 
@@ -423,18 +426,26 @@ class Trainer(TrainerSteps):
         return self.predict(x, batch_size=n_samples, verbose=0)
 
     def _as_list(self, logs: dict[str, Any]) -> Any:
-        """Results as a list: the loss, the losses of outputs and layers' metrics, then the metrics of `compile()`."""
-        ordered: list[str] = []
+        """Results as a list: loss, losses of outputs, metrics of layers, then those of `compile()`."""
+        single: list[str] = []
         compiled: list[str] = []
         for metric in self.metrics:
             if isinstance(metric, CompileMetrics):
-                compiled += [name for name, _ in metric.named_metrics()]
+                compiled += [inner.name for inner in metric.metrics]
             else:
-                ordered.append(metric.name)
-        names = list(dict.fromkeys(n for n in ordered + compiled if n in logs))
+                single.append(metric.name)
+        names = list(dict.fromkeys(n for n in single + compiled if n in logs))
+        # Those named after an output, and the like, in alphabetical order.
         names += [n for n in logs if n not in names]
         values = [logs[n] for n in names]
         return values[0] if len(values) == 1 else values
+
+
+def _averages(optimizer: Any) -> bool:
+    """Whether an optimizer (inside a LossScaleOptimizer, perhaps) keeps averages of the variables."""
+    if optimizer is None or not optimizer.built:
+        return False
+    return bool(getattr(getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False))
 
 
 def _check_count(name: str, value: Any, least: int = 1) -> None:
@@ -442,7 +453,8 @@ def _check_count(name: str, value: Any, least: int = 1) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(
-            f"`{name}` must be an integer of at least {least}. Received: {name}={value!r} of type {type(value)}"
+            f"`{name}` must be an integer of at least {least}. Received: {name}={value!r} of type "
+            f"{type(value)}"
         )
 
 

@@ -50,8 +50,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
     if flat.size and (flat.max() >= num_classes or flat.min() < 0):
         bad = flat[(flat >= num_classes) | (flat < 0)][0]
         raise ValueError(
-            f"to_categorical() received the class index {bad}, but with num_classes={num_classes} indices must lie "
-            f"in [0, {num_classes - 1}]. Raise `num_classes` or renumber the classes."
+            f"to_categorical() received the class index {bad}, but with num_classes={num_classes} indices "
+            f"must lie in [0, {num_classes - 1}]. Raise `num_classes` or renumber the classes."
         )
     rows = np.zeros((flat.size, num_classes))
     rows[np.arange(flat.size), flat] = 1

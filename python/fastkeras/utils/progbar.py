@@ -1,8 +1,9 @@
 """The progress bar of `fit`, `evaluate` and `predict`, in the look of Keras 3.
 
-Three kinds of output: a terminal (or notebook) gets a bar redrawn in place; a file or pipe gets one line when the
-target is reached, because redrawn lines fill logs; `verbose=2` always gets that one line. Colours are left out when
-NO_COLOR is set, and line-drawing glyphs when the stream cannot encode them.
+Three kinds of output: a terminal (or notebook) gets a bar redrawn in place; a file or pipe gets one line when
+    the
+target is reached, because redrawn lines fill logs; `verbose=2` always gets that one line. Colours are left
+out when NO_COLOR is set, and line-drawing glyphs when the stream cannot encode them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-
 from fastkeras.utils import io_utils
 
 
@@ -52,8 +52,9 @@ class Progbar:
     ) -> None:
         if stateful_metrics is not None and stateless_metrics is not None:
             raise ValueError(
-                "Both `stateful_metrics` and `stateless_metrics` were passed to Progbar; each implies the other. "
-                f"Pass only one. Received: stateful_metrics={stateful_metrics}, stateless_metrics={stateless_metrics}"
+                "Both `stateful_metrics` and `stateless_metrics` were passed to Progbar; each implies the "
+                f"other. Pass only one. Received: stateful_metrics={stateful_metrics}, "
+                f"stateless_metrics={stateless_metrics}"
             )
         self.target = target
         self.width = width
@@ -117,7 +118,8 @@ class Progbar:
         else:
             count = f"{current}/{self.target}" if self.target is not None else f"{current}/Unknown"
             io_utils.print_msg(
-                f"{count} - {elapsed:.0f}s - {_format_step_time(per_step, self.unit_name)}{self._values_text()}"
+                f"{count} - {elapsed:.0f}s - "
+                f"{_format_step_time(per_step, self.unit_name)}{self._values_text()}"
             )
 
     def add(self, n: int, values: Sequence[tuple[str, Any]] | None = None) -> None:
@@ -227,9 +229,9 @@ def _visible_length(text: str) -> int:
 
 def _format_duration(seconds: float) -> str:
     seconds = int(seconds)
-    if seconds >= 3600:
+    if seconds > 3600:
         return f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
-    if seconds >= 60:
+    if seconds > 60:
         return f"{seconds // 60}:{seconds % 60:02d}"
     return f"{seconds}s"
 

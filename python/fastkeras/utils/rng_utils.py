@@ -10,7 +10,8 @@ import numpy as np
 def set_random_seed(seed: int) -> None:
     """Seeds Python's, NumPy's and this library's global random number generators.
 
-    After this call a program that builds and trains a model gives the same numbers every time, on every device.
+    After this call a program that builds and trains a model gives the same numbers every time, on every
+    device.
 
     Args:
         seed: an integer.

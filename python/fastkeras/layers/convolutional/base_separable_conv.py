@@ -6,13 +6,12 @@ from typing import Any
 
 from fastkeras import activations, constraints, initializers, ops, regularizers
 from fastkeras.core.config import standardize_data_format
-from fastkeras.layers.arguments import PADDINGS, positive_int, standardize_padding, standardize_tuple
+from fastkeras.layers.arguments import positive_int, standardize_padding, standardize_tuple
 from fastkeras.layers.convolutional.base_conv import (
     channel_vector,
     check_strides_and_dilation,
     conv_output_shape,
     known_channels,
-    pad_causally,
 )
 from fastkeras.layers.input_spec import InputSpec
 from fastkeras.layers.layer import Layer
@@ -56,7 +55,7 @@ class BaseSeparableConv(Layer):
         self.kernel_size = standardize_tuple(kernel_size, rank, "kernel_size")
         self.strides = standardize_tuple(strides, rank, "strides")
         self.dilation_rate = standardize_tuple(dilation_rate, rank, "dilation_rate")
-        self.padding = standardize_padding(padding, (*PADDINGS, "causal") if rank == 1 else PADDINGS)
+        self.padding = standardize_padding(padding)
         self.data_format = standardize_data_format(data_format)
         check_strides_and_dilation(layer, self.strides, self.dilation_rate)
         self.activation = activations.get(activation)
@@ -101,16 +100,12 @@ class BaseSeparableConv(Layer):
         self.compute_output_shape(input_shape)
 
     def call(self, inputs: Any) -> Any:
-        padding = self.padding
-        if padding == "causal":
-            inputs = pad_causally(inputs, self.kernel_size[0], self.dilation_rate[0], self.data_format)
-            padding = "valid"
         outputs = ops.separable_conv(
             inputs,
             self.depthwise_kernel,
             self.pointwise_kernel,
             strides=self.strides,
-            padding=padding,
+            padding=self.padding,
             data_format=self.data_format,
             dilation_rate=self.dilation_rate,
         )

@@ -12,7 +12,7 @@ class DepthwiseConv1D(BaseDepthwiseConv):
 
     Args:
         kernel_size, strides, dilation_rate: integers.
-        padding: "valid", "same", or "causal" (an output sees no later input).
+        padding: "valid" or "same".
         depth_multiplier: number of outputs per input channel.
         data_format: "channels_last" or "channels_first"; None: the default of the settings.
         activation: name or function; None: none.

@@ -13,7 +13,7 @@ class SeparableConv1D(BaseSeparableConv):
     Args:
         filters: number of output channels.
         kernel_size, strides, dilation_rate: integers.
-        padding: "valid", "same", or "causal" (an output sees no later input).
+        padding: "valid" or "same".
         data_format: "channels_last" or "channels_first"; None: the default of the settings.
         depth_multiplier: number of outputs of the first part per input channel.
         activation: name or function; None: none.

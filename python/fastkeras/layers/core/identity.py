@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastkeras.core import tree
+from fastkeras.core.keras_tensor import KerasTensor
 from fastkeras.layers.layer import Layer
 
 
@@ -25,7 +27,4 @@ class Identity(Layer):
         return input_shape
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        from fastkeras.core import tree
-        from fastkeras.core.keras_tensor import KerasTensor
-
         return tree.map_structure(lambda x: KerasTensor(x.shape, dtype=x.dtype), inputs)

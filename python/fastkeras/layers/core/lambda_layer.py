@@ -5,6 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from fastkeras.core import tree
+from fastkeras.core.keras_tensor import KerasTensor
+from fastkeras.core.operation import Operation
 from fastkeras.layers.layer import Layer
 
 
@@ -54,7 +57,8 @@ class Lambda(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         wanted = self._output_shape
         if wanted is None:
-            return super().compute_output_shape(input_shape)
+            specs = self.compute_output_spec(self._spec_from_shapes(input_shape))
+            return tree.map_structure(lambda t: t.shape, specs)
         if callable(wanted):
             return wanted(input_shape)
         batch = input_shape[0] if isinstance(input_shape, (list, tuple)) else None
@@ -62,10 +66,7 @@ class Lambda(Layer):
 
     def compute_output_spec(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         if self._output_shape is None:
-            return super().compute_output_spec(inputs, mask=mask, training=training)
-        from fastkeras.core import tree
-        from fastkeras.core.keras_tensor import KerasTensor
-
+            return Operation.compute_output_spec(self, inputs, mask=mask, training=training)
         shapes = tree.map_structure(lambda x: tuple(x.shape), inputs)
         return KerasTensor(self.compute_output_shape(shapes), dtype=self.compute_dtype)
 

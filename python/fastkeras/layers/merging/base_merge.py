@@ -6,6 +6,8 @@ from typing import Any
 
 from fastkeras import ops
 from fastkeras.core.dtypes import result_type
+from fastkeras.core.keras_tensor import KerasTensor
+from fastkeras.core.masking import get_keras_mask, set_keras_mask
 from fastkeras.layers.layer import Layer
 
 
@@ -42,8 +44,6 @@ class Merge(Layer):
         return merged_shape(self, shape_list(self, input_shape))
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        from fastkeras.core.keras_tensor import KerasTensor
-
         if not isinstance(inputs, (list, tuple)):
             raise ValueError(_needs_a_list(self, f"an input of shape {tuple(inputs.shape)}"))
         shape = self.compute_output_shape([tuple(x.shape) for x in inputs])
@@ -101,14 +101,35 @@ def merged_shape(layer: Layer, shapes: list[tuple[int | None, ...]]) -> tuple[in
 
 
 def input_masks(inputs: list[Any]) -> list[Any] | None:
-    """The masks attached to the inputs, raised to their number of dimensions, if every input has one."""
-    from fastkeras.core.masking import get_keras_mask
-
+    """The masks attached to the inputs, with as many dimensions as these (None: no mask); None if none has one."""
     masks = [get_keras_mask(x) for x in inputs]
-    if any(m is None for m in masks):
+    if all(m is None for m in masks):
         return None
     ndim = max(len(x.shape) for x in inputs)
-    return [ops.reshape(m, (*m.shape, *(1,) * (ndim - len(m.shape)))) for m in masks]
+    return [None if m is None else ops.reshape(m, (*m.shape, *(1,) * (ndim - len(m.shape)))) for m in masks]
+
+
+def fold_masked(function: Any, inputs: list[Any], masks: list[Any] | None) -> Any:
+    """`function` of all inputs, two at a time, where what a mask hides does not count.
+
+    Where every input is hidden, the first one is the result.
+    """
+    result = inputs[0]
+    if masks is None:
+        for x in inputs[1:]:
+            result = function(result, x)
+        return result
+    # Where something in `result` counts; None: everywhere.
+    counts = masks[0]
+    for x, mask in zip(inputs[1:], masks[1:], strict=True):
+        both = function(result, x)
+        if mask is not None:
+            both = ops.where(mask, both, result)
+        if counts is not None:
+            both = ops.where(counts, both, x if mask is None else ops.where(mask, x, result))
+        result = both
+        counts = None if counts is None or mask is None else ops.logical_or(counts, mask)
+    return result
 
 
 def _raised(x: Any, ndim: int) -> Any:
@@ -116,8 +137,6 @@ def _raised(x: Any, ndim: int) -> Any:
     if missing == 0:
         return x
     # A reshape makes a new tensor; what the input's mask says holds for it too.
-    from fastkeras.core.masking import get_keras_mask, set_keras_mask
-
     shape = tuple(x.shape)
     raised = ops.reshape(x, (*shape[:1], *(1,) * missing, *shape[1:]))
     mask = get_keras_mask(x)

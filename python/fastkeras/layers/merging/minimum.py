@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastkeras import ops
-from fastkeras.layers.merging.base_merge import Merge, input_masks
+from fastkeras.layers.merging.base_merge import Merge, fold_masked, input_masks
 
 
 class Minimum(Merge):
@@ -13,7 +13,7 @@ class Minimum(Merge):
 
     Shapes: a list of inputs of the same shape, or shapes that broadcast -> that shape.
 
-    Where every input carries a mask, masked values do not count.
+    What a mask on an input hides does not count.
 
     Raises:
         ValueError: the input is not a list, or the shapes do not fit.
@@ -22,18 +22,7 @@ class Minimum(Merge):
     """
 
     def _merge_function(self, inputs: list[Any]) -> Any:
-        masks = input_masks(inputs)
-        result = inputs[0]
-        if masks is None:
-            for x in inputs[1:]:
-                result = ops.minimum(result, x)
-            return result
-        kept = masks[0]
-        for x, mask in zip(inputs[1:], masks[1:], strict=True):
-            chosen = ops.where(mask, x, result)
-            result = ops.where(ops.logical_and(kept, mask), ops.minimum(result, x), chosen)
-            kept = ops.logical_or(kept, mask)
-        return result
+        return fold_masked(ops.minimum, inputs, input_masks(inputs))
 
 
 def minimum(inputs: list[Any], **kwargs: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastkeras import ops
-from fastkeras.layers.merging.base_merge import Merge, input_masks
+from fastkeras.layers.merging.base_merge import Merge, fold_masked, input_masks
 
 
 class Multiply(Merge):
@@ -13,7 +13,7 @@ class Multiply(Merge):
 
     Shapes: a list of inputs of the same shape, or shapes that broadcast -> that shape.
 
-    Where every input carries a mask, masked values do not count.
+    What a mask on an input hides does not count. Where every input is hidden the result is 0.
 
     Raises:
         ValueError: the input is not a list, or the shapes do not fit.
@@ -23,23 +23,15 @@ class Multiply(Merge):
 
     def _merge_function(self, inputs: list[Any]) -> Any:
         masks = input_masks(inputs)
-        if masks is None:
-            result = inputs[0]
-            for x in inputs[1:]:
-                result = ops.multiply(result, x)
+        result = fold_masked(ops.multiply, inputs, masks)
+        if masks is None or any(m is None for m in masks):
             return result
-        # What is masked does not count, like a factor 1; where everything is masked the result is 0.
-        result, kept = _or_one(masks[0], inputs[0]), masks[0]
-        for x, mask in zip(inputs[1:], masks[1:], strict=True):
-            result = ops.multiply(result, _or_one(mask, x))
-            kept = ops.logical_or(kept, mask)
-        return ops.multiply(result, ops.cast(kept, result.dtype))
+        counts = masks[0]
+        for mask in masks[1:]:
+            counts = ops.logical_or(counts, mask)
+        return ops.multiply(result, ops.cast(counts, result.dtype))
 
 
 def multiply(inputs: list[Any], **kwargs: Any) -> Any:
     """Multiplies its inputs, element by element: `Multiply(**kwargs)(inputs)`."""
     return Multiply(**kwargs)(inputs)
-
-
-def _or_one(mask: Any, x: Any) -> Any:
-    return ops.where(mask, x, ops.ones_like(x))

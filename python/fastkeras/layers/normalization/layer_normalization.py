@@ -54,8 +54,8 @@ class LayerNormalization(Layer):
             )
         super().__init__(**kwargs)
         axes = standardize_axes(axis)
-        # As Keras writes it in files: an integer until the layer is built.
-        self.axis: Any = axes[0] if isinstance(axis, int) else sorted(axes)
+        # As Keras writes it in files: as given until the layer is built, then a sorted list.
+        self.axis: Any = axes if isinstance(axis, (list, tuple)) else axes[0]
         self.epsilon = epsilon
         self.center = center
         self.scale = scale
@@ -69,10 +69,8 @@ class LayerNormalization(Layer):
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        axes = standardize_axes(self.axis)
-        shape = tuple(
-            input_shape[canonical_axis(a, len(input_shape), "LayerNormalization")] for a in axes
-        )
+        axes = sorted(standardize_axes(self.axis))
+        shape = tuple(input_shape[canonical_axis(a, len(input_shape), "LayerNormalization")] for a in axes)
         if None in shape:
             raise ValueError(
                 f"LayerNormalization: the sizes of axes {axes} must be known to create the weights. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastkeras import ops
+from fastkeras.core.dtypes import result_type
 from fastkeras.layers.arguments import canonical_axis, standardize_axes
 from fastkeras.layers.layer import Layer
 
@@ -31,9 +32,11 @@ class UnitNormalization(Layer):
 
     def call(self, inputs: Any) -> Any:
         axis = tuple(self.axis) if isinstance(self.axis, list) else self.axis
+        # In float32 at least: squares and their sums leave the range of the short float types.
+        x = ops.cast(inputs, result_type(inputs.dtype, "float32"))
         # The floor keeps a zero vector, and its gradient, finite.
-        total = ops.maximum(ops.sum(ops.square(inputs), axis=axis, keepdims=True), 1e-24)
-        return ops.multiply(inputs, ops.rsqrt(total))
+        total = ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-24)
+        return ops.cast(ops.multiply(x, ops.rsqrt(total)), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         for axis in standardize_axes(self.axis):

@@ -16,7 +16,8 @@ def space_to_depth(x: TensorLike, block_size: int, data_format: str | None = "ch
         block_size: at least 2; height and width must be multiples of it.
 
     Returns:
-        (batch, height / block_size, width / block_size, channels * block_size ** 2), or with channels first.
+        (batch, height / block_size, width / block_size, block_size ** 2 * channels), the channels of a pixel side
+        by side; or (batch, channels * block_size ** 2, ...), the pixels of a channel side by side.
     """
     x, first = _image(x, block_size, data_format, "space_to_depth")
     b = block_size
@@ -28,8 +29,8 @@ def space_to_depth(x: TensorLike, block_size: int, data_format: str | None = "ch
         raise ValueError(f"Height and width must be multiples of block_size={b}; received shape {x.shape}.")
     if first:
         x = call("reshape", x, shape=[n, c, h // b, b, w // b, b])
-        x = call("transpose", x, perm=[0, 3, 5, 1, 2, 4])
-        return call("reshape", x, shape=[n, b * b * c, h // b, w // b])
+        x = call("transpose", x, perm=[0, 1, 3, 5, 2, 4])
+        return call("reshape", x, shape=[n, c * b * b, h // b, w // b])
     x = call("reshape", x, shape=[n, h // b, b, w // b, b, c])
     x = call("transpose", x, perm=[0, 1, 3, 2, 4, 5])
     return call("reshape", x, shape=[n, h // b, w // b, b * b * c])
@@ -54,8 +55,8 @@ def depth_to_space(x: TensorLike, block_size: int, data_format: str | None = "ch
         raise ValueError(f"The channels must be a multiple of block_size ** 2 = {b * b}; received shape {x.shape}.")
     c //= b * b
     if first:
-        x = call("reshape", x, shape=[n, b, b, c, h, w])
-        x = call("transpose", x, perm=[0, 3, 4, 1, 5, 2])
+        x = call("reshape", x, shape=[n, c, b, b, h, w])
+        x = call("transpose", x, perm=[0, 1, 4, 2, 5, 3])
         return call("reshape", x, shape=[n, c, h * b, w * b])
     x = call("reshape", x, shape=[n, h, w, b, b, c])
     x = call("transpose", x, perm=[0, 1, 3, 2, 4, 5])

@@ -347,12 +347,8 @@ def _nan_arg_extreme(op: str, x: Tensor, axis: int | None, keepdims: bool, worst
         return _arg_extreme(op, x, axis, keepdims)
     missing = call("isnan", x)
     out = _arg_extreme(op, call("where", missing, worst, x), axis, keepdims)
-    axes = canonical_axes(axis, x.ndim)
-    # Where the numbers are all as bad as the stand-in for NaN, the answer is the first number.
-    better = call("logical_and", call("logical_not", missing), call("not_equal", x, worst))
-    first_number = _arg_extreme("argmin", call("cast", missing, dtype="int32"), axis, keepdims)
-    out = call("where", reduce_max(better, axes, keepdims), out, first_number)
-    return call("where", reduce_min(missing, axes, keepdims), -1, out)
+    empty = reduce_min(missing, canonical_axes(axis, x.ndim), keepdims)
+    return call("where", empty, -1, out)
 
 
 def _nanmean(x: Tensor, axes: list[int], keepdims: bool) -> Tensor:

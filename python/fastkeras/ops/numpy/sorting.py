@@ -25,7 +25,6 @@ from fastkeras.ops._common import (
     count,
     cut,
     host_value,
-    iota,
     move_axes_last,
     operand,
     reduce_max,
@@ -185,7 +184,7 @@ def _quantile(x: TensorLike, q: TensorLike, axis: Axes, method: str, keepdims: b
         a, b = at(low), at(high)
         out = call("where", call("equal", low, high), a, (a + b) * 0.5)
     elif method == "nearest":
-        out = at(call("round", place))
+        out = at(call("ceil", place - 0.5))
     else:
         out = at(low if method == "lower" else high)
     out = cast_to(call("where", empty, math.nan, out), dtype)
@@ -403,35 +402,25 @@ def correlate(x1: TensorLike, x2: TensorLike, mode: str = "valid") -> Tensor:
     """
     if mode not in ("valid", "same", "full"):
         raise ValueError(f"Expected mode to be 'valid', 'same' or 'full'; received {mode!r}.")
-    x1, x2 = same_dtype((x1, x2))
+    x1, x2 = same_dtype((as_float(x1), as_float(x2)))
     if x1.ndim != 1 or x2.ndim != 1 or not x1.size or not x2.size:
         raise ValueError(f"ops.correlate needs two 1-D tensors with elements; received {x1.shape} and {x2.shape}.")
     if x1.size < x2.size:
-        return call("reverse", _correlate(x2, x1, mode, True), axes=[0])
-    return _correlate(x1, x2, mode, False)
+        return call("reverse", _correlate(x2, x1, mode), axes=[0])
+    return _correlate(x1, x2, mode)
 
 
-def _correlate(long: Tensor, short: Tensor, mode: str, swapped: bool) -> Tensor:
+def _correlate(long: Tensor, short: Tensor, mode: str) -> Tensor:
     n, m = long.size, short.size
-    low = high = 0
-    if mode == "full":
-        low = high = m - 1
-    elif mode == "same":
-        # The centre of the full result; NumPy rounds the other way when the operands are exchanged.
-        low = (m - 1) // 2 if swapped else m // 2
-        high = m - 1 - low
-    if long.dtype in FLOATS:
-        out = call(
-            "conv",
-            call("reshape", long, shape=[1, n, 1]),
-            call("reshape", short, shape=[m, 1, 1]),
-            strides=[1],
-            pad_low=[low],
-            pad_high=[high],
-            dilations=[1],
-        )
-        return call("reshape", out, shape=[out.size])
-    long = call("pad", long, low=[low], high=[high])
-    size = long.size - m + 1
-    start = call("reshape", iota(size), shape=[size, 1])
-    return reduce_sum(call("gather", long, start + iota(m), axis=0) * short, [1])
+    low = {"valid": 0, "same": m // 2, "full": m - 1}[mode]
+    high = {"valid": 0, "same": m - 1 - m // 2, "full": m - 1}[mode]
+    out = call(
+        "conv",
+        call("reshape", long, shape=[1, n, 1]),
+        call("reshape", short, shape=[m, 1, 1]),
+        strides=[1],
+        pad_low=[low],
+        pad_high=[high],
+        dilations=[1],
+    )
+    return call("reshape", out, shape=[out.size])

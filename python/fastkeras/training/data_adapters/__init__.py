@@ -42,10 +42,10 @@ __all__ = [
 
 
 def is_dataset(x: Any) -> bool:
-    """Whether `x` yields batches by itself: a PyDataset, generator or other iterable, not arrays or nests of them."""
+    """Whether `x` yields batches by itself: a PyDataset, generator or other iterable, but not arrays."""
     if x is None or is_array_like(x) or isinstance(x, (list, tuple, dict, str, bytes, int, float)):
         return False
-    return hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+    return isinstance(x, PyDataset) or hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 
 
 def get_data_adapter(
@@ -63,7 +63,8 @@ def get_data_adapter(
         x: arrays (nested in lists, tuples or dicts), or a source of batches.
         y: targets, only with arrays.
         sample_weight: weights of the samples, only with arrays.
-        batch_size: number of samples per batch of arrays, default 32 (or what makes `steps_per_epoch` batches).
+        batch_size: number of samples per batch of arrays, default 32 (or what makes `steps_per_epoch`
+            batches).
         steps_per_epoch: number of batches per epoch.
         shuffle: whether to shuffle.
         class_weight: weights by class.
@@ -74,16 +75,16 @@ def get_data_adapter(
     check_batch_size(batch_size)
     if class_weight is not None and sample_weight is not None:
         raise ValueError(
-            "`class_weight` and `sample_weight` were both passed, but only one of them can be used. Multiply the class "
-            "weights into `sample_weight` instead."
+            "`class_weight` and `sample_weight` were both passed, but only one of them can be used. Multiply "
+            "the class weights into `sample_weight` instead."
         )
     if is_dataset(x):
         kind = type(x).__name__
         for name, value, what in (("y", y, "targets"), ("sample_weight", sample_weight, "sample weights")):
             if value is not None:
                 raise ValueError(
-                    f"When `x` yields batches by itself ({kind}), `{name}` should not be passed. The {what} should be "
-                    f"part of what it yields: `(x, y)` or `(x, y, sample_weight)`."
+                    f"When `x` yields batches by itself ({kind}), `{name}` should not be passed. The {what} "
+                    f"should be part of what it yields: `(x, y)` or `(x, y, sample_weight)`."
                 )
         if isinstance(x, PyDataset) or (
             hasattr(x, "__getitem__") and hasattr(x, "__len__") and _has_no_iter(x)
@@ -92,8 +93,8 @@ def get_data_adapter(
         return IterableAdapter(x, class_weight=class_weight)
     if x is None:
         raise ValueError(
-            "No data was passed: `x` is None. Pass an array, a list or dict of arrays, a PyDataset, a generator or "
-            "another iterable of batches."
+            "No data was passed: `x` is None. Pass an array, a list or dict of arrays, a PyDataset, a "
+            "generator or another iterable of batches."
         )
     x = standardize(x, "x")
     y = standardize(y, "y")
@@ -118,7 +119,8 @@ def check_batch_size(batch_size: Any, name: str = "batch_size") -> None:
         return
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
         raise ValueError(
-            f"`{name}` must be a positive integer or None. Received: {name}={batch_size!r} of type {type(batch_size)}"
+            f"`{name}` must be a positive integer or None. Received: {name}={batch_size!r} of type "
+            f"{type(batch_size)}"
         )
     if batch_size <= 0:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Data adapters: sources of batches as flat lists of arrays, each with the signature its step was compiled for."""
+"""Data adapters: sources of batches as flat lists of arrays, each with the signature of its step."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fastkeras.training.data_adapters.arrays import (
     as_array,
     batch_dtype,
     class_weight_to_sample_weights,
+    dtype_name,
     flatten,
     unpack_x_y_sample_weight,
 )
@@ -35,7 +36,7 @@ class Signature:
     @classmethod
     def of(cls, treedef: Any, arrays: Sequence[np.ndarray]) -> Signature:
         """The signature of a batch."""
-        return cls(treedef, tuple(a.shape for a in arrays), tuple(a.dtype.name for a in arrays))
+        return cls(treedef, tuple(a.shape for a in arrays), tuple(dtype_name(a.dtype) for a in arrays))
 
     def __hash__(self) -> int:
         return self._hash
@@ -53,6 +54,9 @@ class Signature:
         parts = (f"{d}{list(s)}" for s, d in zip(self.shapes, self.dtypes))
         return f"Signature({', '.join(parts)})"
 
+
+# Gathered rows should still be in the processor's cache when the step reads them.
+_CHUNK_BYTES = 1 << 18
 
 Batch = tuple[Signature, Sequence[np.ndarray]]
 
@@ -85,13 +89,14 @@ class ArrayAdapter(DataAdapter):
     Args:
         data: nested NumPy arrays of equal length, as they go to the step.
         batch_size: number of samples per batch; the last batch may be smaller.
-        shuffle: whether to visit the samples in a new random order on every pass; `"batch"` permutes whole batches.
+        shuffle: whether to visit the samples in a new random order on every pass; `"batch"` permutes whole
+            batches.
     """
 
     def __init__(self, data: Any, batch_size: int, shuffle: bool | str = False) -> None:
         leaves, self._treedef = flatten(data)
-        # Rows must lie one after the other, for slices to be passed to the engine as they are. (A memory map stays
-        # on disk: np.ascontiguousarray returns a view of it.)
+        # Rows must lie one after the other, for slices to be passed to the engine as they are. (A memory map
+        # stays on disk: np.ascontiguousarray returns a view of it.)
         self.arrays = [np.ascontiguousarray(a) for a in leaves]
         self._casts = [batch_dtype(a) for a in self.arrays]
         self.num_samples = len(self.arrays[0])
@@ -104,7 +109,7 @@ class ArrayAdapter(DataAdapter):
 
     def _signature(self, n: int) -> Signature:
         shapes = tuple((n, *a.shape[1:]) for a in self.arrays)
-        dtypes = tuple((cast or a.dtype).name for a, cast in zip(self.arrays, self._casts))
+        dtypes = tuple(dtype_name(cast or a.dtype) for a, cast in zip(self.arrays, self._casts))
         return Signature(self._treedef, shapes, dtypes)
 
     def batches(self) -> Iterator[Batch]:
@@ -134,24 +139,27 @@ class ArrayAdapter(DataAdapter):
                 yield self._last, [a[start:] for a in arrays]
 
     def _gathered(self) -> Iterator[Batch]:
-        order = np.random.permutation(self.num_samples)
-        # Two sets of buffers in turn, so that the batch before is still whole while this one is gathered.
-        pair = [
-            [np.empty((self.batch_size, *a.shape[1:]), a.dtype) for a in self.arrays]
-            for _ in range(min(2, self.num_batches or 1))
-        ]
-        take = np.take
-        arrays, size, n_full = self.arrays, self.batch_size, self.num_samples // self.batch_size
-        for i in range(n_full):
-            rows = order[i * size : (i + 1) * size]
-            buffers = pair[i % len(pair)]
+        arrays, size, total = self.arrays, self.batch_size, self.num_samples
+        order = np.random.permutation(total)
+        # Rows are gathered for several small batches at once, and batches are slices of the result: gathering has
+        # a price per call. The buffers are used again and again: a batch has been consumed when the next is asked
+        # for.
+        row_bytes = sum(a.nbytes // total for a in arrays) or 1
+        per_chunk = size * max(1, min(total // size, _CHUNK_BYTES // (row_bytes * size)))
+        buffers = [np.empty((per_chunk, *a.shape[1:]), a.dtype) for a in arrays]
+        full, last = self._full, self._last
+        for chunk in range(0, total, per_chunk):
+            rows = order[chunk : chunk + per_chunk]
+            n = len(rows)
             for a, buffer in zip(arrays, buffers):
                 # mode="clip" lets NumPy write straight into the buffer; the indices are in range anyway.
-                take(a, rows, axis=0, out=buffer, mode="clip")
-            yield self._full, buffers
-        rows = order[n_full * size :]
-        if len(rows):
-            yield self._last, [a[rows] for a in arrays]
+                a.take(rows, axis=0, out=buffer[:n], mode="clip")
+            for start in range(0, n, size):
+                stop = start + size
+                if stop <= n:
+                    yield full, [b[start:stop] for b in buffers]
+                else:
+                    yield last, [b[start:n] for b in buffers]
 
     def _converted(self) -> Iterator[Batch]:
         order = np.random.permutation(self.num_samples) if self._shuffle is True else None
@@ -167,7 +175,7 @@ class ArrayAdapter(DataAdapter):
 
 
 class IterableAdapter(DataAdapter):
-    """Batches from a Python generator, iterator or iterable, which yields `x`, `(x, y)` or `(x, y, sample_weight)`.
+    """Batches from a generator, iterator or iterable: `x`, `(x, y)` or `(x, y, sample_weight)`.
 
     Args:
         source: the iterable.
@@ -179,8 +187,8 @@ class IterableAdapter(DataAdapter):
         self._class_weight = class_weight
         self.one_shot = hasattr(source, "__next__")
         self.num_batches = None if self.one_shot else _length(source)
-        # Generators repeat the same few signatures: equal ones are the same object, so that the loop can compare
-        # them by identity.
+        # Generators repeat the same few signatures: equal ones are the same object, so that the loop can
+        # compare them by identity.
         self._signatures: dict[Any, Signature] = {}
 
     def batches(self) -> Iterator[Batch]:
@@ -196,8 +204,8 @@ class IterableAdapter(DataAdapter):
             x, y, sample_weight = unpack_x_y_sample_weight(item)
             if sample_weight is not None:
                 raise ValueError(
-                    "`class_weight` was passed together with data that yields sample weights. Only one of the two can "
-                    "be used: drop `class_weight`, or yield `(x, y)`."
+                    "`class_weight` was passed together with data that yields sample weights. Only one of "
+                    "the two can be used: drop `class_weight`, or yield `(x, y)`."
                 )
             if y is None:
                 raise ValueError("`class_weight` was passed, but the data yields no targets. Yield `(x, y)`.")
@@ -205,7 +213,7 @@ class IterableAdapter(DataAdapter):
         leaves, treedef = optree.tree_flatten(item, namespace=NAMESPACE)
         if not all(type(leaf) is np.ndarray for leaf in leaves):
             # Not NumPy throughout: look again, with lists of numbers as arrays.
-            leaves, treedef = flatten(item)
+            leaves, treedef = flatten(item, is_batch=isinstance(item, tuple))
         arrays = []
         for leaf in leaves:
             array = as_array(leaf, "batch")
@@ -233,8 +241,8 @@ class EpochStream:
 
     Args:
         adapter: the source.
-        steps_per_epoch: number of batches per epoch; None means a whole pass. Epochs shorter than a pass go on where
-            the one before stopped.
+        steps_per_epoch: number of batches per epoch; None means a whole pass. Epochs shorter than a pass go
+            on where the one before stopped.
     """
 
     def __init__(self, adapter: DataAdapter, steps_per_epoch: int | None = None) -> None:
@@ -263,6 +271,7 @@ class EpochStream:
         count = 0
         if self._iterator is None:
             if self.exhausted:
+                _warn_exhausted()
                 return
             self._iterator = self.adapter.batches()
             fresh = True
@@ -285,17 +294,12 @@ class EpochStream:
             fresh = True
         if count == 0 and not self._started:
             raise ValueError(
-                "The data yielded no batch at all. Expected at least one: when passing a Python generator, iterable or "
-                "PyDataset, make sure it is not empty (or used up)."
+                "The data yielded no batch at all. Expected at least one: when passing a Python generator, "
+                "iterable or PyDataset, make sure it is not empty (or used up)."
             )
         self.exhausted = self.adapter.one_shot
         if (limit is not None and count < limit) or (count == 0 and self.exhausted):
-            warnings.warn(
-                "Your input ran out of data; interrupting training. Make sure that your dataset or generator can "
-                "generate at least `steps_per_epoch * epochs` batches. You may need to use the `.repeat()` function "
-                "when building your dataset.",
-                stacklevel=4,
-            )
+            _warn_exhausted()
 
     def begin(self) -> None:
         """Tells the source that an epoch begins."""
@@ -313,10 +317,19 @@ class EpochStream:
             close()
 
 
+def _warn_exhausted() -> None:
+    warnings.warn(
+        "Your input ran out of data; interrupting training. Make sure that your dataset or generator can generate "
+        "at least `steps_per_epoch * epochs` batches. You may need to use the `.repeat()` function when building "
+        "your dataset.",
+        stacklevel=5,
+    )
+
+
 def prefetched(
     function: Callable[[int], Any], indices: Iterable[int], executor: Any, ahead: int
 ) -> Iterator[Any]:
-    """Yields `function(i)` for each index in order, computing up to `ahead` of them in advance in `executor`."""
+    """Yields `function(i)` for each index in order, computing `ahead` of them in advance."""
     pending: collections.deque[Any] = collections.deque()
     try:
         for i in indices:

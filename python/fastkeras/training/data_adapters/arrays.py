@@ -12,6 +12,10 @@ from fastkeras import _engine
 from fastkeras.core import config
 
 NAMESPACE = "fastkeras"
+# `dtype.name` is computed anew at every access, which takes longer than looking it up.
+_NAMES = {np.dtype(t): t for t in ("bool", "float16", "float32", "float64")}
+_NAMES.update({np.dtype(f"{sign}int{bits}"): f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)})
+_INTEGERS = frozenset(d for d in _NAMES if d.kind in "iub")
 _NUMBERS = (int, float, bool, np.number, np.bool_)
 
 
@@ -52,6 +56,12 @@ def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> 
     return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
+def dtype_name(dtype: np.dtype) -> str:
+    """The engine's name for a NumPy type."""
+    # Types of the other byte order are equal to no key.
+    return _NAMES.get(dtype) or dtype.name
+
+
 def is_array_like(x: Any) -> bool:
     """Whether `x` is an array of any library (not a list)."""
     return isinstance(x, (np.ndarray, _engine.Tensor, _engine.Cell)) or (
@@ -62,8 +72,8 @@ def is_array_like(x: Any) -> bool:
 def is_number_list(x: Any) -> bool:
     """Whether `x` is a list of Python numbers, possibly nested: an array written as a list."""
     while isinstance(x, (list, tuple)):
-        if not x:
-            return False
+        if not x or any(is_array_like(item) for item in x):
+            return isinstance(x, list) and bool(x) and all(isinstance(item, np.generic) for item in x)
         x = x[0]
     return isinstance(x, _NUMBERS)
 
@@ -72,13 +82,20 @@ def _is_leaf(x: Any) -> bool:
     return is_array_like(x) or (isinstance(x, (list, tuple)) and is_number_list(x))
 
 
-def flatten(data: Any) -> tuple[list[Any], Any]:
-    """(leaves, treedef) of nested arrays; lists of numbers are leaves, None is nothing."""
+def flatten(data: Any, is_batch: bool = False) -> tuple[list[Any], Any]:
+    """(leaves, treedef) of nested arrays; lists of numbers are leaves, None is nothing.
+
+    Args:
+        data: the arrays.
+        is_batch: whether `data` itself is `(x, y, ...)`, a nest even if it holds only numbers.
+    """
+    if is_batch:
+        return optree.tree_flatten(data, is_leaf=lambda n: n is not data and _is_leaf(n), namespace=NAMESPACE)
     return optree.tree_flatten(data, is_leaf=_is_leaf, namespace=NAMESPACE)
 
 
 def as_array(x: Any, name: str = "x") -> np.ndarray:
-    """Returns `x` as a NumPy array of a type the engine takes: floats as `floatx()`, integers and booleans as they are.
+    """Returns `x` as a NumPy array: floats as `floatx()`, integers and booleans as they are.
 
     Raises:
         ValueError: if it holds strings or other objects, or is no array at all.
@@ -86,10 +103,12 @@ def as_array(x: Any, name: str = "x") -> np.ndarray:
     if type(x) is not np.ndarray:
         x = _to_numpy(x, name)
     dtype = x.dtype
+    if dtype in _INTEGERS:
+        return x
     kind = dtype.kind
     if kind == "f" or (kind == "V" and dtype.name == "bfloat16"):
         floatx = config.floatx()
-        if dtype.name == floatx and dtype.isnative:
+        if dtype_name(dtype) == floatx and dtype.isnative:
             return x
         # Large files mapped into memory are converted batch by batch instead.
         return x if isinstance(x, np.memmap) else x.astype(_numpy_dtype(floatx))
@@ -99,18 +118,19 @@ def as_array(x: Any, name: str = "x") -> np.ndarray:
     if kind in "OSUT":
         raise ValueError(
             f"Invalid dtype: {dtype} in `{name}` ({shape}). Expected numbers (floats, integers or booleans). "
-            f'Convert it first, e.g. `np.asarray({name}).astype("float32")`, or encode strings with a StringLookup '
-            "or TextVectorization layer before training."
+            f'Convert it first, e.g. `np.asarray({name}).astype("float32")`; strings need a StringLookup or '
+            "TextVectorization layer applied before training."
         )
     raise ValueError(
-        f"Invalid dtype: {dtype} in `{name}` ({shape}). Expected floats, integers or booleans. Convert it first, "
-        f'e.g. with `.astype("float32")`.'
+        f"Invalid dtype: {dtype} in `{name}` ({shape}). Expected floats, integers or booleans. Convert it "
+        f'first, e.g. with `.astype("float32")`.'
     )
 
 
 def batch_dtype(x: np.ndarray) -> np.dtype | None:
     """The type batches of `x` must be cast to, None if they are right as they are (see `as_array`)."""
-    if x.dtype.kind in "iub" or (x.dtype.name == config.floatx() and x.dtype.isnative):
+    dtype = x.dtype
+    if dtype in _INTEGERS or (dtype_name(dtype) == config.floatx() and dtype.isnative):
         return None
     return _numpy_dtype(config.floatx())
 
@@ -143,19 +163,21 @@ def _to_numpy(x: Any, name: str) -> np.ndarray:
             return np.asarray(x)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`{name}` of type {type(x).__name__} cannot be made into an array: {error}. Expected an array, or lists "
-            "of numbers of equal lengths."
+            f"`{name}` of type {type(x).__name__} cannot be made into an array: {error}. Expected an array, "
+            "or lists of numbers of equal lengths."
         ) from error
     raise ValueError(
-        f"Unrecognized data type: {name}={_brief(x)} (of type {type(x)}). Expected a NumPy array, a tensor, lists or "
-        "dicts of them, a PyDataset, a Python generator, or an iterable of batches."
+        f"Unrecognized data type: {name}={_brief(x)} (of type {type(x)}). Expected a NumPy array, a tensor, "
+        "lists or dicts of them, a PyDataset, a Python generator, or an iterable of batches."
     )
 
 
 def standardize(data: Any, name: str) -> Any:
-    """Returns nested arrays with every leaf as a checked NumPy array of at least one dimension, or None for None."""
+    """Returns `data` with every leaf as a checked NumPy array of at least one dimension; None stays None."""
     if data is None:
         return None
+    if type(data) is np.ndarray and data.ndim:
+        return as_array(data, name)
     leaves, treedef = flatten(data)
     arrays = []
     for i, leaf in enumerate(leaves):
@@ -163,8 +185,8 @@ def standardize(data: Any, name: str) -> Any:
         array = as_array(leaf, label)
         if array.ndim == 0:
             raise ValueError(
-                f"`{label}` is a scalar ({array!r}), but the first axis of every array must be that of the samples. "
-                "Pass an array of shape (samples, ...)."
+                f"`{label}` is a scalar ({array!r}), but the first axis of every array must be that of the "
+                "samples. Pass an array of shape (samples, ...)."
             )
         arrays.append(array)
     return treedef.unflatten(arrays)
@@ -178,9 +200,12 @@ def check_lengths(x: Any, y: Any = None, sample_weight: Any = None) -> int:
     """
     sizes = {}
     for name, data in (("x", x), ("y", y), ("sample_weight", sample_weight)):
-        lengths = [len(a) for a in flatten(data)[0]] if data is not None else []
-        if lengths:
-            sizes[name] = lengths
+        if type(data) is np.ndarray:
+            sizes[name] = [len(data)]
+        elif data is not None:
+            lengths = [len(a) for a in flatten(data)[0]]
+            if lengths:
+                sizes[name] = lengths
     distinct = {n for lengths in sizes.values() for n in lengths}
     if len(distinct) > 1:
         listing = ", ".join(f"{name!r} sizes: {', '.join(map(str, v))}" for name, v in sizes.items())
@@ -193,13 +218,14 @@ def check_lengths(x: Any, y: Any = None, sample_weight: Any = None) -> int:
     n = distinct.pop()
     if n == 0:
         raise ValueError(
-            "The data is empty: the arrays hold 0 samples. Expected at least one. Check how `x` was made or filtered."
+            "The data is empty: the arrays hold 0 samples. Expected at least one. Check how `x` was made or "
+            "filtered."
         )
     return n
 
 
 def train_validation_split(data: tuple[Any, Any, Any], validation_split: float) -> tuple[Any, Any]:
-    """Splits (x, y, sample_weight) into a training and a validation part, the last samples being for validation.
+    """Splits (x, y, sample_weight) into two parts: the last samples are for validation.
 
     Args:
         data: nested arrays; None where there is nothing.
@@ -210,29 +236,29 @@ def train_validation_split(data: tuple[Any, Any, Any], validation_split: float) 
     """
     if isinstance(validation_split, bool) or not isinstance(validation_split, (int, float, np.number)):
         raise ValueError(
-            f"`validation_split` must be a float between 0 and 1. Received: validation_split={validation_split!r} "
-            f"of type {type(validation_split)}"
+            f"`validation_split` must be a float between 0 and 1. Received: "
+            f"validation_split={validation_split!r} of type {type(validation_split)}"
         )
     if not 0 < validation_split < 1:
         raise ValueError(
-            f"`validation_split` must lie between 0 and 1 (exclusive). Received: validation_split={validation_split}. "
-            "Pass the fraction of samples to hold out, e.g. 0.2."
+            f"`validation_split` must lie between 0 and 1 (exclusive). Received: "
+            f"validation_split={validation_split}. Pass the fraction of samples to hold out, e.g. 0.2."
         )
-    leaves = flatten(data)[0]
+    leaves = flatten(data, is_batch=True)[0]
     wrong = [type(leaf) for leaf in leaves if not _is_leaf(leaf)]
     if wrong:
         raise ValueError(
-            "Argument `validation_split` is only supported for arrays: a generator or dataset cannot be split. "
-            f"Found: {wrong}. Pass `validation_data` instead."
+            "Argument `validation_split` is only supported for arrays: a generator or dataset cannot be "
+            f"split. Found: {wrong}. Pass `validation_data` instead."
         )
     x, y, sample_weight = (standardize(d, n) for d, n in zip(data, ("x", "y", "sample_weight")))
     n = check_lengths(x, y, sample_weight)
     split_at = int(math.floor(n * (1.0 - validation_split)))
     if split_at == 0 or split_at == n:
         raise ValueError(
-            f"Training data contains {n} samples, which is not sufficient to split it into a validation and training "
-            f"set as specified by `validation_split={validation_split}`. Either provide more data, or a different "
-            "value for the `validation_split` argument."
+            f"Training data contains {n} samples, which is not sufficient to split it into a validation and "
+            f"training set as specified by `validation_split={validation_split}`. Either provide more data, "
+            "or a different value for the `validation_split` argument."
         )
 
     def part(s: slice) -> tuple[Any, ...]:
@@ -259,8 +285,8 @@ def class_weight_to_sample_weights(y: Any, class_weight: dict[int, float]) -> np
     leaves = flatten(y)[0]
     if len(leaves) != 1:
         raise ValueError(
-            f"`class_weight` is only supported for models with a single output, but `y` holds {len(leaves)} arrays. "
-            "Use `sample_weight` instead."
+            f"`class_weight` is only supported for models with a single output, but `y` holds {len(leaves)} "
+            "arrays. Use `sample_weight` instead."
         )
     labels = as_array(leaves[0], "y")
     if labels.ndim > 1:
@@ -270,7 +296,8 @@ def class_weight_to_sample_weights(y: Any, class_weight: dict[int, float]) -> np
     for index, weight in class_weight.items():
         if isinstance(index, str) or not isinstance(weight, (int, float, np.number)):
             raise ValueError(
-                f"`class_weight` must map class indices (integers) to numbers, but holds {index!r}: {weight!r}."
+                f"`class_weight` must map class indices (integers) to numbers, but holds {index!r}: "
+                f"{weight!r}."
             )
         weights[labels == index] = weight
     return weights
@@ -293,8 +320,8 @@ def broadcast_sample_weight(sample_weight: Any, y: Any) -> Any:
         fits = len(sample_weight) == (len(y) if isinstance(y, (list, tuple, dict)) else 1)
     if not fits and len(weights[0]) != len(targets[0]):
         raise ValueError(
-            "You should provide one `sample_weight` array per output in `y`. The two structures did not match: "
-            f"y is {targets[1]}, sample_weight is {weights[1]}."
+            "You should provide one `sample_weight` array per output in `y`. The two structures did not "
+            f"match: y is {targets[1]}, sample_weight is {weights[1]}."
         )
     return sample_weight
 

@@ -15,13 +15,13 @@ class PyDataset:
     """Base class for datasets written in Python that return whole batches by index.
 
     Subclasses implement `__getitem__(index)`, which returns a batch `(x, y)` or `(x, y, sample_weight)`, and
-    `__len__`, the number of batches. `on_epoch_begin` and `on_epoch_end` may be implemented to change the dataset
-    between epochs.
+    `__len__`, the number of batches. `on_epoch_begin` and `on_epoch_end` may be implemented to change the
+    dataset between epochs.
 
     Args:
         workers: number of threads or processes that compute batches ahead of the training loop.
-        use_multiprocessing: whether the workers are processes. The dataset is then pickled and sent to each, and
-            the program's main script must be guarded by `if __name__ == "__main__":`.
+        use_multiprocessing: whether the workers are processes. The dataset is then pickled and sent to each,
+            and the program's main script must be guarded by `if __name__ == "__main__":`.
         max_queue_size: greatest number of batches computed ahead.
 
     Example:
@@ -87,8 +87,8 @@ class PyDataset:
             return len(self)  # type: ignore[arg-type]
         except TypeError:
             raise NotImplementedError(
-                f"{type(self).__name__} must implement __len__(), the number of batches (or override `num_batches` "
-                "to return None if it has no end)."
+                f"{type(self).__name__} must implement __len__(), the number of batches (or override "
+                "`num_batches` to return None if it has no end)."
             ) from None
 
     def on_epoch_begin(self) -> None:
@@ -175,8 +175,9 @@ def _from_processes(dataset: Any, indices: Any, workers: int, ahead: int) -> Ite
         pickle.dumps(dataset)
     except Exception as error:
         raise ValueError(
-            f"`use_multiprocessing=True` sends the dataset to other processes, but {type(dataset).__name__} cannot be "
-            f"pickled: {error}. Keep open files and lambdas out of it, or use threads (`use_multiprocessing=False`)."
+            f"`use_multiprocessing=True` sends the dataset to other processes, but {type(dataset).__name__} "
+            f"cannot be pickled: {error}. Keep open files and lambdas out of it, or use threads "
+            "(`use_multiprocessing=False`)."
         ) from error
     # Spawned, not forked: a fork of a process with running threads may hang.
     executor = ProcessPoolExecutor(
@@ -189,8 +190,10 @@ def _from_processes(dataset: Any, indices: Any, workers: int, ahead: int) -> Ite
         yield from prefetched(_worker_item, indices, executor, ahead)
     except BrokenProcessPool as error:
         raise RuntimeError(
-            "A worker process of the dataset ended before it returned its batch. If the main script is not guarded by "
-            '`if __name__ == "__main__":`, add that guard; otherwise the worker has crashed or run out of memory.'
+            "A worker process of the dataset ended before it returned its batch. If the main script is not "
+            "guarded by "
+            '`if __name__ == "__main__":`, add that guard; otherwise the worker has crashed or run out of '
+            "memory."
         ) from error
 
 

@@ -1,0 +1,26 @@
+"""Adaptive max pooling over two dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastkeras.layers.pooling.base_adaptive_pooling import BaseAdaptiveMaxPooling
+
+
+class AdaptiveMaxPooling2D(BaseAdaptiveMaxPooling):
+    """The maximum of windows of images that are laid out to give an output of a fixed size.
+
+    Args:
+        output_size: an integer, or a pair for height and width.
+        data_format: "channels_last" or "channels_first"; None: the default of the settings.
+
+    Shapes: `(batch, height, width, channels)` -> `(batch, output_size[0], output_size[1], channels)`.
+
+    Raises:
+        TypeError: `output_size` has another form.
+
+    Example: `fastkeras.layers.AdaptiveMaxPooling2D(2)(numpy.ones((4, 9, 9, 3))).shape` is `(4, 2, 2, 3)`.
+    """
+
+    def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(output_size, 2, data_format, **kwargs)

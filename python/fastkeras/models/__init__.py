@@ -1,0 +1,8 @@
+"""Models: `Model` (functional and subclassed), `Sequential`, and what makes models from others."""
+
+from fastkeras.models.cloning import clone_model
+from fastkeras.models.functional import Functional
+from fastkeras.models.model import Model, model_from_json
+from fastkeras.models.sequential import Sequential
+
+__all__ = ["Functional", "Model", "Sequential", "clone_model", "model_from_json"]

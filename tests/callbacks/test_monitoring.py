@@ -1,0 +1,220 @@
+"""Callbacks that watch the logs: the same decisions as Keras' on scripted logs."""
+
+from __future__ import annotations
+
+import os
+import random
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import numpy as np
+import pytest
+
+from fastkeras import callbacks
+
+keras = pytest.importorskip("keras")
+
+
+class Optimizer:
+    def __init__(self):
+        self.learning_rate = np.float32(0.1)
+
+
+
+
+class Model:
+    """As much of a model as callbacks touch, the weights being the number of the epoch."""
+
+    def __init__(self, optimizer=None):
+        self.stop_training = False
+        self.weights = -1
+        self.metrics = []
+        self.optimizer = optimizer or Optimizer()
+        self.restored = None
+        self.saved = []
+
+    def get_weights(self):
+        return [self.weights]
+
+    def set_weights(self, weights):
+        self.restored = weights[0]
+
+    def save(self, path, overwrite=True):
+        self.saved.append((self.weights, path))
+
+    def save_weights(self, path, overwrite=True):
+        self.saved.append((self.weights, path))
+
+
+def play(callback, model, history, batches=0):
+    """Calls the hooks as `fit` does; returns the number of epochs until training was stopped."""
+    callback.set_model(model)
+    callback.set_params({"epochs": len(history), "verbose": 0})
+    callback.on_train_begin()
+    epochs = 0
+    for epoch, logs in enumerate(history):
+        callback.on_epoch_begin(epoch)
+        model.weights = epoch
+        for batch in range(batches):
+            callback.on_train_batch_end(batch, dict(logs))
+        callback.on_epoch_end(epoch, dict(logs))
+        epochs += 1
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return epochs
+
+
+def scripts(seed):
+    rng = random.Random(seed)
+    return [{"loss": round(rng.uniform(0, 1), 2), "val_loss": round(rng.uniform(0, 1), 2)} for _ in range(12)]
+
+
+EARLY_STOPPING = [
+    {},
+    {"patience": 2},
+    {"patience": 3, "restore_best_weights": True},
+    {"patience": 2, "min_delta": 0.2, "restore_best_weights": True},
+    {"monitor": "loss", "mode": "max", "patience": 2, "min_delta": -0.1},
+    {"baseline": 0.3, "patience": 3, "restore_best_weights": True},
+    {"start_from_epoch": 4, "patience": 1, "restore_best_weights": True},
+    {"monitor": "loss", "baseline": 0.01, "patience": 2},
+]
+
+
+@pytest.mark.parametrize("options", EARLY_STOPPING)
+@pytest.mark.parametrize("seed", range(6))
+def test_early_stopping(options, seed):
+    history = scripts(seed)
+    ours, theirs = Model(), Model()
+    a, b = callbacks.EarlyStopping(**options), keras.callbacks.EarlyStopping(**options)
+    assert play(a, ours, history) == play(b, theirs, history)
+    assert ours.restored == theirs.restored
+    assert (a.wait, a.stopped_epoch, a.best, a.best_epoch) == (b.wait, b.stopped_epoch, b.best, b.best_epoch)
+
+
+def test_early_stopping_says_what_it_does(capsys):
+    history = [{"val_loss": v} for v in (1.0, 0.5, 0.6, 0.7)]
+    play(callbacks.EarlyStopping(patience=2, verbose=1, restore_best_weights=True), Model(), history)
+    out = capsys.readouterr().out
+    assert "Epoch 4: early stopping" in out
+    assert "Restoring model weights from the end of the best epoch: 2." in out
+
+
+def test_early_stopping_without_its_metric():
+    with pytest.warns(UserWarning, match="`val_loss` which is not available. Available metrics are: loss"):
+        assert play(callbacks.EarlyStopping(), Model(), [{"loss": 1.0}] * 3) == 3
+
+
+def test_early_stopping_is_reusable():
+    callback = callbacks.EarlyStopping()
+    history = [{"val_loss": v} for v in (1.0, 2.0, 3.0)]
+    assert play(callback, Model(), history) == play(callback, Model(), history) == 2
+
+
+PLATEAU = [
+    {"patience": 1},
+    {"patience": 2, "factor": 0.5, "cooldown": 2},
+    {"patience": 1, "min_lr": 0.005, "min_delta": 0.1},
+    {"patience": 1, "monitor": "loss", "mode": "max"},
+]
+
+
+@pytest.mark.parametrize("options", PLATEAU)
+@pytest.mark.parametrize("seed", range(4))
+def test_reduce_lr_on_plateau(options, seed):
+    history = scripts(seed)
+    ours, theirs = Model(), Model(keras.optimizers.SGD(0.1))
+    a, b = callbacks.ReduceLROnPlateau(**options), keras.callbacks.ReduceLROnPlateau(**options)
+    rates: list[list[float]] = [[], []]
+    for callback, model, seen in ((a, ours, rates[0]), (b, theirs, rates[1])):
+        callback.set_model(model)
+        callback.on_train_begin()
+        for epoch, logs in enumerate(history):
+            logs = dict(logs)
+            callback.on_epoch_end(epoch, logs)
+            seen.append(logs["learning_rate"])
+    np.testing.assert_allclose(rates[0], rates[1], rtol=1e-6)
+    assert (a.wait, a.cooldown_counter) == (b.wait, b.cooldown_counter)
+
+
+def test_reduce_lr_on_plateau_refuses_a_factor_of_one():
+    with pytest.raises(ValueError, match="factor >= 1.0"):
+        callbacks.ReduceLROnPlateau(factor=1.0)
+
+
+def test_unknown_mode_warns():
+    with pytest.warns(UserWarning, match="mode 'up' is unknown"):
+        assert callbacks.EarlyStopping(mode="up").mode == "auto"
+
+
+class Named:
+    def __init__(self, name, direction=None):
+        self.name = name
+        if direction:
+            self._direction = direction
+
+
+def test_direction_comes_from_the_metric():
+    model = Model()
+    model.metrics = [Named("score", "up"), Named("error", "down"), Named("plain")]
+    for monitor, values, epochs in (("val_score", (1, 2, 1), 3), ("error", (1, 2, 1), 2)):
+        model.stop_training = False
+        assert play(callbacks.EarlyStopping(monitor), model, [{monitor: v} for v in values]) == epochs
+    for monitor in ("plain", "unheard_of"):
+        with pytest.raises(ValueError, match="Pass `mode='max'`"):
+            play(callbacks.EarlyStopping(monitor), model, [{monitor: 1.0}])
+
+
+CHECKPOINTS = [
+    {"filepath": "m.keras"},
+    {"filepath": "m-{epoch:02d}-{val_loss:.2f}.keras"},
+    {"filepath": "m.keras", "save_best_only": True},
+    {"filepath": "m.keras", "save_best_only": True, "monitor": "loss", "mode": "max"},
+    {"filepath": "m.keras", "save_best_only": True, "initial_value_threshold": 0.2},
+    {"filepath": "m.weights.h5", "save_weights_only": True, "save_best_only": True},
+    {"filepath": "m-{epoch}-{batch}.weights.h5", "save_weights_only": True, "save_freq": 4},
+    {"filepath": "m-{epoch}-{batch}-{loss:.3f}.keras", "save_freq": 7, "save_best_only": True, "monitor": "loss"},
+]
+
+
+@pytest.mark.parametrize("options", CHECKPOINTS)
+@pytest.mark.parametrize("seed", range(3))
+def test_model_checkpoint(options, seed, tmp_path):
+    history = scripts(seed)
+    options = {**options, "filepath": str(tmp_path / options["filepath"])}
+    ours, theirs = Model(), Model()
+    a, b = callbacks.ModelCheckpoint(**options), keras.callbacks.ModelCheckpoint(**options)
+    play(a, ours, history, batches=3)
+    play(b, theirs, history, batches=3)
+    assert ours.saved == theirs.saved
+    assert a.best == b.best
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"filepath": "a.txt"}, "must end in `.keras`"),
+        ({"filepath": "a.keras", "save_weights_only": True}, "must end in `.weights.h5`"),
+        ({"filepath": "a.keras", "save_freq": "batch"}, "save_freq"),
+        ({"filepath": "a.keras", "save_freq": 0}, "save_freq"),
+    ],
+)
+def test_model_checkpoint_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        callbacks.ModelCheckpoint(**options)
+
+
+def test_model_checkpoint_with_an_unknown_name_in_its_path():
+    with pytest.raises(KeyError, match="nothing"):
+        play(callbacks.ModelCheckpoint("{nothing}.keras"), Model(), [{"loss": 1.0}])
+
+
+def test_model_checkpoint_speaks(tmp_path, capsys):
+    history = [{"val_loss": v} for v in (1.0, 2.0, 0.5)]
+    path = str(tmp_path / "m.keras")
+    play(callbacks.ModelCheckpoint(path, save_best_only=True, verbose=1), Model(), history)
+    out = capsys.readouterr().out
+    assert f"Epoch 1: val_loss improved from None to 1.00000, saving model to {path}" in out
+    assert "Epoch 2: val_loss did not improve from 1.00000" in out
+    assert "Epoch 3: val_loss improved from 1.00000 to 0.50000" in out
