@@ -413,6 +413,8 @@ class Emitter {
     void shares() {
         const std::vector<TileOp>& code = program_.code[static_cast<int>(Rate::tile)];
         const bool single = product(program_.nest.dims) == 1;
+        program_.inputs = region_.inputs.size();
+        program_.shares.assign(region_.outputs.size() * program_.inputs, false);
         for (const TileStream& out : program_.streams) {
             if (out.walk.kind != TileWalk::Kind::output || out.access != Access::direct) continue;
             const int written = bound_at_[static_cast<size_t>(out.slot)];
@@ -423,7 +425,7 @@ class Emitter {
                 for (auto i = static_cast<size_t>(written + 1); i < code.size(); ++i)
                     late |= code[i].a == in.slot || code[i].b == in.slot || code[i].c == in.slot || code[i].d == in.slot;
                 for (const TileReduction& r : program_.reductions) late |= r.slot == in.slot;
-                if (!late) program_.shares.emplace_back(out.walk.arg, in.walk.arg);
+                program_.shares[static_cast<size_t>(out.walk.arg) * program_.inputs + static_cast<size_t>(in.walk.arg)] = !late;
             }
         }
     }

@@ -186,6 +186,16 @@ class Parser {
         return out;
     }
 
+    // Recording brings elementwise operands to one shape and type first; in the text that is already done.
+    void check_operands(LineParser& p, const OpDef& op, const std::vector<Value>& inputs) {
+        const size_t first = op.promotion == Promotion::select ? 1 : 0;
+        for (size_t i = 0; i < inputs.size(); ++i) {
+            const TensorType &t = g_.type(inputs[i]), &expected = g_.type(inputs[first]);
+            if (t.dims != expected.dims || (i >= first && t.dtype != expected.dtype))
+                p.mistake(op.name, " got ", to_string(t), " against ", to_string(expected), "; operands are broadcast and cast by nodes of their own");
+        }
+    }
+
     void node(LineParser& p) {
         p.expect("%");
         const auto number = p.number<uint32_t>("the number of a node");
@@ -219,6 +229,7 @@ class Parser {
         g_.current_label = p.accept("#") ? g_.intern_label(p.label()) : 0;
         p.expect_end();
 
+        if (op->promotion != Promotion::none && op->promotion != Promotion::shape_only) check_operands(p, *op, inputs);
         uint32_t index = 0;
         try {
             index = parameter ? g_.add_parameter(types[0]).node : g_.add(*op, std::move(inputs), std::move(given));

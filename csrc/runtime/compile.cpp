@@ -13,7 +13,8 @@
 
 #include "core/config.h"
 #include "core/errors.h"
-#include "cpu/cpu.h"
+#include "cpu/isa.h"
+#include "cpu/threads.h"
 #include "ops/op_def.h"
 #include "runtime/plan.h"
 
@@ -324,10 +325,21 @@ class Planner {
     int staged_ = 0;
 };
 
+// The settings that shape kernels are handed to the device before it makes any.
+void configure_device() {
+    const int64_t threads = config::integer(config::Key::num_threads);
+    if (threads > 0) cpu::set_max_threads(static_cast<int>(threads));
+    const std::string isa = config::text(config::Key::max_isa);
+    if (!isa.empty() && !cpu::set_max_isa(isa))
+        fail<UserError>("FASTKERAS_MAX_ISA is '", isa, "'; expected portable, avx2, avx512 or avx512_bf16");
+}
+
 }  // namespace
 
 std::shared_ptr<const Plan> compile(const Graph& g) {
+    configure_device();
     auto plan = std::make_shared<Plan>();
+    plan->timed = config::lists(config::Key::log, "run");
     Planner(g, *plan).run();
     if (config::lists(config::Key::log, "plan")) std::fprintf(stderr, "%s", plan->text().c_str());
     return plan;

@@ -1,6 +1,7 @@
 // Running a plan: patch the caller's pointers into the operand table, then call the kernels one after the other.
 #include "runtime/plan.h"
 
+#include <chrono>
 #include <iomanip>
 #include <sstream>
 
@@ -45,10 +46,18 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
             instance->pointers[i] = outputs[operands[i].at];
     }
     bool failed = false;
+    std::vector<double> times(timed ? steps.size() : 0);
+    using Clock = std::chrono::steady_clock;
+    auto start = timed ? Clock::now() : Clock::time_point{};
     for (size_t i = 0; i < steps.size(); ++i) {
         const Step& step = steps[i];
         void* const* args = instance->pointers.data() + step.first_operand;
         step.kernel->run({args, args + step.inputs, instance->arena.get() + step.scratch, instance->states[i].get(), &instance->errors});
+        if (timed) [[unlikely]] {
+            const auto now = Clock::now();
+            times[i] = std::chrono::duration<double, std::nano>(now - start).count();
+            start = now;
+        }
         if (instance->errors.failed()) [[unlikely]] {
             failed = true;
             break;
@@ -58,6 +67,11 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
     if (failed) message = instance->errors.take();
     {
         const std::lock_guard lock(mutex_);
+        if (timed) {
+            nanoseconds_.resize(steps.size());
+            for (size_t i = 0; i < times.size(); ++i) nanoseconds_[i] += times[i];
+            ++timed_runs_;
+        }
         if (idle_.size() < 4) idle_.push_back(std::move(instance));
     }
     if (failed) throw UserError(message);
@@ -75,7 +89,9 @@ std::string Plan::text() const {
         for (uint32_t k = 0; k < s.inputs; ++k) out << (k ? ", " : "") << where(operands[s.first_operand + k]);
         out << ") -> (";
         for (uint32_t k = 0; k < s.outputs; ++k) out << (k ? ", " : "") << where(operands[s.first_operand + s.inputs + k]);
-        out << ")  " << s.kernel->describe() << (s.label.empty() ? "" : "  [" + s.label + "]") << '\n';
+        out << ")  ";
+        if (timed_runs_ > 0) out << std::fixed << std::setprecision(1) << nanoseconds_[i] / 1e3 / static_cast<double>(timed_runs_) << " us  ";
+        out << s.kernel->describe() << (s.label.empty() ? "" : "  [" + s.label + "]") << '\n';
     }
     return out.str();
 }

@@ -36,8 +36,8 @@ class Plan {
     std::vector<Operand> operands;
     size_t arena_bytes = 0;
     std::vector<PassTiming> timings;
-    std::string graph_text;   // the graph as recorded (kept when asked for)
     Graph lowered;            // the graph that the steps execute
+    bool timed = false;       // FASTKERAS_LOG=run when compiled: text() then shows the mean time of each step
 
     // Runs once. Safe from several threads at the same time. Throws UserError when a kernel reports bad data; then no
     // aliased output has been written.
@@ -52,6 +52,8 @@ class Plan {
 
     mutable std::mutex mutex_;
     mutable std::vector<std::unique_ptr<Instance>> idle_;
+    mutable std::vector<double> nanoseconds_;  // per step, summed over timed runs
+    mutable uint64_t timed_runs_ = 0;
 
   public:
     Plan();

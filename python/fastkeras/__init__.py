@@ -1,5 +1,30 @@
-"""fastkeras: a Keras-shaped deep-learning library over a compiling C++ engine."""
+"""fastkeras: the Keras API over a compiling C++ engine.
 
+``import fastkeras as keras`` and write Keras code. Layers record an IR graph, which the engine differentiates,
+optimises and runs; see ``fastkeras.config.settings()`` for its switches.
+"""
+
+from fastkeras import (
+    activations,
+    backend,
+    callbacks,
+    config,
+    constraints,
+    dtype_policies,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    mixed_precision,
+    models,
+    ops,
+    optimizers,
+    random,
+    regularizers,
+    saving,
+    tree,
+    utils,
+)
 from fastkeras.core.dtype_policies import DTypePolicy, FloatDTypePolicy
 from fastkeras.core.function import Function
 from fastkeras.core.keras_tensor import KerasTensor
@@ -7,24 +32,63 @@ from fastkeras.core.naming import name_scope
 from fastkeras.core.operation import Operation
 from fastkeras.core.scopes import StatelessScope, SymbolicScope
 from fastkeras.core.variable import Variable
+from fastkeras.initializers import Initializer
 from fastkeras.layers.input_layer import Input
 from fastkeras.layers.input_spec import InputSpec
 from fastkeras.layers.layer import Layer
+from fastkeras.losses import Loss
+from fastkeras.metrics import Metric
 from fastkeras.models import Model, Sequential
+from fastkeras.optimizers import Optimizer
+from fastkeras.regularizers import Regularizer
+
+__version__ = "0.1.0"
+
+
+def version() -> str:
+    """The version of fastkeras."""
+    return __version__
+
 
 __all__ = [
     "DTypePolicy",
     "FloatDTypePolicy",
     "Function",
+    "Initializer",
     "Input",
     "InputSpec",
     "KerasTensor",
     "Layer",
+    "Loss",
+    "Metric",
     "Model",
     "Operation",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
     "StatelessScope",
     "SymbolicScope",
     "Variable",
+    "__version__",
+    "activations",
+    "backend",
+    "callbacks",
+    "config",
+    "constraints",
+    "dtype_policies",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "mixed_precision",
+    "models",
     "name_scope",
+    "ops",
+    "optimizers",
+    "random",
+    "regularizers",
+    "saving",
+    "tree",
+    "utils",
+    "version",
 ]

@@ -95,7 +95,6 @@ def test_a_model_is_a_layer():
     assert [v.path for v in outer.weights] == ["affine/kernel", "affine/bias"]
     stack = Sequential([Input((3,)), inner, Affine(1)])
     assert stack(ONES).shape == (2, 1)
-    assert inner(Input((None, 3))).shape == (None, None, 2) or True
 
 
 def test_a_model_of_the_middle_of_another():
@@ -173,7 +172,7 @@ def test_wrong_inputs_are_explained():
         ([ONES, ONES], "expects 1 input"),
         (1.0, "Inputs to a layer should be tensors"),
         ({"y": ONES}, 'Missing data for input "x"'),
-        (np.ones((3,)), "Invalid input shape"),
+        (np.ones((3,)), r"found shape=\(3,\)"),
     ]
     for data, message in cases:
         with pytest.raises(ValueError, match=message):

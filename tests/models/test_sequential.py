@@ -88,7 +88,7 @@ def test_input_shape_of_the_first_layer():
 
 
 def test_nested_and_shared():
-    inner = Sequential([Affine(4), Affine(3)])
+    inner = Sequential([Affine(3), Affine(3)])
     model = Sequential([inner, inner.layers[1]])
     assert model(ONES).shape == (2, 3) and len(model.weights) == 4
     first = Sequential([Input((3,)), Affine(4)])

@@ -39,11 +39,20 @@ struct Reduced {
     return select(x > high, splat(high), x);
 }
 
-// 1 ulp, gradual underflow included: 2^n is applied in two exact halves.
+// x 2^n with one rounding, also where the result underflows gradually: in two steps the first of which is exact.
+[[gnu::always_inline]] inline vf scale(vf x, vi n) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<vf>(_mm512_scalef_ps(reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(to_float(n))));
+#else
+    const vi half = n >> 1;
+    return x * pow2(half) * pow2(n - half);
+#endif
+}
+
+// 1 ulp.
 [[gnu::always_inline]] inline vf exp_v(vf x) {
     const Reduced e = reduce_exp(clamp_v(x, -104.0f, 89.0f));
-    const vi half = e.n >> 1;
-    return (expm1_reduced(e.r) + 1.0f) * pow2(half) * pow2(e.n - half);
+    return scale(expm1_reduced(e.r) + 1.0f, e.n);
 }
 
 // 2 ulp.
@@ -162,7 +171,7 @@ struct Quadrant {
     const Doubles d = widen(x);
     const Quadrant low = reduce_trig(d.low), high = reduce_trig(d.high);
     const vf r = narrow({low.r, high.r}), t = r * r;
-    const vi quadrant = __builtin_convertvector(narrow({small_to_double((low.q + shift) & 3), small_to_double((high.q + shift) & 3)}), vi);
+    const vi quadrant = narrow_int(low.q, high.q) + shift;
     const vf sine = r + r * t * poly_terms(t, -0x1.555556p-3, 0x1.11110ep-7, -0x1.a013a2p-13, 0x1.6dbbeep-19);
     const vf cosine = (1.0f - 0.5f * t) + t * t * poly_terms(t, 0x1.555554p-5, -0x1.6c12cep-10, 0x1.9bd670p-16);
     const vf y = select((quadrant & 1) != 0, cosine, sine);

@@ -33,6 +33,7 @@ typedef double vd __attribute__((vector_size(kVectorBytes)));  // half as many l
 typedef int64_t vl __attribute__((vector_size(kVectorBytes)));
 typedef uint64_t vul __attribute__((vector_size(kVectorBytes)));
 typedef float vf_half __attribute__((vector_size(kVectorBytes / 2)));
+typedef int32_t vi_half __attribute__((vector_size(kVectorBytes / 2)));
 
 template <class V, class T>
 [[gnu::always_inline]] inline V load(const T* p) {
@@ -60,6 +61,18 @@ template <class V>
 }
 [[gnu::always_inline]] inline vf to_float(vi x) { return __builtin_convertvector(x, vf); }
 
+// Whether any lane of a mask is set.
+[[gnu::always_inline]] inline bool any_lane(vi mask) {
+#if defined(__AVX512F__)
+    return _mm512_movepi32_mask(reinterpret_cast<__m512i>(mask)) != 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_ps(reinterpret_cast<__m256>(mask)) != 0;
+#else
+    const vl wide = reinterpret_cast<vl>(mask);
+    return (wide[0] | wide[1]) != 0;
+#endif
+}
+
 // Nearest integer of |x| < 2^22, as float and as int, through the addition that pushes the fraction out of the significand.
 struct Rounded {
     vf value;
@@ -83,6 +96,14 @@ struct Doubles {
 [[gnu::always_inline]] inline vf narrow(Doubles x) {
     const vf_half halves[2] = {__builtin_convertvector(x.low, vf_half), __builtin_convertvector(x.high, vf_half)};
     vf out;
+    __builtin_memcpy(&out, halves, sizeof out);
+    return out;
+}
+
+// The low words of two vectors of 64-bit integers.
+[[gnu::always_inline]] inline vi narrow_int(vl low, vl high) {
+    const vi_half halves[2] = {__builtin_convertvector(low, vi_half), __builtin_convertvector(high, vi_half)};
+    vi out;
     __builtin_memcpy(&out, halves, sizeof out);
     return out;
 }

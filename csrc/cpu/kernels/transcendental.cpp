@@ -15,9 +15,7 @@ void trig_map(void* dst, const void* a, const void*, const void*, const void*, i
     map_vectors(at<float>(dst), at<float>(a), n, [](vf x) {
         vf y = trig_v(x, shift);
         const vi far = !(abs_v(x) <= kTrigLimit);
-        int any = 0;
-        for (int i = 0; i < kLanes; ++i) any |= far[i];
-        if (any) [[unlikely]]
+        if (any_lane(far)) [[unlikely]]
             for (int i = 0; i < kLanes; ++i)
                 if (far[i]) y[i] = shift == 0 ? __builtin_sinf(x[i]) : __builtin_cosf(x[i]);
         return y;
@@ -26,19 +24,14 @@ void trig_map(void* dst, const void* a, const void*, const void*, const void*, i
 
 [[gnu::always_inline]] inline vf power(vf a, vf b) {
     vf y = pow_v(a, b);
-    const vi ordinary = (a > 0.0f) & (a < kInfinity) & (abs_v(b) < kInfinity);
-    int all = -1;
-    for (int i = 0; i < kLanes; ++i) all &= ordinary[i];
-    if (!all) [[unlikely]]
+    const vi special = ~((a > 0.0f) & (a < kInfinity) & (abs_v(b) < kInfinity));
+    if (any_lane(special)) [[unlikely]]
         for (int i = 0; i < kLanes; ++i)
-            if (!ordinary[i]) y[i] = __builtin_powf(a[i], b[i]);
+            if (special[i]) y[i] = __builtin_powf(a[i], b[i]);
     return y;
 }
 template <Form2 F>
-void power_map(void* dst, const void* a, const void* b, const void*, const void*, int64_t n) {
-    float* d = at<float>(dst);
-    const float* x = at<float>(a);
-    const float* y = at<float>(b);
+void power_vectors(float* d, const float* x, const float* y, int64_t n) {
     const vf sx = splat(x[0]), sy = splat(y[0]);
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) store(d + i, power(F == sv ? sx : load<vf>(x + i), F == vs ? sy : load<vf>(y + i)));
@@ -50,6 +43,26 @@ void power_map(void* dst, const void* a, const void* b, const void*, const void*
         u = power(u, v);
         __builtin_memcpy(d + i, &u, rest);
     }
+}
+template <class F>
+[[gnu::always_inline]] inline void each(float* d, const float* x, int64_t n, F f) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) d[i] = f(x[i]);
+}
+template <Form2 F>
+void power_map(void* dst, const void* a, const void* b, const void*, const void*, int64_t n) {
+    float* d = at<float>(dst);
+    const float* x = at<float>(a);
+    const float* y = at<float>(b);
+    if constexpr (F == vs) {  // the exponents models use
+        if (y[0] == 2.0f) return each(d, x, n, [](float v) { return v * v; });
+        if (y[0] == 3.0f) return each(d, x, n, [](float v) { return v * v * v; });
+        if (y[0] == 1.0f) return each(d, x, n, [](float v) { return v; });
+        if (y[0] == -1.0f) return each(d, x, n, [](float v) { return 1.0f / v; });
+        if (y[0] == 0.5f)  // pow(-0, 0.5) is 0 and pow(-inf, 0.5) is inf
+            return each(d, x, n, [](float v) { return v == -kInfinity ? kInfinity : __builtin_sqrtf(v + 0.0f); });
+    }
+    power_vectors<F>(d, x, y, n);
 }
 
 // One element at a time through the C library.

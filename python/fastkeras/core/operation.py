@@ -146,6 +146,7 @@ class Operation:
             from fastkeras.core import dtype_policies
 
             config["dtype"] = dtype_policies.deserialize(dtype)
+        later: dict[str, Any] = {}
         if cls._saves_by_arguments():
             from fastkeras.saving.serialization import deserialize_keras_object
 
@@ -153,8 +154,19 @@ class Operation:
                 k: deserialize_keras_object(v) if isinstance(v, dict) and k != "dtype" else v
                 for k, v in config.items()
             }
+            parameters = _init_parameters(cls)
+            if not parameters.open_ended:
+                # A constructor without **kwargs does not take what the base class adds.
+                for key in ("name", "trainable", "dtype"):
+                    if key in config and key not in parameters.names:
+                        later[key] = config.pop(key)
         try:
-            return cls(**config)
+            instance = cls(**config)
+            if later.get("trainable") is False:
+                instance.trainable = False  # type: ignore[attr-defined]
+            if "dtype" in later and hasattr(instance, "dtype_policy") and instance.dtype_policy != later["dtype"]:
+                instance.dtype_policy = later["dtype"]
+            return instance
         except Exception as e:
             raise TypeError(
                 f"Error when deserializing class '{cls.__name__}' using config={config}.\n\n"
@@ -165,34 +177,27 @@ class Operation:
 
     @property
     def input(self) -> Any:
-        """The symbolic inputs of the operation, if it was called exactly once.
+        """The symbolic inputs of the first call.
 
         Raises:
-            ValueError: if it was called on KerasTensors never, or several times.
+            AttributeError: if it was never called on KerasTensors.
         """
-        return self._only_node("input", lambda node: _nested_inputs(node))
+        return _nested_inputs(self._first_node("input"))
 
     @property
     def output(self) -> Any:
-        """The symbolic outputs of the operation, if it was called exactly once.
+        """The symbolic outputs of the first call.
 
         Raises:
-            ValueError: if it was called on KerasTensors never, or several times.
+            AttributeError: if it was never called on KerasTensors.
         """
-        return self._only_node("output", lambda node: node.outputs)
+        return self._first_node("output").outputs
 
-    def _only_node(self, attribute: str, get: Callable[[Node], Any]) -> Any:
+    def _first_node(self, attribute: str) -> Node:
         nodes = self.__dict__.get("_inbound_nodes") or ()
         if not nodes:
-            raise AttributeError(
-                f"The layer {self.name} has never been called and thus has no defined {attribute}."
-            )
-        if len(nodes) > 1:
-            raise ValueError(
-                f"The layer {self.name} has multiple inbound nodes (it was called {len(nodes)} times), hence the "
-                f"notion of '{attribute}' is ill-defined. Take the tensor returned by the call you mean instead."
-            )
-        return get(nodes[0])
+            raise AttributeError(f"The layer {self.name} has never been called and thus has no defined {attribute}.")
+        return nodes[0]
 
 
 def _nested_inputs(node: Node) -> Any:

@@ -609,10 +609,18 @@ class Layer(Operation):
 
             with state_scope(self):
                 compute_output_spec(self.call, **spec.given)
-        first = next(iter(shapes.values()), None)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.build(first)
+        # Nothing to build but what call() builds: the layers inside.
+        with self._open_name_scope():
+            self.__dict__["_path"] = current_path()
+        self._note_built({"input_shape": next(iter(shapes.values()), None)})
+
+    def _note_built(self, shapes: dict[str, Any]) -> None:
+        d = self.__dict__
+        d["_build_shapes_dict"] = shapes
+        d["built"] = True
+        d["_fast_inputs"] = None
+        self._post_build()
+        self._lock_state()
 
     # Calling.
 
@@ -691,14 +699,19 @@ class Layer(Operation):
                             "Only input tensors may be passed as positional arguments. The following argument value "
                             f"should be passed as a keyword argument: {leaf} (of type {type(leaf)})"
                         )
-        # 2. Which argument is what.
+        # 2. Which argument is what. `training` may be passed to any layer: one whose call() does not take it hands
+        # it on to the layers inside.
+        passed_on = None
+        if "training" in kwargs and not self._call_info.has_training:
+            kwargs = dict(kwargs)
+            passed_on = kwargs.pop("training")
         try:
             spec = CallSpec(self._call_info, args, kwargs)
         except TypeError as e:
             raise TypeError(f"{type(self).__name__}.{e}") from None
         # 3. Training mode: what was passed, else that of the layer around, else call()'s default.
         outer = state.call
-        training = spec.given.get("training")
+        training = spec.given.get("training", passed_on)
         explicit_training = training is not None
         if training is None:
             if outer is not None:
@@ -1118,11 +1131,7 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
                 build(self, *args, **kwargs)
         finally:
             d["_building"] = False
-        d["_build_shapes_dict"] = dict(list(signature_of(build).bind(self, *args, **kwargs).arguments.items())[1:])
-        d["built"] = True
-        d["_fast_inputs"] = None
-        self._post_build()
-        self._lock_state()
+        self._note_built(dict(list(signature_of(build).bind(self, *args, **kwargs).arguments.items())[1:]))
 
     wrapper._wrapped_build = build  # type: ignore[attr-defined]
     return wrapper

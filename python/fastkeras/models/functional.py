@@ -299,12 +299,6 @@ class Functional(Function, Model):
 
         return functional_to_config(self)
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
-        from fastkeras.models.functional_config import functional_from_config
-
-        return functional_from_config(cls, config, custom_objects)
-
 
 def functional_like_constructor(cls: type) -> bool:
     """Whether the constructor of a class takes what Functional's takes."""

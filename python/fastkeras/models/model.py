@@ -88,7 +88,8 @@ class Model(Trainer, Layer):
         self.__dict__["_layers"] = store
 
     def _assigned(self) -> set[int]:
-        return {id(v) for x in self.__dict__.values() for v in (tree.flatten(x) if tree.is_nested(x) else (x,))
+        return {id(v) for k, x in self.__dict__.items() if k != "_layers"
+                for v in (tree.flatten(x) if tree.is_nested(x) else (x,))
                 if isinstance(v, Layer)}  # fmt: skip
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -289,6 +290,10 @@ class Model(Trainer, Layer):
 
         with CustomObjectScope(custom_objects or {}):
             return super().from_config(config)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns the serialized arguments of `compile()`; an empty dictionary if the model is not compiled."""
+        return super().get_compile_config() or {}
 
     # State as a tree.
 

@@ -339,9 +339,8 @@ class TrainerSteps:
             self._compile_metrics.update_state(y, y_pred, sample_weight)
 
     def _forward(self, x: Any, training: bool) -> Any:
-        if self._call_has_training_arg:  # type: ignore[attr-defined]
-            return self(x, training=training)  # type: ignore[operator]
-        return self(x)  # type: ignore[operator]
+        # Also where call() does not take `training`: the layers inside are to know.
+        return self(x, training=training)  # type: ignore[operator]
 
     def _loss_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Any:
         """The loss, tracked for the logs."""

@@ -121,6 +121,10 @@ class Dense(Layer):
         """Not implemented: raises NotImplementedError."""
         refuse_lora("Dense")
 
+    def quantized_build(self, kernel_shape: Any, mode: str, config: Any = None) -> None:
+        """Not implemented: raises NotImplementedError."""
+        refuse_quantization(type(self).__name__, mode=mode)
+
     @property
     def variable_serialization_spec(self) -> dict[str | None, list[str]]:
         """The names of the saved weights, in order, by quantization mode."""

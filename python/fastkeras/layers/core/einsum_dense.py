@@ -129,6 +129,10 @@ class EinsumDense(Layer):
         """Not implemented: raises NotImplementedError."""
         refuse_lora("EinsumDense")
 
+    def quantized_build(self, kernel_shape: Any, mode: str, config: Any = None) -> None:
+        """Not implemented: raises NotImplementedError."""
+        refuse_quantization(type(self).__name__, mode=mode)
+
     @property
     def variable_serialization_spec(self) -> dict[str | None, list[str]]:
         """The names of the saved weights, in order, by quantization mode."""

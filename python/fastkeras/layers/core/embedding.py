@@ -7,6 +7,7 @@ from typing import Any
 
 from fastkeras import constraints, initializers, ops, regularizers
 from fastkeras.core.dtypes import is_int_dtype
+from fastkeras.core.keras_tensor import KerasTensor
 from fastkeras.layers.arguments import positive_int, refuse_lora, refuse_quantization
 from fastkeras.layers.layer import Layer
 
@@ -95,6 +96,9 @@ class Embedding(Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape, self.output_dim)
 
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return KerasTensor(self.compute_output_shape(tuple(inputs.shape)), dtype=self.compute_dtype)
+
     def enable_lora(
         self,
         rank: int,
@@ -104,6 +108,10 @@ class Embedding(Layer):
     ) -> None:
         """Not implemented: raises NotImplementedError."""
         refuse_lora("Embedding")
+
+    def quantized_build(self, embeddings_shape: Any, mode: str, config: Any = None) -> None:
+        """Not implemented: raises NotImplementedError."""
+        refuse_quantization(type(self).__name__, mode=mode)
 
     @property
     def variable_serialization_spec(self) -> dict[str | None, list[str]]:

@@ -42,14 +42,14 @@ class RMSNormalization(Layer):
         self.scale = self.add_weight(name="scale", shape=shape, initializer="ones")
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
-        ndim = len(inputs.shape)
+    def call(self, x: Any) -> Any:
+        ndim = len(x.shape)
         axes = tuple(a % ndim for a in standardize_axes(self.axis))
         # Sums of many squares do not fit the short float types, so the arithmetic is in float32 at least.
-        x = ops.cast(inputs, result_type(inputs.dtype, "float32"))
+        x = ops.cast(x, result_type(x.dtype, "float32"))
         mean_square = ops.mean(ops.square(x), axis=axes, keepdims=True)
         x = ops.multiply(x, ops.rsqrt(ops.add(mean_square, self.epsilon)))
-        shape = tuple(n if i in axes else 1 for i, n in enumerate(inputs.shape))
+        shape = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
         return ops.cast(ops.multiply(x, ops.reshape(ops.cast(self.scale, x.dtype), shape)), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

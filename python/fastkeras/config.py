@@ -1,0 +1,89 @@
+"""Settings: Keras' own (float type, epsilon, image layout ...) and the engine's switches.
+
+`settings()` lists every ``FASTKERAS_*`` switch with its value and meaning; `set(name, value)` changes one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastkeras import _engine
+from fastkeras.core.config import (
+    disable_flash_attention,
+    enable_flash_attention,
+    epsilon,
+    floatx,
+    image_data_format,
+    is_flash_attention_enabled,
+    max_epochs,
+    max_steps_per_epoch,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+    set_max_epochs,
+    set_max_steps_per_epoch,
+)
+from fastkeras.core.dtype_policies import dtype_policy, set_dtype_policy
+from fastkeras.core.traceback_utils import (
+    disable_traceback_filtering,
+    enable_traceback_filtering,
+    is_traceback_filtering_enabled,
+)
+from fastkeras.utils.io_utils import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
+
+
+def backend() -> str:
+    """The name of the engine that computes: always ``"fastkeras"``."""
+    return "fastkeras"
+
+
+def is_nnx_enabled() -> bool:
+    """False: variables are never Flax NNX variables here."""
+    return False
+
+
+def settings() -> dict[str, dict[str, Any]]:
+    """Every engine switch: name -> {"value", "doc"}. Each is also read from ``FASTKERAS_<NAME>`` at start."""
+    return _engine.config()
+
+
+def set(name: str, value: Any) -> None:  # noqa: A001 - reads as fastkeras.config.set(...)
+    """Changes an engine switch for plans compiled from now on.
+
+    Raises:
+        ValueError: if there is no such switch, or the value is malformed.
+    """
+    _engine.set_config(name, value)
+
+
+__all__ = [
+    "backend",
+    "disable_flash_attention",
+    "disable_interactive_logging",
+    "disable_traceback_filtering",
+    "dtype_policy",
+    "enable_flash_attention",
+    "enable_interactive_logging",
+    "enable_traceback_filtering",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "is_flash_attention_enabled",
+    "is_interactive_logging_enabled",
+    "is_nnx_enabled",
+    "is_traceback_filtering_enabled",
+    "max_epochs",
+    "max_steps_per_epoch",
+    "set",
+    "set_dtype_policy",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+    "set_max_epochs",
+    "set_max_steps_per_epoch",
+    "settings",
+]
