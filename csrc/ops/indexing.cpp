@@ -91,6 +91,19 @@ Expr scatter_along(Expr x, Expr indices, Expr updates, int64_t axis) {
     return emit("scatter_add_along_axis", {x, indices, updates}, {axis});
 }
 
+// Of updates to the same row only the last one counts: the one whose number the row ends up with.
+Out scatter_set_vjp(const VjpCall& c) {
+    const Expr x = c.in(0), indices = c.in(1), updates = c.in(2);
+    const int64_t k = indices.dims()[0], i32 = static_cast<int64_t>(DType::i32);
+    const Expr order{c.g, {c.g->add(get_op("iota"), {}, {Dims{k}, int64_t{0}, i32}), 0}};
+    const Expr owner = emit("scatter_set", {full(*c.g, 0, DType::i32, {x.dims()[0]}), indices, order});
+    Dims column(updates.dims().size(), 1);
+    column[0] = k;
+    const Expr last = reshape(equal(emit("gather", {owner, indices}, {int64_t{0}}), order), column);
+    return {emit("scatter_set", {c.dy(), indices, zeros_like(updates)}), Expr{},
+            where(last, emit("gather", {c.dy(), indices}, {int64_t{0}}), 0.0)};
+}
+
 }  // namespace
 
 std::vector<OpDef> indexing() {
@@ -121,9 +134,7 @@ std::vector<OpDef> indexing() {
               .kind = library,
               .inputs = kXIU,
               .infer = infer_scatter_set,
-              .vjp = [](const VjpCall& c) -> Out {
-                  return {emit("scatter_set", {c.dy(), c.in(1), zeros_like(c.in(2))}), Expr{}, emit("gather", {c.dy(), c.in(1)}, {int64_t{0}})};
-              },
+              .vjp = scatter_set_vjp,
               .checks_indices = true},
         OpDef{.name = "take_along_axis",
               .summary = "Elements of x along an axis at indices of the same rank.",

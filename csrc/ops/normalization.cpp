@@ -48,7 +48,7 @@ Out log_softmax_body(const OpCall& c) {
 void check_affine(const InferCall& c) {
     infer::require_float(c, 0);
     const TensorType& x = c.in[0];
-    if (x.rank() < 2) fail<UserError>(c.op.name, ": input has shape ", to_string(x.dims), "; expected at least two dimensions");
+    if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
     for (size_t i = 1; i < 3 && i < c.in.size(); ++i)
         if (c.op.inputs[i] != "dy" && (c.in[i].dims != Dims{x.dims.back()} || c.in[i].dtype != x.dtype))
             fail<UserError>(c.op.name, ": ", c.op.inputs[i], " is ", to_string(c.in[i]), "; expected ", name(x.dtype), " of shape (", x.dims.back(),

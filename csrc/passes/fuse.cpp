@@ -151,8 +151,11 @@ class Fuser {
         auto& roots = groups_[static_cast<size_t>(target)];
         if (roots.size() >= kMaxRoots || space_of(g_, roots[0]) != space_of(g_, root)) return false;
         std::set<int64_t> seen;
-        for (Value v : loads)
-            if (const int64_t u = unit_of(v.node); u != target && depends_on(u, target, seen)) return false;
+        for (Value v : loads) {
+            const int64_t u = unit_of(v.node);
+            if (u == target && s_.origin[v.node] == Origin::external) return false;  // a reshape of the group's own result
+            if (u != target && depends_on(u, target, seen)) return false;
+        }
         std::vector<uint32_t> joined = roots;
         joined.push_back(root);
         s_.group[root] = target;

@@ -165,7 +165,8 @@ PyTensor to_tensor(nb::handle object, std::optional<DType> dtype) {
         std::memcpy(buffer->data(), &v, sizeof v);
         return convert(from_memory({DType::i64, {}}, buffer));
     }
-    if (PyFloat_Check(object.ptr())) return scalar(nb::cast<double>(object), DType::f32);
+    // NumPy's float64 is a Python float too, but as a tensor it keeps its type.
+    if (PyFloat_CheckExact(object.ptr())) return scalar(nb::cast<double>(object), DType::f32);
     nb::object array = nb::borrow(object);
     bool own_types = true;  // an array says its dtype; a list of Python numbers takes the defaults
     if (!HostArray::accepts(array)) {

@@ -1,6 +1,5 @@
 // Fused regions on the CPU: random regions of every form, layout and dtype against the reference evaluator, on every
 // instruction set this machine has, in one and several threads, in place and not; then the accuracy of the vector functions.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from harness import assert_same_config, keras
-
 from fastkeras import initializers
+from layer_harness import assert_same_config, keras
 
 RANDOM = [
     ("RandomNormal", {"mean": 1.0, "stddev": 0.5}),
@@ -41,7 +40,10 @@ def test_distribution(name, kwargs, shape):
     assert abs(mine.std() / scale - 1) < 0.02
     # The tails differ between a normal distribution and a bounded one.
     bound = abs(theirs - theirs.mean()).max()
-    assert abs(mine - mine.mean()).max() < (1.3 if "rthogonal" in name or "untrunc" in str(kwargs) or name == "RandomNormal" else 1.02) * bound
+    assert (
+        abs(mine - mine.mean()).max()
+        < (1.3 if "rthogonal" in name or "untrunc" in str(kwargs) or name == "RandomNormal" else 1.02) * bound
+    )
 
 
 @pytest.mark.parametrize(("name", "kwargs"), RANDOM, ids=str)
@@ -83,7 +85,9 @@ def test_orthogonal(shape):
     np.testing.assert_allclose(product, np.eye(min(w.shape)), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "kwargs"), [*RANDOM, ("Constant", {"value": 2.0}), ("Zeros", {}), ("Identity", {})], ids=str)
+@pytest.mark.parametrize(
+    ("name", "kwargs"), [*RANDOM, ("Constant", {"value": 2.0}), ("Zeros", {}), ("Identity", {})], ids=str
+)
 @pytest.mark.parametrize("seed", [None, 5])
 def test_configurations(name, kwargs, seed):
     if name not in ("Constant", "Zeros", "Identity"):
@@ -98,7 +102,18 @@ def test_configurations(name, kwargs, seed):
 
 
 def test_get():
-    for name in ("glorot_uniform", "GlorotUniform", "he_normal", "uniform", "normal", "zeros", "zero", "one", "orthogonal", "IdentityInitializer"):
+    for name in (
+        "glorot_uniform",
+        "GlorotUniform",
+        "he_normal",
+        "uniform",
+        "normal",
+        "zeros",
+        "zero",
+        "one",
+        "orthogonal",
+        "IdentityInitializer",
+    ):
         assert type(initializers.get(name)).__name__ == type(keras.initializers.get(name)).__name__
     assert initializers.get(None) is None
     assert isinstance(initializers.get(initializers.Zeros), initializers.Zeros)

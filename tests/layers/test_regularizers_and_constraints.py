@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import assert_same_config, keras
-
 from fastkeras import constraints, ops, regularizers
+from layer_harness import assert_same_config, keras
 
 X = np.random.default_rng(0).standard_normal((4, 3)).astype("float32")
 REGULARIZERS = [

@@ -24,7 +24,8 @@ def names_of(package):
 
 def chain(k):
     x = k.Input((4,))
-    return k.Model(x, k.layers.Dense(2, activation="softmax")(k.layers.Dense(3, activation="relu")(x)))
+    h = k.layers.Dense(3, activation="relu")(x)
+    return k.Model(x, k.layers.Dense(2, activation="softmax")(h))
 
 
 def sequential(k):

@@ -694,7 +694,7 @@ def test_compile_config_round_trip():
     assert other.optimizer.built and other.compiled
     history = other.fit(X, LABELS, verbose=0).history
     assert list(history) == ["accuracy", "loss", "weighted_accuracy"]
-    assert Net().get_compile_config() is None
+    assert Net().get_compile_config() == {}
 
 
 def test_models_are_freed():

@@ -20,7 +20,7 @@ class CallInfo:
 
     __slots__ = (
         "signature", "positional", "names", "defaults", "required", "has_training", "var_positional", "var_keyword",
-        "masks", "simple",
+        "masks", "has_mask", "simple",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any]) -> None:
@@ -32,17 +32,25 @@ class CallInfo:
         self.required = tuple(n for n in self.names if n not in self.defaults)
         self.var_positional = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
         self.var_keyword = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
-        self.has_training = "training" in self.names or self.var_keyword is not None
-        # Which parameter takes the mask of which argument: `mask` that of the first, `x_mask` that of `x`.
-        self.masks: dict[str, str] = {}
-        if self.names:
-            for n in self.names:
-                if f"{n}_mask" in self.names:
-                    self.masks[n] = f"{n}_mask"
-            if "mask" in self.names and self.names[0] != "mask":
-                self.masks.setdefault(self.names[0], "mask")
+        self.has_training = "training" in self.names
+        # Which parameter takes the mask of which argument.
+        self.masks: dict[str, str] = {n: f"{n}_mask" for n in self.names if f"{n}_mask" in self.names}
+        self.has_mask = "mask" in self.names
         # One argument at least by position, and nothing unusual: the fast path may call without binding.
         self.simple = bool(self.positional) and len(self.required) <= 1
+
+
+    def mask_parameters(self, spec: CallSpec) -> list[tuple[str, str]]:
+        """(argument, parameter for its mask): `mask` for the only tensor argument, `x_mask` for one of several."""
+        if not self.masks and not self.has_mask:
+            return []
+        tensors = [n for n in spec.tensors if n != "mask" and not n.endswith("_mask")]
+        found = [
+            (n, "mask" if len(tensors) == 1 and self.has_mask else self.masks[n])
+            for n in tensors
+            if n in self.masks or (len(tensors) == 1 and self.has_mask)
+        ]
+        return [(n, parameter) for n, parameter in found if parameter not in spec.by_position]
 
 
 def call_info(cls: type, _cache: dict[Any, CallInfo] = {}) -> CallInfo:  # noqa: B006 - the cache is the point
@@ -62,10 +70,11 @@ def is_tensor(x: Any) -> bool:
 class CallSpec:
     """The arguments of one call, by parameter name."""
 
-    __slots__ = ("info", "given", "tensors", "nested", "eager", "first")
+    __slots__ = ("info", "given", "tensors", "nested", "eager", "first", "by_position")
 
     def __init__(self, info: CallInfo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.info = info
+        self.by_position = info.positional[: len(args)]
         given: dict[str, Any] = {}
         if len(args) <= len(info.positional):
             given = dict(zip(info.positional, args))

@@ -11,7 +11,7 @@ from typing import Any
 from fastkeras import _engine
 from fastkeras.core import config
 from fastkeras.core.dtypes import is_float_dtype, standardize_dtype
-from fastkeras.core.keras_tensor import KerasTensor
+from fastkeras.core.keras_tensor import KerasTensor, seen_as
 
 _Tensor = _engine.Tensor
 _QUANTIZED = ("int8", "int4", "float8", "gptq", "awq")
@@ -93,11 +93,7 @@ class DTypePolicy:
             return x
         if isinstance(x, KerasTensor):
             if autocast and x._dtype != dtype and is_float_dtype(dtype) and is_float_dtype(x._dtype):
-                from fastkeras import ops
-
-                mask = x._keras_mask
-                x = ops.cast(x, dtype)
-                x._keras_mask = mask
+                return seen_as(x, dtype)
             return x
         if isinstance(x, _engine.Cell):
             x = x.value

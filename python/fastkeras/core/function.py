@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastkeras.core import tree
-from fastkeras.core.keras_tensor import KerasTensor
+from fastkeras.core.keras_tensor import KerasTensor, key_of
 from fastkeras.core.node import Node
 from fastkeras.core.operation import Operation, OpNode
 
@@ -22,7 +22,7 @@ class _Step:
 
     __slots__ = ("operation", "call", "kind", "slots", "leaves", "spec", "out", "single", "free")
 
-    def __init__(self, node: Node, slot_of: dict[int, int]) -> None:
+    def __init__(self, node: Node, slot_of: dict[Any, int]) -> None:
         operation = node.operation
         self.operation = operation
         args, kwargs = node.args, node.kwargs
@@ -39,23 +39,23 @@ class _Step:
         self.leaves: list[Any] = []
         if not kwargs and len(args) == 1 and isinstance(args[0], KerasTensor):
             self.kind = _TENSOR
-            self.slots: Any = slot_of[id(args[0])]
+            self.slots: Any = slot_of[key_of(args[0])]
         elif not kwargs and all(isinstance(a, KerasTensor) for a in args):
             self.kind = _TENSORS
-            self.slots = tuple(slot_of[id(a)] for a in args)
+            self.slots = tuple(slot_of[key_of(a)] for a in args)
         elif (
             not kwargs and len(args) == 1 and type(args[0]) is list and all(isinstance(a, KerasTensor) for a in args[0])
         ):
             self.kind = _LIST
-            self.slots = tuple(slot_of[id(a)] for a in args[0])
+            self.slots = tuple(slot_of[key_of(a)] for a in args[0])
         else:
             self.kind = _GENERAL
             self.leaves, self.spec = tree.flatten_with_spec((args, kwargs))
             self.slots = tuple(
-                (i, slot_of[id(x)]) for i, x in enumerate(self.leaves) if isinstance(x, KerasTensor)
+                (i, slot_of[key_of(x)]) for i, x in enumerate(self.leaves) if isinstance(x, KerasTensor)
             )
             self.leaves = [None if isinstance(x, KerasTensor) else x for x in self.leaves]
-        outputs = [slot_of[id(t)] for t in node.output_tensors if id(t) in slot_of]
+        outputs = [slot_of[key_of(t)] for t in node.output_tensors]
         self.single = not tree.is_nested(node.outputs)
         self.out: Any = outputs[0] if self.single else tuple(outputs)
         self.free: tuple[int, ...] = ()
@@ -123,20 +123,20 @@ class Function(Operation):
         self._plan_run()
 
     def _plan_run(self) -> None:
-        slot_of: dict[int, int] = {}
+        slot_of: dict[Any, int] = {}
         for t in self._inputs:
-            slot_of.setdefault(id(t), len(slot_of))
-        self._input_slots = [slot_of[id(t)] for t in self._inputs]
+            slot_of.setdefault(key_of(t), len(slot_of))
+        self._input_slots = [slot_of[key_of(t)] for t in self._inputs]
         steps: list[_Step] = []
         for depth in sorted(self._nodes_by_depth, reverse=True):
             for node in self._nodes_by_depth[depth]:
-                if node.is_input or all(id(t) in slot_of for t in node.output_tensors):
+                if node.is_input or all(key_of(t) in slot_of for t in node.output_tensors):
                     continue
                 for t in node.output_tensors:
-                    slot_of.setdefault(id(t), len(slot_of))
+                    slot_of.setdefault(key_of(t), len(slot_of))
                 steps.append(_Step(node, slot_of))
         self._slot_count = len(slot_of)
-        self._output_slots = [slot_of[id(t)] for t in self._outputs]
+        self._output_slots = [slot_of[key_of(t)] for t in self._outputs]
         self._steps = steps
         self._single_output = not tree.is_nested(self._outputs_struct)
         # A value is dropped after its last use: a lazy engine need not keep what nobody holds.
@@ -333,7 +333,7 @@ def map_graph(
 
 def _nodes_before(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tuple[list[Node], dict[int, int]]:
     """All nodes the outputs need, each after those it needs; and the order in which operations are met."""
-    input_ids = {id(t) for t in inputs}
+    given = {key_of(t) for t in inputs}
     ordered: list[Node] = []
     done: set[int] = set()
     active: set[int] = set()
@@ -359,7 +359,7 @@ def _nodes_before(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tupl
         indices.setdefault(id(operation), len(indices))
         active.add(id(node))
         stack.append(("leave", node))
-        if id(item) in input_ids:
+        if key_of(item) in given:
             continue
         if not node.is_input:
             stack.extend(("tensor", t) for t in reversed(node.input_tensors))
@@ -368,7 +368,7 @@ def _nodes_before(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tupl
 
 def _check_connected(inputs: list[KerasTensor], nodes_by_depth: dict[int, list[Node]]) -> None:
     """Raises ValueError if some operation needs a tensor that `inputs` do not lead to."""
-    available = {id(t) for t in inputs}
+    available = {key_of(t) for t in inputs}
     input_nodes = {
         id(t._keras_history.operation._inbound_nodes[t._keras_history.node_index])
         for t in inputs
@@ -380,7 +380,7 @@ def _check_connected(inputs: list[KerasTensor], nodes_by_depth: dict[int, list[N
             if id(node) in input_nodes:
                 continue
             for t in node.input_tensors:
-                if id(t) not in available:
+                if key_of(t) not in available:
                     name = t._keras_history.operation.name if t._keras_history else t.name
                     raise ValueError(
                         f"Graph disconnected: cannot find parent for tensor {t} at operation {node.operation}. The "
@@ -389,13 +389,13 @@ def _check_connected(inputs: list[KerasTensor], nodes_by_depth: dict[int, list[N
                     )
             if node.is_input:
                 t = node.output_tensors[0]
-                if id(t) not in available:
+                if key_of(t) not in available:
                     raise ValueError(
                         f"Graph disconnected: `outputs` depend on the input '{node.operation.name}' ({t}), which is not "
                         f"among `inputs`. Received inputs: {[x.name for x in inputs]}. Add it to `inputs`."
                     )
             before.append(node.operation.name)
-            available.update(id(t) for t in node.output_tensors)
+            available.update(key_of(t) for t in node.output_tensors)
 
 
 def make_node_key(operation: Operation, node_index: int) -> str:

@@ -268,6 +268,20 @@ def standardize_shape(shape: Any) -> tuple[int | None, ...]:
     return tuple(out)
 
 
+def key_of(t: KerasTensor) -> Any:
+    """What identifies the value a KerasTensor stands for: a tensor seen in another type is the same value."""
+    history = t._keras_history
+    return id(t) if history is None else (id(history.operation), history.node_index, history.tensor_index)
+
+
+def seen_as(t: KerasTensor, dtype: str) -> KerasTensor:
+    """The same value as a layer that computes in another type sees it; the layer casts when it is called."""
+    new = KerasTensor(t._shape, dtype=dtype)
+    new._keras_history = t._keras_history
+    new._keras_mask = t._keras_mask
+    return new
+
+
 def is_keras_tensor(x: Any) -> bool:
     """Whether `x` is a symbolic KerasTensor.
 

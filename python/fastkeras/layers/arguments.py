@@ -51,7 +51,9 @@ def standardize_pairs(value: Any, n: int, name: str) -> tuple[tuple[int, int], .
         raise ValueError(f"`{name}` must be {forms}. Received: {name}={value!r}")
     items = tuple(value)
     if len(items) != n:
-        raise ValueError(f"`{name}` must be {forms}. Received: {name}={value!r}, which has {len(items)} values.")
+        raise ValueError(
+            f"`{name}` must be {forms}. Received: {name}={value!r}, which has {len(items)} values."
+        )
     return tuple(standardize_tuple(item, 2, f"{name}[{i}]", minimum=0) for i, item in enumerate(items))
 
 
@@ -104,7 +106,9 @@ def refuse_quantization(layer: str, **given: Any) -> None:
 
 def refuse_lora(layer: str) -> None:
     """What `enable_lora` of every layer does."""
-    raise NotImplementedError(f"{layer}.enable_lora: low-rank adaptation is a missing capability of fastkeras.")
+    raise NotImplementedError(
+        f"{layer}.enable_lora: low-rank adaptation is a missing capability of fastkeras."
+    )
 
 
 def spatial_axes(data_format: str, rank: int) -> tuple[int, ...]:

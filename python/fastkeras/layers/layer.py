@@ -683,7 +683,7 @@ class Layer(Operation):
 
     def _call_general(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._check_super_called()
-        original = args
+        original, original_options = args, kwargs
         # 1. Arrays become tensors; floating-point ones take the compute type.
         if self._convert_input_args:
             args = tuple(self._convert(a) for a in args)
@@ -702,7 +702,7 @@ class Layer(Operation):
         # 2. Which argument is what. `training` may be passed to any layer: one whose call() does not take it hands
         # it on to the layers inside.
         passed_on = None
-        if "training" in kwargs and not self._call_info.has_training:
+        if "training" in kwargs and not self._call_info.has_training and self._call_info.var_keyword is None:
             kwargs = dict(kwargs)
             passed_on = kwargs.pop("training")
         try:
@@ -721,15 +721,11 @@ class Layer(Operation):
         if training is not None and self._call_info.has_training and "training" not in self._call_info.positional[: len(args)]:
             kwargs = {**kwargs, "training": training}
         # 4. Masks that came with the tensors.
-        masks_given = False
-        for argument, parameter in self._call_info.masks.items():
-            if argument in spec.tensors and spec.given.get(parameter) is None:
+        for argument, parameter in self._call_info.mask_parameters(spec):
+            if spec.given.get(parameter) is None:
                 mask = _masks_of(spec.tensors[argument])
-                if mask is not None and parameter not in self._call_info.positional[: len(args)]:
-                    if not masks_given:
-                        kwargs = dict(kwargs)
-                        masks_given = True
-                    kwargs[parameter] = mask
+                if mask is not None:
+                    kwargs = {**kwargs, parameter: mask}
         # 5. Build, check, run.
         state.call = context = CallContext(self if outer is None else outer.entry_layer, training)
         if outer is None and _with_losses:
@@ -753,7 +749,9 @@ class Layer(Operation):
                         outputs = self.call(*args, **kwargs)
             else:
                 with _nothing if scope is None else scope:
-                    outputs = self._symbolic_call(args, kwargs, explicit_training)
+                    outputs = self._symbolic_call(
+                        args, kwargs, explicit_training, original, self._recorded(spec, original_options, kwargs)
+                    )
             # 6. Penalty on the output, and its mask.
             if self.activity_regularizer is not None:
                 for output in tree.flatten(outputs):
@@ -798,18 +796,38 @@ class Layer(Operation):
             return AutocastScope(None)
         return AutocastScope(self._compute_dtype) if current.dtype != self._compute_dtype else None
 
-    def _symbolic_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], explicit_training: bool) -> Any:
+    def _symbolic_call(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        explicit_training: bool,
+        recorded_args: tuple[Any, ...],
+        recorded_kwargs: dict[str, Any],
+    ) -> Any:
         outputs = self.compute_output_spec(*args, **kwargs)
         if _with_losses:
             # Losses of the trial run have no values.
             self._clear_losses()
-        node = Node(self, args, kwargs, outputs)
+        node = Node(self, recorded_args, recorded_kwargs, outputs)
         node.explicit_training = explicit_training
         return node.outputs
 
+    def _recorded(self, spec: CallSpec, given: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The keyword arguments to note in the graph, which are those Keras notes.
+
+        What was filled in (the training mode, the mask or its absence) is noted for a call on one tensor alone. In
+        other calls it is found again when the model runs.
+        """
+        if given or len(spec.given) != 1 or not isinstance(spec.first, KerasTensor):
+            return given
+        recorded = {k: kwargs[k] for k in ("training",) if k in kwargs}
+        for _, parameter in self._call_info.mask_parameters(spec):
+            recorded[parameter] = kwargs.get(parameter)
+        return recorded
+
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """Infers the outputs of a call on KerasTensors and records the call as a node."""
-        return self._symbolic_call(args, kwargs, "training" in kwargs)
+        return self._symbolic_call(args, kwargs, "training" in kwargs, args, kwargs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Computes the outputs from the inputs; every layer defines it."""
@@ -880,7 +898,7 @@ class Layer(Operation):
                 if mask is not None and is_tensor(x) and get_keras_mask(x) is None:
                     set_keras_mask(x, mask)
         elif previous is not None and any(m is not None for m in tree.flatten(previous)):
-            if not self._call_info.masks:
+            if not self._call_info.masks and not self._call_info.has_mask:
                 warnings.warn(
                     f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask attached to "
                     "it. However, this layer does not support masking and will therefore destroy the mask information. "

@@ -11,7 +11,7 @@ from fastkeras import _engine
 from fastkeras.core import tree
 from fastkeras.core.convert import convert_to_tensor
 from fastkeras.core.function import Function, map_graph
-from fastkeras.core.keras_tensor import KerasTensor
+from fastkeras.core.keras_tensor import KerasTensor, key_of, seen_as
 from fastkeras.core.masking import get_keras_mask, set_keras_mask
 from fastkeras.core.node import Node
 from fastkeras.core.operation import Operation
@@ -323,24 +323,27 @@ def clone_graph_nodes(inputs: Any, outputs: Any) -> tuple[Any, Any]:
     """
     flat_inputs = tree.flatten(inputs)
     nodes, by_depth, _, _ = map_graph(flat_inputs, tree.flatten(outputs))
-    new: dict[int, KerasTensor] = {}
+    new: dict[Any, KerasTensor] = {}
 
     def clone_input(t: KerasTensor) -> KerasTensor:
         if is_input_keras_tensor(t):
-            new[id(t)] = t
+            new[key_of(t)] = t
             return t
         layer = InputLayer(batch_shape=t.shape, dtype=t.dtype, name=t.name + "CLONE")
-        out = new[id(t)] = layer._inbound_nodes[0].outputs
+        out = new[key_of(t)] = layer._inbound_nodes[0].outputs
         return out
 
     def replaced(x: Any) -> Any:
-        return new.get(id(x), x) if isinstance(x, KerasTensor) else x
+        if not isinstance(x, KerasTensor):
+            return x
+        found = new.get(key_of(x), x)
+        return found if found.dtype == x.dtype else seen_as(found, x.dtype)
 
     new_inputs = tree.map_structure(clone_input, inputs)
-    input_ids = {id(t) for t in flat_inputs}
+    given = {key_of(t) for t in flat_inputs}
     for depth in sorted(by_depth, reverse=True):
         for node in by_depth[depth]:
-            if node.is_input or all(id(t) in input_ids for t in node.output_tensors):
+            if node.is_input or all(key_of(t) in given for t in node.output_tensors):
                 continue
             outs = tree.map_structure(lambda t: KerasTensor(t.shape, dtype=t.dtype), node.outputs)
             clone = Node(
@@ -351,7 +354,7 @@ def clone_graph_nodes(inputs: Any, outputs: Any) -> tuple[Any, Any]:
             )
             clone.explicit_training = node.explicit_training
             for old, t in zip(node.output_tensors, clone.output_tensors):
-                new.setdefault(id(old), t)
+                new.setdefault(key_of(old), t)
     return new_inputs, tree.map_structure(replaced, outputs)
 
 

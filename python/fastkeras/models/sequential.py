@@ -10,6 +10,7 @@ from fastkeras.core.call_spec import CallSpec, shape_of
 from fastkeras.core.dtypes import is_float_dtype
 from fastkeras.core.keras_tensor import KerasTensor, standardize_shape
 from fastkeras.core.masking import get_keras_mask
+from fastkeras.core.naming import auto_name
 from fastkeras.layers.input_layer import InputLayer
 from fastkeras.layers.layer import Layer
 from fastkeras.models.functional import Functional
@@ -199,6 +200,8 @@ class Sequential(Model):
                         f"Layer {type(layer).__name__} has multiple positional arguments: {parameters}"
                     ) from e
                 raise
+        # Keras names its inner model automatically: count it, so that later models get the names Keras would give.
+        auto_name("functional")
         self.__dict__["_functional"] = Functional(inputs, x, name=self.name)
         # For data given by name.
         self.__dict__["output_names"] = self._functional.output_names

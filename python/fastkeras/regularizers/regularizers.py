@@ -76,14 +76,18 @@ class OrthogonalRegularizer(Regularizer):
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
         self.factor = checked_factor(factor, "factor", 0.01)
         if mode not in ("rows", "columns"):
-            raise ValueError(f'OrthogonalRegularizer: `mode` must be "rows" or "columns". Received: mode={mode!r}')
+            raise ValueError(
+                f'OrthogonalRegularizer: `mode` must be "rows" or "columns". Received: mode={mode!r}'
+            )
         self.mode = mode
 
     def __call__(self, inputs: Any) -> Any:
         from fastkeras import ops
 
         if len(inputs.shape) != 2:
-            raise ValueError(f"OrthogonalRegularizer takes matrices only. Received: shape={tuple(inputs.shape)}")
+            raise ValueError(
+                f"OrthogonalRegularizer takes matrices only. Received: shape={tuple(inputs.shape)}"
+            )
         vectors = inputs if self.mode == "rows" else ops.transpose(inputs)
         # The floor keeps a zero vector's norm, and its gradient, finite.
         norms = ops.sqrt(ops.maximum(ops.sum(ops.square(vectors), axis=1, keepdims=True), 1e-12))

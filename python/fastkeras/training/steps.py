@@ -238,10 +238,10 @@ class TrainerSteps:
                 results[metric.name] = result
         return results
 
-    def get_compile_config(self) -> dict[str, Any] | None:
-        """Returns the arguments of `compile()`, serialized; None if the model is not compiled."""
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns the arguments of `compile()`, serialized; an empty dict if the model is not compiled."""
         if not self.compiled or self._compile_config is None:
-            return None
+            return {}
         from fastkeras.saving import serialize_keras_object
 
         return {name: serialize_keras_object(value) for name, value in self._compile_config.items()}

@@ -38,7 +38,9 @@ class Softmax(Layer):
             return _softmax(inputs, axis)
         shape, mask_shape = tuple(inputs.shape), tuple(mask.shape)
         aligned = shape[len(shape) - len(mask_shape) :]
-        if len(mask_shape) > len(shape) or any(m not in (1, s) for m, s in zip(mask_shape, aligned, strict=False)):
+        if len(mask_shape) > len(shape) or any(
+            m not in (1, s) for m, s in zip(mask_shape, aligned, strict=False)
+        ):
             raise ValueError(
                 f"Softmax: the mask must broadcast to the inputs. Received: a mask of shape {mask_shape} for inputs of "
                 f"shape {shape}."

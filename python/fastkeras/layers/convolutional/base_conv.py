@@ -187,7 +187,9 @@ def known_channels(layer: Any, input_shape: tuple[int | None, ...]) -> int:
     return channels
 
 
-def conv_output_shape(layer: Any, input_shape: tuple[int | None, ...], filters: int) -> tuple[int | None, ...]:
+def conv_output_shape(
+    layer: Any, input_shape: tuple[int | None, ...], filters: int
+) -> tuple[int | None, ...]:
     """The shape of the output of a convolution layer."""
     last = layer.data_format == "channels_last"
     if len(input_shape) < layer.rank + 2:

@@ -97,7 +97,9 @@ class Dense(Layer):
     def kernel(self) -> Any:
         """The weight matrix, of shape `(inputs, units)`. An AttributeError before `build`."""
         if not self.built:
-            raise AttributeError("Dense: the kernel exists once the layer is built. Call the layer, or `build`.")
+            raise AttributeError(
+                "Dense: the kernel exists once the layer is built. Call the layer, or `build`."
+            )
         return self._kernel
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

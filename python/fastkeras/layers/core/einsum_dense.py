@@ -105,7 +105,9 @@ class EinsumDense(Layer):
     def kernel(self) -> Any:
         """The kernel. An AttributeError before `build`."""
         if not self.built:
-            raise AttributeError("EinsumDense: the kernel exists once the layer is built. Call the layer, or `build`.")
+            raise AttributeError(
+                "EinsumDense: the kernel exists once the layer is built. Call the layer, or `build`."
+            )
         return self._kernel
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -218,7 +220,9 @@ def einsum_shapes(
     kernel_shape = tuple(sizes[a] if a in sizes else out_sizes[a] for a in kernel)
     named_output = tuple(out_sizes[a] for a in outputs)
     full_output = (*elided, *named_output) if left else (*named_output, *elided)
-    return EinsumShapes(kernel_shape, _bias_shape(equation, bias_axes, outputs, out_sizes, right, extra), full_output)
+    return EinsumShapes(
+        kernel_shape, _bias_shape(equation, bias_axes, outputs, out_sizes, right, extra), full_output
+    )
 
 
 def _bias_shape(

@@ -82,7 +82,9 @@ class Embedding(Layer):
     def embeddings(self) -> Any:
         """The table, of shape `(input_dim, output_dim)`. An AttributeError before `build`."""
         if not self.built:
-            raise AttributeError("Embedding: the table exists once the layer is built. Call the layer, or `build`.")
+            raise AttributeError(
+                "Embedding: the table exists once the layer is built. Call the layer, or `build`."
+            )
         return self._embeddings
 
     def call(self, inputs: Any) -> Any:

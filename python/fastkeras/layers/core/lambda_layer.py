@@ -95,7 +95,10 @@ class Lambda(Layer):
 
     @classmethod
     def from_config(
-        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None, safe_mode: bool | None = None
+        cls,
+        config: dict[str, Any],
+        custom_objects: dict[str, Any] | None = None,
+        safe_mode: bool | None = None,
     ) -> Lambda:
         from fastkeras.saving.serialization import deserialize_keras_object
 

@@ -76,7 +76,9 @@ class Merge(Layer):
 
 def shape_list(layer: Layer, input_shape: Any) -> list[tuple[int | None, ...]]:
     """`input_shape` as a list of shapes; a ValueError if it is a single one, or empty."""
-    is_list = isinstance(input_shape, (list, tuple)) and all(isinstance(s, (list, tuple)) for s in input_shape)
+    is_list = isinstance(input_shape, (list, tuple)) and all(
+        isinstance(s, (list, tuple)) for s in input_shape
+    )
     if not is_list or not input_shape:
         raise ValueError(_needs_a_list(layer, f"input_shape={input_shape}"))
     return [tuple(s) for s in input_shape]

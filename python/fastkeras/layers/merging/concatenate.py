@@ -59,7 +59,11 @@ class Concatenate(Merge):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         if mask is None:
             return None
-        if not isinstance(mask, (list, tuple)) or not isinstance(inputs, (list, tuple)) or len(mask) != len(inputs):
+        if (
+            not isinstance(mask, (list, tuple))
+            or not isinstance(inputs, (list, tuple))
+            or len(mask) != len(inputs)
+        ):
             raise ValueError(
                 "Concatenate.compute_mask: `inputs` and `mask` must be lists of the same length. "
                 f"Received: inputs={inputs!r}, mask={mask!r}"

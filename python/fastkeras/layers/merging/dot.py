@@ -31,9 +31,13 @@ class Dot(Merge):
         super().__init__(**kwargs)
         if not isinstance(axes, int):
             if not isinstance(axes, (list, tuple)) or not all(isinstance(a, int) for a in axes):
-                raise TypeError(f"Dot: `axes` must be an integer or a pair of integers. Received: axes={axes!r}")
+                raise TypeError(
+                    f"Dot: `axes` must be an integer or a pair of integers. Received: axes={axes!r}"
+                )
             if len(axes) != 2:
-                raise ValueError(f"Dot: `axes` must hold two integers, one per input. Received: axes={axes!r}")
+                raise ValueError(
+                    f"Dot: `axes` must hold two integers, one per input. Received: axes={axes!r}"
+                )
         self.axes = axes
         self.normalize = normalize
 

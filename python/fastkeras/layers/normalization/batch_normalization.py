@@ -69,7 +69,9 @@ class BatchNormalization(Layer):
         self.axis = int(axis)
         self.momentum = float(momentum)
         if not 0.0 <= self.momentum <= 1.0:
-            raise ValueError(f"BatchNormalization: `momentum` must lie in [0, 1]. Received: momentum={momentum}")
+            raise ValueError(
+                f"BatchNormalization: `momentum` must lie in [0, 1]. Received: momentum={momentum}"
+            )
         self.epsilon = epsilon
         if self.epsilon < 0.0:
             raise ValueError(f"BatchNormalization: `epsilon` must be >= 0. Received: epsilon={epsilon}")
@@ -290,5 +292,7 @@ def _checked_clipping(clipping: dict[str, float] | None) -> dict[str, float]:
             f"BatchNormalization: in `renorm_clipping`, rmax must be at least rmin. Received: rmax={rmax}, rmin={rmin}"
         )
     if dmax is not None and dmax < 0:
-        raise ValueError(f"BatchNormalization: in `renorm_clipping`, dmax must be >= 0. Received: dmax={dmax}")
+        raise ValueError(
+            f"BatchNormalization: in `renorm_clipping`, dmax must be >= 0. Received: dmax={dmax}"
+        )
     return clipping

@@ -50,7 +50,9 @@ class RMSNormalization(Layer):
         mean_square = ops.mean(ops.square(x), axis=axes, keepdims=True)
         x = ops.multiply(x, ops.rsqrt(ops.add(mean_square, self.epsilon)))
         shape = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
-        return ops.cast(ops.multiply(x, ops.reshape(ops.cast(self.scale, x.dtype), shape)), self.compute_dtype)
+        return ops.cast(
+            ops.multiply(x, ops.reshape(ops.cast(self.scale, x.dtype), shape)), self.compute_dtype
+        )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         for axis in standardize_axes(self.axis):

@@ -34,7 +34,11 @@ class AlphaDropout(RandomLayer):
     """
 
     def __init__(
-        self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **kwargs: Any
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
         self.rate = checked_rate(rate, "rate", "AlphaDropout")
         super().__init__(rate, seed, **kwargs)

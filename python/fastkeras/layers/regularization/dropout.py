@@ -34,7 +34,11 @@ class Dropout(RandomLayer):
     """
 
     def __init__(
-        self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **kwargs: Any
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
         self.rate = checked_rate(rate, "rate", "Dropout")
         super().__init__(rate, seed, **kwargs)

@@ -59,12 +59,16 @@ def checked_noise_shape(shape: Any, layer: str) -> tuple[int | None, ...] | None
     return sizes
 
 
-def full_noise_shape(noise_shape: tuple[int | None, ...] | None, inputs: Any, layer: str) -> tuple[int, ...] | None:
+def full_noise_shape(
+    noise_shape: tuple[int | None, ...] | None, inputs: Any, layer: str
+) -> tuple[int, ...] | None:
     """`noise_shape` with the input's sizes for its Nones; a ValueError if it does not broadcast to the input."""
     if noise_shape is None:
         return None
     shape = tuple(inputs.shape)
-    if len(noise_shape) != len(shape) or any(n not in (None, 1, s) for n, s in zip(noise_shape, shape, strict=True)):
+    if len(noise_shape) != len(shape) or any(
+        n not in (None, 1, s) for n, s in zip(noise_shape, shape, strict=True)
+    ):
         raise ValueError(
             f"{layer}: `noise_shape` must have one value per dimension of the input: its size, 1 or None. "
             f"Received: noise_shape={noise_shape} for an input of shape {shape}"

@@ -25,7 +25,9 @@ class RepeatVector(Layer):
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(n, int) or isinstance(n, bool):
-            raise TypeError(f"RepeatVector: `n` must be an integer. Received: n={n!r} of type {type(n).__name__}")
+            raise TypeError(
+                f"RepeatVector: `n` must be an integer. Received: n={n!r} of type {type(n).__name__}"
+            )
         if n < 1:
             raise ValueError(f"RepeatVector: `n` must be positive. Received: n={n}")
         self.n = n

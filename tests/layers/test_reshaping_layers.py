@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import fastkeras
 import numpy as np
 import pytest
-from harness import run_layer_test
-
-import fastkeras
 from fastkeras import layers
+from layer_harness import run_layer_test
 
 CASES = [
     ("Flatten", {}, (2, 3, 4), {"unknown": (1,)}),
@@ -28,7 +27,12 @@ CASES = [
     ("UpSampling2D", {"size": (1, 3)}, (2, 3, 4, 2), {}),
     ("UpSampling2D", {"size": (2, 3), "data_format": "channels_first"}, (2, 3, 4, 2), {}),
     ("UpSampling2D", {"size": 2, "interpolation": "bilinear"}, (2, 3, 4, 2), {}),
-    ("UpSampling2D", {"size": 3, "interpolation": "bilinear", "data_format": "channels_first"}, (2, 2, 3, 4), {}),
+    (
+        "UpSampling2D",
+        {"size": 3, "interpolation": "bilinear", "data_format": "channels_first"},
+        (2, 2, 3, 4),
+        {},
+    ),
     ("UpSampling2D", {"size": (2, 3), "interpolation": "bicubic"}, (2, 5, 4, 2), {}),
     ("UpSampling2D", {"size": 2, "interpolation": "lanczos3"}, (2, 7, 8, 2), {}),
     ("UpSampling2D", {"size": 2, "interpolation": "lanczos5"}, (2, 7, 8, 2), {}),
@@ -49,7 +53,12 @@ CASES = [
     ("Cropping2D", {"cropping": 1}, (2, 5, 4, 2), {"unknown": (1, 2)}),
     ("Cropping2D", {"cropping": ((1, 2), (0, 1)), "data_format": "channels_first"}, (2, 3, 5, 4), {}),
     ("Cropping3D", {}, (2, 4, 5, 6, 2), {"unknown": (1, 2, 3)}),
-    ("Cropping3D", {"cropping": ((1, 0), (2, 1), (0, 3)), "data_format": "channels_first"}, (2, 2, 4, 5, 6), {}),
+    (
+        "Cropping3D",
+        {"cropping": ((1, 0), (2, 1), (0, 3)), "data_format": "channels_first"},
+        (2, 2, 4, 5, 6),
+        {},
+    ),
 ]
 
 

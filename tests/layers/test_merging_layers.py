@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import run_layer_test
-
 from fastkeras import layers
+from layer_harness import run_layer_test
 
 M1 = np.array([[1, 1, 0], [1, 0, 0]], bool)
 M2 = np.array([[0, 1, 0], [1, 1, 0]], bool)
@@ -83,6 +82,8 @@ def test_functions():
     x, y = ones(2, 3), 2 * ones(2, 3)
     wanted = {"add": 3, "subtract": -1, "multiply": 2, "average": 1.5, "maximum": 2, "minimum": 1}
     for name, value in wanted.items():
-        np.testing.assert_array_equal(np.asarray(getattr(layers, name)([x, y])), np.full((2, 3), value, "float32"))
+        np.testing.assert_array_equal(
+            np.asarray(getattr(layers, name)([x, y])), np.full((2, 3), value, "float32")
+        )
     assert layers.concatenate([x, y], axis=0).shape == (4, 3)
     np.testing.assert_array_equal(np.asarray(layers.dot([x, y], axes=1)), [[6], [6]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import run_layer_test
+from layer_harness import run_layer_test
 
 CASES = [
     ("Rescaling", {"scale": 1 / 255}, (2, 3, 4), {"input_dtype": "uint8", "gradients": False}),

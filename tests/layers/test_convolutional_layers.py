@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import run_layer_test
-
 from fastkeras import layers
+from layer_harness import run_layer_test
 
 SPACE = {1: (7,), 2: (7, 8), 3: (4, 5, 6)}
 
@@ -19,43 +18,113 @@ CASES = []
 for r in (1, 2, 3):
     CASES += [
         (f"Conv{r}D", {"filters": 3, "kernel_size": 2}, shape(r), {}),
-        (f"Conv{r}D", {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu"}, shape(r), {}),
+        (
+            f"Conv{r}D",
+            {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu"},
+            shape(r),
+            {},
+        ),
         (f"Conv{r}D", {"filters": 4, "kernel_size": 2, "dilation_rate": 2, "use_bias": False}, shape(r), {}),
         (f"Conv{r}D", {"filters": 6, "kernel_size": 2, "groups": 2, "padding": "same"}, shape(r), {}),
         (f"Conv{r}D", {"filters": 3, "kernel_size": 1, "strides": 2}, shape(r), {}),
         (f"Conv{r}DTranspose", {"filters": 3, "kernel_size": 2}, shape(r), {}),
-        (f"Conv{r}DTranspose", {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"}, shape(r), {}),
+        (
+            f"Conv{r}DTranspose",
+            {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"},
+            shape(r),
+            {},
+        ),
     ]
 for r in (1, 2):
     unknown = {"unknown": (1, 2)[:r]}
     CASES += [
-        (f"Conv{r}D", {"filters": 3, "kernel_size": 3, "data_format": "channels_first"}, shape(r, first=True), {}),
+        (
+            f"Conv{r}D",
+            {"filters": 3, "kernel_size": 3, "data_format": "channels_first"},
+            shape(r, first=True),
+            {},
+        ),
         (f"Conv{r}D", {"filters": 3, "kernel_size": 3, "strides": 2}, shape(r), unknown),
         (f"Conv{r}D", {"filters": 3, "kernel_size": 2, "padding": "same"}, shape(r), unknown),
         (f"Conv{r}DTranspose", {"filters": 3, "kernel_size": 2, "strides": 3}, shape(r), unknown),
-        (f"Conv{r}DTranspose", {"filters": 3, "kernel_size": 3, "strides": 3, "output_padding": 1}, shape(r), {}),
-        (f"Conv{r}DTranspose", {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same", "output_padding": 1}, shape(r), {}),
-        (f"Conv{r}DTranspose", {"filters": 3, "kernel_size": 3, "dilation_rate": 2, "use_bias": False}, shape(r), {}),
-        (f"Conv{r}DTranspose", {"filters": 3, "kernel_size": 3, "strides": 2, "data_format": "channels_first"}, shape(r, first=True), {}),
+        (
+            f"Conv{r}DTranspose",
+            {"filters": 3, "kernel_size": 3, "strides": 3, "output_padding": 1},
+            shape(r),
+            {},
+        ),
+        (
+            f"Conv{r}DTranspose",
+            {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same", "output_padding": 1},
+            shape(r),
+            {},
+        ),
+        (
+            f"Conv{r}DTranspose",
+            {"filters": 3, "kernel_size": 3, "dilation_rate": 2, "use_bias": False},
+            shape(r),
+            {},
+        ),
+        (
+            f"Conv{r}DTranspose",
+            {"filters": 3, "kernel_size": 3, "strides": 2, "data_format": "channels_first"},
+            shape(r, first=True),
+            {},
+        ),
         (f"DepthwiseConv{r}D", {"kernel_size": 3}, shape(r), {}),
         (f"DepthwiseConv{r}D", {"kernel_size": 2, "depth_multiplier": 2, "activation": "tanh"}, shape(r), {}),
         (f"DepthwiseConv{r}D", {"kernel_size": 3, "strides": 2, "padding": "same"}, shape(r), unknown),
-        (f"DepthwiseConv{r}D", {"kernel_size": 3, "data_format": "channels_first", "depth_multiplier": 2}, shape(r, first=True), {}),
+        (
+            f"DepthwiseConv{r}D",
+            {"kernel_size": 3, "data_format": "channels_first", "depth_multiplier": 2},
+            shape(r, first=True),
+            {},
+        ),
         (f"DepthwiseConv{r}D", {"kernel_size": 2, "dilation_rate": 2, "use_bias": False}, shape(r), {}),
         (f"SeparableConv{r}D", {"filters": 5, "kernel_size": 3}, shape(r), {}),
-        (f"SeparableConv{r}D", {"filters": 5, "kernel_size": 2, "depth_multiplier": 2, "activation": "relu"}, shape(r), {}),
-        (f"SeparableConv{r}D", {"filters": 5, "kernel_size": 3, "strides": 2, "padding": "same"}, shape(r), unknown),
-        (f"SeparableConv{r}D", {"filters": 5, "kernel_size": 3, "data_format": "channels_first"}, shape(r, first=True), {}),
+        (
+            f"SeparableConv{r}D",
+            {"filters": 5, "kernel_size": 2, "depth_multiplier": 2, "activation": "relu"},
+            shape(r),
+            {},
+        ),
+        (
+            f"SeparableConv{r}D",
+            {"filters": 5, "kernel_size": 3, "strides": 2, "padding": "same"},
+            shape(r),
+            unknown,
+        ),
+        (
+            f"SeparableConv{r}D",
+            {"filters": 5, "kernel_size": 3, "data_format": "channels_first"},
+            shape(r, first=True),
+            {},
+        ),
     ]
 CASES += [
     ("Conv1D", {"filters": 3, "kernel_size": 3, "padding": "causal"}, shape(1), {}),
-    ("Conv1D", {"filters": 3, "kernel_size": 3, "padding": "causal", "dilation_rate": 2}, shape(1), {"unknown": (1,)}),
+    (
+        "Conv1D",
+        {"filters": 3, "kernel_size": 3, "padding": "causal", "dilation_rate": 2},
+        shape(1),
+        {"unknown": (1,)},
+    ),
     ("Conv1D", {"filters": 3, "kernel_size": 2, "padding": "causal", "strides": 2}, shape(1), {}),
-    ("Conv1D", {"filters": 3, "kernel_size": 2, "padding": "causal", "data_format": "channels_first"}, shape(1, first=True), {}),
+    (
+        "Conv1D",
+        {"filters": 3, "kernel_size": 2, "padding": "causal", "data_format": "channels_first"},
+        shape(1, first=True),
+        {},
+    ),
     ("Conv2D", {"filters": 3, "kernel_size": (1, 3), "strides": (2, 1), "padding": "same"}, shape(2), {}),
     ("Conv2D", {"filters": 4, "kernel_size": 3, "groups": 4, "kernel_regularizer": "l2"}, shape(2), {}),
     ("Conv2D", {"filters": 3, "kernel_size": 3, "activity_regularizer": "l1"}, shape(2), {}),
-    ("Conv2D", {"filters": 3, "kernel_size": 3, "dtype": "mixed_bfloat16"}, shape(2), {"rtol": 3e-2, "atol": 5e-2}),
+    (
+        "Conv2D",
+        {"filters": 3, "kernel_size": 3, "dtype": "mixed_bfloat16"},
+        shape(2),
+        {"rtol": 3e-2, "atol": 5e-2},
+    ),
 ]
 
 

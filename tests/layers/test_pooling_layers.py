@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import run_layer_test
-
 from fastkeras import layers
+from layer_harness import run_layer_test
 
 SPACE = {1: (7,), 2: (7, 8), 3: (4, 5, 6)}
 CASES = []
@@ -40,8 +39,18 @@ CASES += [
     ("MaxPooling2D", {"pool_size": (1, 3), "strides": (2, 1)}, (2, 5, 6, 3), {}),
     ("AveragePooling2D", {"pool_size": (2, 3), "padding": "same"}, (2, 5, 7, 3), {}),
     ("GlobalAveragePooling1D", {}, (2, 3, 4), {"mask": np.array([[1, 1, 0], [0, 1, 0]], bool)}),
-    ("GlobalAveragePooling1D", {"keepdims": True}, (2, 3, 4), {"mask": np.array([[1, 1, 0], [0, 1, 0]], bool)}),
-    ("GlobalAveragePooling1D", {"data_format": "channels_first"}, (2, 4, 3), {"mask": np.array([[1, 1, 0], [0, 1, 0]], bool)}),
+    (
+        "GlobalAveragePooling1D",
+        {"keepdims": True},
+        (2, 3, 4),
+        {"mask": np.array([[1, 1, 0], [0, 1, 0]], bool)},
+    ),
+    (
+        "GlobalAveragePooling1D",
+        {"data_format": "channels_first"},
+        (2, 4, 3),
+        {"mask": np.array([[1, 1, 0], [0, 1, 0]], bool)},
+    ),
     ("GlobalMaxPooling1D", {}, (2, 3, 4), {"mask": np.array([[1, 1, 0], [0, 1, 0]], bool)}),
     ("MaxPooling2D", {"dtype": "mixed_float16"}, (2, 4, 4, 3), {"rtol": 2e-3, "atol": 2e-3}),
     ("GlobalAveragePooling2D", {"dtype": "mixed_float16"}, (2, 4, 4, 3), {"rtol": 2e-3, "atol": 2e-3}),
@@ -60,7 +69,11 @@ MISTAKES = [
     (lambda: layers.MaxPooling2D(2, padding="causal"), ValueError, "causal"),
     (lambda: layers.AdaptiveMaxPooling2D("a"), TypeError, "output_size='a'"),
     (lambda: layers.MaxPooling2D(2)(np.ones((2, 4, 4))), ValueError, "ndim=4"),
-    (lambda: layers.MaxPooling2D(5).compute_output_shape((None, 4, 4, 1)), ValueError, "larger than the input"),
+    (
+        lambda: layers.MaxPooling2D(5).compute_output_shape((None, 4, 4, 1)),
+        ValueError,
+        "larger than the input",
+    ),
 ]
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import run_layer_test
-
 from fastkeras import layers
+from layer_harness import run_layer_test
 
 MASK = np.array([[[1, 1, 0, 1]], [[1, 0, 0, 0]]], bool)
 NAMES = (
@@ -29,7 +28,12 @@ CASES += [
     ("ELU", {"alpha": 0.5}, (2, 3), {}),
     ("PReLU", {}, (2, 3, 4), {}),
     ("PReLU", {"shared_axes": [1]}, (2, 3, 4), {"unknown": (1,)}),
-    ("PReLU", {"shared_axes": (1, 2), "alpha_initializer": "ones", "alpha_regularizer": "l2"}, (2, 3, 4, 2), {}),
+    (
+        "PReLU",
+        {"shared_axes": (1, 2), "alpha_initializer": "ones", "alpha_regularizer": "l2"},
+        (2, 3, 4, 2),
+        {},
+    ),
     ("Softmax", {}, (2, 3, 4), {"unknown": (1,)}),
     ("Softmax", {"axis": 1}, (2, 3, 4), {}),
     ("Softmax", {"axis": [1, 2]}, (2, 3, 4), {}),
@@ -45,11 +49,13 @@ def test_against_keras(name, kwargs, shape, options):
 
 @pytest.mark.parametrize("axis", [-1, 1, [1, 2]])
 def test_softmax_with_a_mask(axis):
-    from harness import keras
+    from layer_harness import keras
 
     x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype("float32")
     wanted = keras.layers.Softmax(axis=axis)(x, mask=MASK)
-    np.testing.assert_allclose(np.asarray(layers.Softmax(axis=axis)(x, mask=MASK)), np.asarray(wanted), atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(layers.Softmax(axis=axis)(x, mask=MASK)), np.asarray(wanted), atol=1e-6
+    )
 
 
 MISTAKES = [

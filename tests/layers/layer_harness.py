@@ -13,12 +13,13 @@ from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"
 # Compiling for speed takes longer than these programs run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
-
-import numpy as np
-import pytest
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 import fastkeras
+import numpy as np
+import pytest
 from fastkeras import _engine, ops
 from fastkeras import layers as fk_layers
 
@@ -208,9 +209,8 @@ def compare_masked_call(
     mine: Any, theirs: Any, inputs: Any, mask: Any, options: dict[str, Any], rtol: float, atol: float
 ) -> None:
     """Outputs and output masks, op by op: JAX cannot attach a mask to what it traces."""
-    from keras.src.backend import get_keras_mask as keras_mask
-
     from fastkeras.core.masking import get_keras_mask
+    from keras.src.backend import get_keras_mask as keras_mask
 
     with quiet():
         wanted = theirs(keras_inputs(inputs, mask), **options)
@@ -270,7 +270,9 @@ def compare(
     names = [w.path for w in theirs.non_trainable_variables]
     updated = [w for w, name in zip(updated, names, strict=True) if "seed_generator" not in name]
     for w, a, b in zip(mine.non_trainable_weights, after, updated, strict=True):
-        np.testing.assert_allclose(a, np.asarray(b), rtol=rtol, atol=atol, err_msg=f"{w.path} after {options}")
+        np.testing.assert_allclose(
+            a, np.asarray(b), rtol=rtol, atol=atol, err_msg=f"{w.path} after {options}"
+        )
     assert len(losses) == len(added)
     for a, b in zip(losses, added, strict=True):
         np.testing.assert_allclose(a, np.asarray(b), rtol=rtol, err_msg="added loss")
@@ -314,7 +316,11 @@ def assert_close(got: Any, wanted: Any, rtol: float, atol: float, what: str) -> 
         dtype = b.dtype.name if hasattr(b.dtype, "name") else str(b.dtype)
         assert a.dtype == dtype, f"dtype of {what}: {a.dtype}, in Keras {dtype}"
         np.testing.assert_allclose(
-            np.asarray(a).astype("float64"), np.asarray(b).astype("float64"), rtol=rtol, atol=atol, err_msg=what
+            np.asarray(a).astype("float64"),
+            np.asarray(b).astype("float64"),
+            rtol=rtol,
+            atol=atol,
+            err_msg=what,
         )
 
 
@@ -327,7 +333,8 @@ def check_symbolic(
         real = flat(make(fk_layers, name, kwargs)(inputs, **call_kwargs))
     for axes in (0,), (0, *(unknown or ())):
         specs = [
-            (tuple(None if i in axes else n for i, n in enumerate(x.shape)), x.dtype.name) for x in flat(inputs)
+            (tuple(None if i in axes else n for i, n in enumerate(x.shape)), x.dtype.name)
+            for x in flat(inputs)
         ]
 
         def symbolic(lib: Any, specs: Any = specs) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import fastkeras
 import numpy as np
 import pytest
-from harness import keras, run_layer_test
-
-import fastkeras
 from fastkeras import layers
+from layer_harness import keras, run_layer_test
 
 CASES = [
     ("Dense", {"units": 3}, (2, 4), {}),
@@ -21,21 +20,66 @@ CASES = [
     ("Dense", {"units": 4, "dtype": "mixed_bfloat16"}, (2, 4), {"rtol": 2e-2, "atol": 2e-2}),
     ("Dense", {"units": 4}, (2, 3, 4), {"mask": np.array([[1, 1, 0], [1, 0, 0]], bool)}),
     ("EinsumDense", {"equation": "ab,bc->ac", "output_shape": 7}, (2, 4), {}),
-    ("EinsumDense", {"equation": "abc,cd->abd", "output_shape": (None, 7), "bias_axes": "d"}, (2, 4, 3), {"unknown": (1,)}),
+    (
+        "EinsumDense",
+        {"equation": "abc,cd->abd", "output_shape": (None, 7), "bias_axes": "d"},
+        (2, 4, 3),
+        {"unknown": (1,)},
+    ),
     ("EinsumDense", {"equation": "...x,xy->...y", "output_shape": 6, "bias_axes": "y"}, (2, 5, 3), {}),
-    ("EinsumDense", {"equation": "abc,cde->abde", "output_shape": (None, 2, 6), "bias_axes": "de"}, (2, 5, 3), {}),
-    ("EinsumDense", {"equation": "abc,cde->abde", "output_shape": (None, 2, 6), "bias_axes": "d"}, (2, 5, 3), {}),
-    ("EinsumDense", {"equation": "abcd,cde->abe", "output_shape": (None, 6), "bias_axes": "e"}, (2, 5, 3, 4), {}),
+    (
+        "EinsumDense",
+        {"equation": "abc,cde->abde", "output_shape": (None, 2, 6), "bias_axes": "de"},
+        (2, 5, 3),
+        {},
+    ),
+    (
+        "EinsumDense",
+        {"equation": "abc,cde->abde", "output_shape": (None, 2, 6), "bias_axes": "d"},
+        (2, 5, 3),
+        {},
+    ),
+    (
+        "EinsumDense",
+        {"equation": "abcd,cde->abe", "output_shape": (None, 6), "bias_axes": "e"},
+        (2, 5, 3, 4),
+        {},
+    ),
     ("EinsumDense", {"equation": "ab...,bc->ac...", "output_shape": 6, "bias_axes": "c"}, (2, 5, 3, 4), {}),
-    ("EinsumDense", {"equation": "...ab,bc->...ac", "output_shape": (None, 6), "activation": "tanh"}, (2, 5, 3), {}),
+    (
+        "EinsumDense",
+        {"equation": "...ab,bc->...ac", "output_shape": (None, 6), "activation": "tanh"},
+        (2, 5, 3),
+        {},
+    ),
     ("Embedding", {"input_dim": 10, "output_dim": 3}, (2, 4), {"input_dtype": "int32"}),
     ("Embedding", {"input_dim": 10, "output_dim": 3}, (2,), {"input_dtype": "int64"}),
     ("Embedding", {"input_dim": 10, "output_dim": 3, "mask_zero": True}, (2, 4), {"input_dtype": "int32"}),
-    ("Embedding", {"input_dim": 10, "output_dim": 3}, None, {"inputs": np.array([[1.0, 2.0], [3.0, 9.0]], "float32")}),
-    ("Embedding", {"input_dim": 10, "output_dim": 3, "embeddings_regularizer": "l2"}, (2, 4, 3), {"input_dtype": "int32"}),
+    (
+        "Embedding",
+        {"input_dim": 10, "output_dim": 3},
+        None,
+        {"inputs": np.array([[1.0, 2.0], [3.0, 9.0]], "float32")},
+    ),
+    (
+        "Embedding",
+        {"input_dim": 10, "output_dim": 3, "embeddings_regularizer": "l2"},
+        (2, 4, 3),
+        {"input_dtype": "int32"},
+    ),
     ("ReversibleEmbedding", {"input_dim": 10, "output_dim": 3}, (2, 4), {"input_dtype": "int32"}),
-    ("ReversibleEmbedding", {"input_dim": 10, "output_dim": 3, "tie_weights": False, "mask_zero": True}, (2, 4), {"input_dtype": "int32"}),
-    ("ReversibleEmbedding", {"input_dim": 10, "output_dim": 3}, (2, 4, 3), {"call_kwargs": {"reverse": True}}),
+    (
+        "ReversibleEmbedding",
+        {"input_dim": 10, "output_dim": 3, "tie_weights": False, "mask_zero": True},
+        (2, 4),
+        {"input_dtype": "int32"},
+    ),
+    (
+        "ReversibleEmbedding",
+        {"input_dim": 10, "output_dim": 3},
+        (2, 4, 3),
+        {"call_kwargs": {"reverse": True}},
+    ),
     (
         "ReversibleEmbedding",
         {"input_dim": 10, "output_dim": 3, "tie_weights": False, "logit_soft_cap": 0.5},
@@ -100,7 +144,9 @@ def test_wrapper():
 
     layer = Twice(layers.Dense(4))
     assert layer(np.ones((2, 4), "float32")).shape == (2, 4)
-    assert [w.path for w in layer.weights] == [f"{layer.name}/{layer.layer.name}/{n}" for n in ("kernel", "bias")]
+    assert [w.path for w in layer.weights] == [
+        f"{layer.name}/{layer.layer.name}/{n}" for n in ("kernel", "bias")
+    ]
     again = layers.Wrapper.from_config(layer.get_config())
     assert again.layer.units == 4
 

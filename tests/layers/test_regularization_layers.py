@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import run_layer_test
-
 from fastkeras import layers
+from layer_harness import run_layer_test
 
 RANDOM = {"training": False}
 CASES = [
@@ -88,7 +87,11 @@ MISTAKES = [
     (lambda: layers.Dropout("a"), ValueError, "rate='a'"),
     (lambda: layers.Dropout(0.5, noise_shape=3), ValueError, "noise_shape=3"),
     (lambda: layers.Dropout(0.5, noise_shape=(0, 1)), ValueError, r"\(0, 1\)"),
-    (lambda: layers.Dropout(0.5, noise_shape=(2, 1))(np.ones((3, 3)), training=True), ValueError, r"\(2, 1\)"),
+    (
+        lambda: layers.Dropout(0.5, noise_shape=(2, 1))(np.ones((3, 3)), training=True),
+        ValueError,
+        r"\(2, 1\)",
+    ),
     (lambda: layers.Dropout(0.5, seed="a"), ValueError, "seed"),
     (lambda: layers.GaussianNoise(-1), ValueError, "stddev=-1"),
     (lambda: layers.GaussianDropout(1.0)(X, training=True), ValueError, "below 1"),

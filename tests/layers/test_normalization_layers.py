@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import run_layer_test
-
 from fastkeras import layers
+from layer_harness import run_layer_test
 
 MASK = np.array([[1, 1, 0], [1, 0, 0]], bool)
 HALF = {"rtol": 3e-3, "atol": 5e-3}
@@ -24,8 +23,18 @@ CASES = [
     ("BatchNormalization", {"gamma_initializer": "zeros", "gamma_constraint": "non_neg"}, (5, 4), {}),
     ("BatchNormalization", {}, (2, 3, 4), {"mask": MASK}),
     ("BatchNormalization", {"renorm": True}, (5, 4), {}),
-    ("BatchNormalization", {"renorm": True, "renorm_clipping": {"rmin": 0.5, "rmax": 1.5, "dmax": 0.3}}, (5, 4), {}),
-    ("BatchNormalization", {"renorm": True, "scale": False, "axis": 1, "renorm_momentum": 0.5}, (5, 4, 3), {}),
+    (
+        "BatchNormalization",
+        {"renorm": True, "renorm_clipping": {"rmin": 0.5, "rmax": 1.5, "dmax": 0.3}},
+        (5, 4),
+        {},
+    ),
+    (
+        "BatchNormalization",
+        {"renorm": True, "scale": False, "axis": 1, "renorm_momentum": 0.5},
+        (5, 4, 3),
+        {},
+    ),
     ("BatchNormalization", {"dtype": "mixed_float16"}, (5, 6, 4), HALF),
     ("BatchNormalization", {"dtype": "mixed_bfloat16"}, (5, 6, 4), {"rtol": 3e-2, "atol": 5e-2}),
     ("LayerNormalization", {}, (5, 4), {}),
@@ -55,7 +64,12 @@ CASES = [
     ("RMSNormalization", {"axis": (1, 2), "epsilon": 1e-3}, (2, 3, 4), {}),
     # Where training replaces the kernel, Keras' gradient depends on its backend: of the old value or of the new one.
     ("SpectralNormalization", lambda L: {"layer": L.Dense(3)}, (2, 4), {"gradients": False}),
-    ("SpectralNormalization", lambda L: {"layer": L.Conv2D(3, 2), "power_iterations": 3}, (2, 5, 5, 2), {"gradients": False}),
+    (
+        "SpectralNormalization",
+        lambda L: {"layer": L.Conv2D(3, 2), "power_iterations": 3},
+        (2, 5, 5, 2),
+        {"gradients": False},
+    ),
     ("RMSNormalization", {"dtype": "mixed_float16"}, (2, 4), HALF),
 ]
 
@@ -73,7 +87,9 @@ def test_a_frozen_batch_normalization_keeps_its_averages():
     np.testing.assert_array_equal(np.asarray(layer.moving_mean), np.zeros(3))
 
 
-@pytest.mark.parametrize("name", ["BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"])
+@pytest.mark.parametrize(
+    "name", ["BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"]
+)
 def test_float64(name):
     x = np.random.default_rng(0).standard_normal((6, 4)) * 1e3
     kwargs = {"groups": 1} if name == "GroupNormalization" else {}
@@ -112,13 +128,25 @@ MISTAKES = [
     (lambda: layers.BatchNormalization(momentum=2), ValueError, "momentum=2"),
     (lambda: layers.BatchNormalization().build((2, None)), ValueError, "must be known"),
     (lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"foo": 1}), ValueError, "foo"),
-    (lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"rmax": 1, "rmin": 2}), ValueError, "rmin=2"),
-    (lambda: layers.BatchNormalization()(np.ones((2, 3, 4)), mask=np.ones(2)), ValueError, "one dimension less"),
+    (
+        lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"rmax": 1, "rmin": 2}),
+        ValueError,
+        "rmin=2",
+    ),
+    (
+        lambda: layers.BatchNormalization()(np.ones((2, 3, 4)), mask=np.ones(2)),
+        ValueError,
+        "one dimension less",
+    ),
     (lambda: layers.LayerNormalization(axis="a"), TypeError, "axis='a'"),
     (lambda: layers.LayerNormalization(axis=5)(np.ones((2, 3))), ValueError, "axis=5"),
     (lambda: layers.GroupNormalization(3)(np.ones((2, 4))), ValueError, "groups=3 for 4 channels"),
     (lambda: layers.GroupNormalization(8)(np.ones((2, 4))), ValueError, "groups=8 for 4 channels"),
-    (lambda: layers.SpectralNormalization(layers.Dense(2), power_iterations=0), ValueError, "power_iterations=0"),
+    (
+        lambda: layers.SpectralNormalization(layers.Dense(2), power_iterations=0),
+        ValueError,
+        "power_iterations=0",
+    ),
     (lambda: layers.SpectralNormalization(layers.ReLU())(np.ones((2, 4))), AttributeError, "neither"),
     (lambda: layers.UnitNormalization("a"), TypeError, "axis='a'"),
     (lambda: layers.RMSNormalization(axis=4)(np.ones((2, 4))), ValueError, "axis=4"),

@@ -1,6 +1,0 @@
-"""Makes the harness importable from the test files of this directory."""
-
-import pathlib
-import sys
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
