@@ -27,7 +27,7 @@ model = keras.Sequential(
     [
         layers.Input((8, 8, 1)),
         layers.Conv2D(32, 3, padding="same", activation="relu"),
-        layers.BatchNormalization(),
+        layers.BatchNormalization(momentum=0.9),
         layers.Conv2D(64, 3, padding="same", activation="relu"),
         layers.MaxPooling2D(),
         layers.Dropout(0.25),

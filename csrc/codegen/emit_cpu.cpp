@@ -20,6 +20,7 @@ constexpr size_t kLine = 64;
 constexpr size_t kTileBudget = 32 * 1024;  // bytes of L1 for registers and the operands of a tile
 constexpr int64_t kMinTile = 128, kMaxTile = 1024;
 constexpr double kForkNanoseconds = 6000;  // a region estimated longer than this is shared by the team
+constexpr double kNanosecondsPerByte = 0.008;
 
 size_t round_line(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 int size_index(size_t bytes) { return std::countr_zero(bytes); }
@@ -395,8 +396,12 @@ class Emitter {
         double scale = 1;
         if (current_isa() == Isa::avx2) scale = 1.6;
         if (current_isa() == Isa::portable) scale = 3;
-        const double total = static_cast<double>(product(nest.dims)) * load.work * scale;
-        program_.threads = options_.threads || (team > 1 && std::max(total, nest.cost) >= kForkNanoseconds) ? team : 1;
+        size_t bytes = 0;
+        for (const TileStream& s : program_.streams)
+            if (s.access == Access::direct || s.access == Access::gathered) bytes += static_cast<size_t>(s.size);
+        const double moved = static_cast<double>(product(nest.dims)) * static_cast<double>(bytes) * kNanosecondsPerByte;
+        const double computed = std::max(nest.cost, static_cast<double>(product(nest.dims)) * load.work * scale);
+        program_.threads = options_.threads || (team > 1 && moved + computed >= kForkNanoseconds) ? team : 1;
         if (program_.threads == 1 || independent_tiles(nest.form)) return;
         int64_t units = 1;
         for (size_t d = 0; d < nest.first_reduced; ++d) units *= nest.dims[d];

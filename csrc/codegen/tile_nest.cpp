@@ -204,16 +204,16 @@ class Chooser {
         if (rows * cols <= load_.tile)
             for (size_t g = 0; g <= base.first_reduced; ++g)
                 offer(grouped(TileForm::blocks, g, load_.tile / (rows * cols) * (rows * cols)),
-                      0.1 + (cols == 1 ? 8.0 / static_cast<double>(rows) : 4.0 / static_cast<double>(cols)));
+                      0.05 + (cols == 1 ? 2.0 : 3.0) / static_cast<double>(cols == 1 ? rows : cols));
         for (size_t g = base.first_reduced; g < base.first_inner; ++g) {
-            if (cols == 1) offer(grouped(TileForm::run, g, load_.tile), 0.06);
-            else if (cols * 2 <= load_.tile) offer(grouped(TileForm::lanes, g, load_.tile / cols * cols), 0.1);
+            if (cols == 1) offer(grouped(TileForm::run, g, load_.tile), 0.04);
+            else if (cols * 2 <= load_.tile) offer(grouped(TileForm::lanes, g, load_.tile / cols * cols), 0.06);
         }
         for (size_t g = base.first_inner; g < end; ++g) {
             TileNest nest = grouped(TileForm::columns, g, load_.tile);
             nest.chunk = std::min(nest.group_size, std::max(kMaxChunk / nest.tile, int64_t{1}) * nest.tile);
             demote(nest);
-            offer(std::move(nest), 0.1);
+            offer(std::move(nest), 0.06);
         }
     }
 

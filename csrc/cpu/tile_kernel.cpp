@@ -411,7 +411,7 @@ class TileKernel final : public Kernel {
     }
     void run(const KernelArgs& args) const override {
         int used = 1;
-        parallel(program_.threads, [&](int thread, int threads) {
+        parallel(std::min(program_.threads, max_threads()), [&](int thread, int threads) {
             if (thread == 0) used = threads;
             Worker(program_, args, thread, threads).run();
         });

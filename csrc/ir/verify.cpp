@@ -9,11 +9,13 @@ namespace {
 
 void verify_region(const Node& n, const Region& r, std::string_view after) {
     auto ok = [&](bool condition, std::string_view what) { check_internal(condition, "after ", after, ": a fused region ", what); };
-    ok(r.reduced.size() == r.space.size() && !r.space.empty(), "has a malformed space");
+    ok(r.reduced.size() == r.space.size(), "has a malformed space");  // a space without dimensions is one point
     ok(r.inputs.size() == n.inputs.size() && r.outputs.size() == n.types.size(), "does not match its node");
-    for (const RegionInput& in : r.inputs) ok(in.strides.size() == r.space.size(), "has an input without a stride for each dimension");
-    for (size_t i = 0; i < r.code.size(); ++i)
+    for (size_t i = 0; i < r.code.size(); ++i) {
+        if (r.code[i].op == RegionOp::load)
+            ok(r.inputs.at(static_cast<size_t>(r.code[i].index)).strides.size() == r.space.size(), "has an input without a stride for each dimension");
         for (int32_t s : r.code[i].src) ok(s < static_cast<int32_t>(i), "reads a later instruction");
+    }
     int64_t points = 1, kept = 1;
     for (size_t d = 0; d < r.space.size(); ++d) points *= r.space[d], kept *= r.reduced[d] ? 1 : r.space[d];
     for (size_t i = 0; i < r.outputs.size(); ++i) {

@@ -189,7 +189,7 @@ bool reshape_is_linear(const Dims& from, const Dims& to) {
     for (int64_t size : from) {
         int64_t rest = size;
         while (rest > 1) {
-            if (d >= to.size() || rest % to[d] != 0) return false;
+            if (d >= to.size() || to[d] == 0 || rest % to[d] != 0) return false;
             rest /= to[d++];
         }
     }

@@ -52,8 +52,10 @@ Result fold_prim(Graph& g, const Node& n, std::span<const Value> in) {
         if (!c) return std::nullopt;
         x[i] = *c;
     }
-    const double y = n.op->prim == Prim::cast && !is_float(n.types[0].dtype) && n.types[0].dtype != DType::boolean ? std::trunc(x[0])
-                                                                                                              : host_eval(n.op->prim, x[0], x[1], x[2]);
+    double y = host_eval(n.op->prim, x[0], x[1], x[2]);
+    const DType t = n.types[0].dtype;
+    if (n.op->prim == Prim::cast && !is_float(t) && t != DType::boolean) y = std::trunc(x[0]);
+    if (n.op->prim == Prim::bitwise_not && t == DType::boolean) y = x[0] == 0;
     const auto kept = stored(y, n.types[0].dtype);
     if (!kept) return std::nullopt;
     return one(constant_like(g, *kept, n.types[0]));
@@ -123,7 +125,10 @@ Result simplify_move(Graph& g, const Node& n, std::span<const Value> in) {
     if (n.op == &ops.broadcast || n.op == &ops.reshape) {
         if (xt.dims == n.types[0].dims) return one(x);
         if (const auto c = constant(g, x)) return one(constant_like(g, *c, n.types[0]));
-        if (producer.op == n.op) return one({g.add(*n.op, {producer.inputs[0]}, {n.types[0].dims}), 0});
+        if (producer.op == n.op) {
+            if (g.type(producer.inputs[0]).dims == n.types[0].dims) return one(producer.inputs[0]);
+            return one({g.add(*n.op, {producer.inputs[0]}, {n.types[0].dims}), 0});
+        }
         if (n.op == &ops.broadcast && xt.size() == n.types[0].size()) return one({g.add(ops.reshape, {x}, {n.types[0].dims}), 0});
     }
     if (n.op == &ops.transpose) {
@@ -160,6 +165,7 @@ Result simplify_reduction(Graph& g, const Node& n, std::span<const Value> in) {
         const double y = n.is("reduce_prod") ? 1.0 : 0.0;
         return one(constant_like(g, y, n.types[0]));
     }
+    if (count == 1 && xt.dims == n.types[0].dims) return one(in[0]);
     if (count == 1) return one({g.add(Ops::get().reshape, {in[0]}, {n.types[0].dims}), 0});
     if (const auto c = constant(g, in[0]); c && count > 0) {
         const std::string_view op = n.op->name;

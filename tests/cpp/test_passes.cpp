@@ -88,7 +88,7 @@ TEST_CASE("simplify: matmul reads transposed operands by its flags") {
     const Graph g = simplified([](Graph& g) -> std::vector<Expr> {
         const Expr a = param(g, {4, 3}), b = param(g, {5, 4}), batch = param(g, {2, 3, 4});
         auto t = [](Expr x) { return emit("transpose", {x}, {x.rank() == 2 ? Dims{1, 0} : Dims{0, 2, 1}}); };
-        return {emit("matmul", {t(a), t(b)}), emit("matmul", {t(a), b}, {int64_t{1}, int64_t{1}}) , emit("matmul", {batch, t(batch)})};
+        return {emit("matmul", {t(a), t(b)}), emit("matmul", {t(a), param(g, {5, 3})}, {int64_t{1}, int64_t{1}}), emit("matmul", {batch, t(batch)})};
     });
     for (size_t i = 0; i < 3; ++i) {
         REQUIRE(result(g, i).is("matmul"));

@@ -269,6 +269,7 @@ TEST_CASE("random regions agree with the reference on every instruction set") {
     const char* count_text = std::getenv("REGION_TESTS");
     const char* first_text = std::getenv("REGION_FIRST");
     const int count = count_text ? std::atoi(count_text) : 400, first = first_text ? std::atoi(first_text) : 1;
+    cpu::set_max_threads(2);
     for (int seed = first; seed < first + count; ++seed) {
         const RandomRegion random(static_cast<uint32_t>(seed), seed % 20 == 0 ? 60000 : 4000);
         CAPTURE(seed);

@@ -1,7 +1,7 @@
 """Checks a fastkeras layer against the Keras layer of the same name, with the same weights.
 
-`run_layer_test` builds both, compares configurations, weights, outputs, shapes, masks and gradients. Keras runs on
-JAX, and is only needed by these tests.
+`run_layer_test` builds both, compares configurations, weights, outputs, shapes, masks and gradients. Keras
+runs on JAX, and is only needed by these tests.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ def assert_same_config(mine: Any, theirs: Any, where: str, path: str = "config")
     if isinstance(mine, dict) and isinstance(theirs, dict):
         assert sorted(mine) == sorted(theirs), f"{where}: keys of {path} differ"
         for key in mine:
-            # Names carry a counter of how many layers were made before, and the two layers are built in two ways.
+            # Names carry a counter of how many layers were made before, and the two layers are built in two
+            # ways.
             if key not in ("name", "build_config"):
                 assert_same_config(mine[key], theirs[key], where, f"{path}[{key!r}]")
     elif isinstance(mine, list) and isinstance(theirs, list):

@@ -9,8 +9,8 @@ from layer_harness import run_layer_test
 
 MASK = np.array([[[1, 1, 0, 1]], [[1, 0, 0, 0]]], bool)
 NAMES = (
-    "relu relu6 sigmoid tanh softplus softsign silu gelu elu selu leaky_relu hard_sigmoid hard_silu exponential "
-    "linear log_sigmoid mish celu softmax log_softmax hard_tanh"
+    "relu relu6 sigmoid tanh softplus softsign silu gelu elu selu leaky_relu hard_sigmoid hard_silu "
+    "exponential linear log_sigmoid mish celu softmax log_softmax hard_tanh"
 ).split()
 CASES = [("Activation", {"activation": n}, (2, 3, 4), {}) for n in NAMES]
 CASES += [

@@ -62,7 +62,8 @@ CASES = [
     ("UnitNormalization", {"dtype": "mixed_float16"}, (2, 4), HALF),
     ("RMSNormalization", {}, (2, 3, 4), {"unknown": (1,)}),
     ("RMSNormalization", {"axis": (1, 2), "epsilon": 1e-3}, (2, 3, 4), {}),
-    # Where training replaces the kernel, Keras' gradient depends on its backend: of the old value or of the new one.
+    # Where training replaces the kernel, Keras' gradient depends on its backend: of the old value or of the
+    # new one.
     ("SpectralNormalization", lambda L: {"layer": L.Dense(3)}, (2, 4), {"gradients": False}),
     (
         "SpectralNormalization",

@@ -1,5 +1,5 @@
-// Horizontal reductions. Sums of float keep many partial sums, so that their error grows with the logarithm of the length
-// rather than with the length; the callers add the results of tiles in double.
+// Horizontal reductions. Sums of float keep as many partial sums as fit in four vectors, so rounding errors stay small
+// within a tile; callers add the results of tiles in double.
 #include "cpu/kernels/loops.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
@@ -9,82 +9,144 @@ template <class T> struct WideOf { using type = T; };
 template <> struct WideOf<float> { using type = double; };
 template <class T> using Wide = typename WideOf<T>::type;
 
-template <class T> struct UnsignedOf { using type = T; };
-template <> struct UnsignedOf<int32_t> { using type = uint32_t; };
-template <> struct UnsignedOf<int64_t> { using type = uint64_t; };
-template <class T> using Wrapping = typename UnsignedOf<T>::type;  // signed overflow must wrap
+template <class T> struct WrappingOf { using type = T; };
+template <> struct WrappingOf<int32_t> { using type = uint32_t; };
+template <> struct WrappingOf<int64_t> { using type = uint64_t; };
+template <class T> using Wrapping = typename WrappingOf<T>::type;  // signed overflow must wrap
 
+template <class T, int bytes>
+struct VectorOf {
+    typedef T type __attribute__((vector_size(bytes)));
+};
+template <class T, int bytes>
+using Vector = typename VectorOf<T, bytes>::type;
+
+// Each works on scalars and on vectors. Sums and products compute in `Element`; repeating a value changes no extreme.
 struct Sum {
-    static constexpr bool kWiden = true;
-    template <class T> static T of(T a, T b) { return static_cast<T>(static_cast<Wrapping<T>>(a) + static_cast<Wrapping<T>>(b)); }
+    static constexpr bool kExtreme = false;
+    template <class V> static V of(V a, V b) { return a + b; }
 };
 struct Prod {
-    static constexpr bool kWiden = true;
-    template <class T> static T of(T a, T b) { return static_cast<T>(static_cast<Wrapping<T>>(a) * static_cast<Wrapping<T>>(b)); }
+    static constexpr bool kExtreme = false;
+    template <class V> static V of(V a, V b) { return a * b; }
 };
 struct Max {
-    static constexpr bool kWiden = false;
-    template <class T> static T of(T a, T b) { return (b > a) | (b != b) ? b : a; }
+    static constexpr bool kExtreme = true;
+    template <class V> static V of(V a, V b) { return (b > a) | (b != b) ? b : a; }
 };
 struct Min {
-    static constexpr bool kWiden = false;
-    template <class T> static T of(T a, T b) { return (b < a) | (b != b) ? b : a; }
+    static constexpr bool kExtreme = true;
+    template <class V> static V of(V a, V b) { return (b < a) | (b != b) ? b : a; }
 };
+template <class T, class Op> struct ElementOf { using type = Wrapping<T>; };
+template <class T> struct ElementOf<T, Max> { using type = T; };
+template <class T> struct ElementOf<T, Min> { using type = T; };
 
-// Reduces n >= 1 values. Four vectors of partial results, then the lanes in a fixed order.
-template <class T, class Op, class R>
-[[gnu::always_inline]] inline R reduce_run(const T* a, int64_t n) {
-    constexpr int kWidth = kVectorBytes / static_cast<int>(sizeof(T)), kParts = 4 * kWidth;
-    if (n < kParts) {
-        int64_t i = 1;
-        R r = a[0];
-        if (n >= kWidth) {
-            T part[kWidth];
-            for (int k = 0; k < kWidth; ++k) part[k] = a[k];
-            for (i = kWidth; i + kWidth <= n; i += kWidth)
-                for (int k = 0; k < kWidth; ++k) part[k] = Op::of(part[k], a[i + k]);
-            for (int width = kWidth / 2; width > 0; width /= 2)
-                for (int k = 0; k < width; ++k) part[k] = Op::of(part[k], part[k + width]);
-            r = part[0];
-        }
-        for (; i < n; ++i) r = Op::of(r, static_cast<R>(a[i]));
-        return r;
+// The lanes of a vector, halves first.
+template <class T, class Op, int bytes>
+[[gnu::always_inline]] inline T fold(Vector<T, bytes> v) {
+    if constexpr (bytes == 2 * sizeof(T)) {
+        return Op::of(v[0], v[1]);
+    } else {
+        Vector<T, bytes / 2> halves[2];
+        __builtin_memcpy(halves, &v, sizeof v);
+        return fold<T, Op, bytes / 2>(Op::of(halves[0], halves[1]));
     }
-    T part[kParts];
-    for (int k = 0; k < kParts; ++k) part[k] = a[k];
-    int64_t i = kParts;
-    for (; i + kParts <= n; i += kParts)
-        for (int k = 0; k < kParts; ++k) part[k] = Op::of(part[k], a[i + k]);
-    for (; i + kWidth <= n; i += kWidth)
-        for (int k = 0; k < kWidth; ++k) part[k] = Op::of(part[k], a[i + k]);
-    for (int width = kParts / 2; width > 0; width /= 2)
-        for (int k = 0; k < width; ++k) part[k] = Op::of(part[k], part[k + width]);
-    R r = part[0];
-    for (; i < n; ++i) r = Op::of(r, static_cast<R>(a[i]));
-    return r;
+}
+
+// 1 <= n < the lanes of `bytes`, by ever narrower vectors. Extremes may see an element twice.
+template <class T, class Op, int bytes>
+[[gnu::always_inline]] inline T reduce_short(const T* a, int64_t n) {
+    constexpr int kHalf = bytes / 2, kHalfLanes = kHalf / static_cast<int>(sizeof(T));
+    if constexpr (kHalfLanes == 1) {
+        return a[0];
+    } else {
+        if (n < kHalfLanes) return reduce_short<T, Op, kHalf>(a, n);
+        using V = Vector<T, kHalf>;
+        const V first = load<V>(a);
+        if constexpr (Op::kExtreme) return fold<T, Op, kHalf>(Op::of(first, load<V>(a + n - kHalfLanes)));
+        const T r = fold<T, Op, kHalf>(first);
+        return n == kHalfLanes ? r : Op::of(r, reduce_short<T, Op, kHalf>(a + kHalfLanes, n - kHalfLanes));
+    }
+}
+
+// Reduces n >= 1 values: four vectors of partial results, then their lanes.
+template <class T, class Op>
+[[gnu::always_inline]] inline T reduce_run(const T* values, int64_t n) {
+    using E = typename ElementOf<T, Op>::type;
+    const E* a = reinterpret_cast<const E*>(values);
+    using V = Vector<E, kVectorBytes>;
+    constexpr int64_t kWidth = kVectorBytes / static_cast<int64_t>(sizeof(E));
+    if (n < kWidth) return static_cast<T>(reduce_short<E, Op, kVectorBytes>(a, n));
+    V r0 = load<V>(a);
+    int64_t i = kWidth;
+    if (n >= 4 * kWidth) {
+        V r1 = load<V>(a + kWidth), r2 = load<V>(a + 2 * kWidth), r3 = load<V>(a + 3 * kWidth);
+        for (i = 4 * kWidth; i + 4 * kWidth <= n; i += 4 * kWidth) {
+            r0 = Op::of(r0, load<V>(a + i));
+            r1 = Op::of(r1, load<V>(a + i + kWidth));
+            r2 = Op::of(r2, load<V>(a + i + 2 * kWidth));
+            r3 = Op::of(r3, load<V>(a + i + 3 * kWidth));
+        }
+        r0 = Op::of(Op::of(r0, r1), Op::of(r2, r3));
+    }
+    for (; i + kWidth <= n; i += kWidth) r0 = Op::of(r0, load<V>(a + i));
+    if (i < n) {
+        if constexpr (Op::kExtreme) {
+            r0 = Op::of(r0, load<V>(a + n - kWidth));
+        } else {
+            return static_cast<T>(Op::of(fold<E, Op, kVectorBytes>(r0), reduce_short<E, Op, kVectorBytes>(a + i, n - i)));
+        }
+    }
+    return static_cast<T>(fold<E, Op, kVectorBytes>(r0));
 }
 
 template <class T, class Op>
 void reduce_all(void* dst, const void* a, const void*, const void*, const void*, int64_t n) {
-    if constexpr (Op::kWiden) *at<Wide<T>>(dst) = reduce_run<T, Op, Wide<T>>(at<T>(a), n);
-    else *at<T>(dst) = reduce_run<T, Op, T>(at<T>(a), n);
+    if constexpr (Op::kExtreme) *at<T>(dst) = reduce_run<T, Op>(at<T>(a), n);
+    else *at<Wide<T>>(dst) = static_cast<Wide<T>>(reduce_run<T, Op>(at<T>(a), n));
+}
+
+constexpr int64_t kRun = 16, kMaxColumns = 512;
+
+// d[c] = the reduction of s[r][c] over the rows, one after the other.
+template <class T, class Op>
+[[gnu::always_inline]] inline void reduce_columns(T* d, const T* s, int64_t rows, int64_t cols) {
+    for (int64_t c = 0; c < cols; ++c) d[c] = s[c];
+    for (int64_t r = 1; r < rows; ++r) {
+        s += cols;
+#pragma GCC ivdep
+        for (int64_t c = 0; c < cols; ++c) d[c] = Op::of(d[c], s[c]);
+    }
 }
 
 template <class T, class Op>
 void reduce_blocks(void* dst, const void* a, const void* b, const void*, const void*, int64_t n) {
     const int64_t rows = at<int64_t>(b)[0], cols = at<int64_t>(b)[1];
-    T* d = at<T>(dst);
-    const T* s = at<T>(a);
+    using E = typename ElementOf<T, Op>::type;
     if (cols == 1) {
-        for (int64_t i = 0; i < n; i += rows) *d++ = reduce_run<T, Op, T>(s + i, rows);
+        T* out = at<T>(dst);
+        for (int64_t i = 0; i < n; i += rows) *out++ = reduce_run<T, Op>(at<T>(a) + i, rows);
         return;
     }
-    for (const T* end = s + n; s < end; d += cols) {
-        for (int64_t c = 0; c < cols; ++c) d[c] = s[c];
-        s += cols;
-        for (int64_t r = 1; r < rows; ++r, s += cols)
+    E* d = at<E>(dst);
+    const E* s = at<E>(a);
+    for (const E* end = s + n; s < end; d += cols) {
+        reduce_columns<E, Op>(d, s, rows < kRun ? rows : kRun, cols);
+        s += (rows < kRun ? rows : kRun) * cols;
+        E part[kMaxColumns];
+        for (int64_t r = kRun; r < rows;) {  // runs of rows apart, so that rounding errors do not pile up
+            const int64_t run = cols > kMaxColumns ? 1 : rows - r < kRun ? rows - r : kRun;
+            const E* next = s;
+            if (run > 1) {
+                reduce_columns<E, Op>(part, s, run, cols);
+                next = part;
+            }
 #pragma GCC ivdep
-            for (int64_t c = 0; c < cols; ++c) d[c] = Op::of(d[c], s[c]);
+            for (int64_t c = 0; c < cols; ++c) d[c] = Op::of(d[c], next[c]);
+            s += run * cols;
+            r += run;
+        }
     }
 }
 

@@ -64,8 +64,8 @@ def get(identifier: Any) -> Any:
     """Returns the constraint that `identifier` names.
 
     Args:
-        identifier: None, a name such as "max_norm", a dictionary made by `serialize`, a constraint or its class, or a
-            function of one tensor.
+        identifier: None, a name such as "max_norm", a dictionary made by `serialize`, a constraint or its
+            class, or a function of one tensor.
 
     Raises:
         ValueError: nothing is known by this name.
@@ -84,8 +84,8 @@ def get(identifier: Any) -> Any:
     if callable(found):
         return found() if isinstance(found, type) else found
     raise ValueError(
-        f"Could not interpret the constraint {identifier!r}. Expected None, a callable, a dictionary, or one of the "
-        f"names {', '.join(sorted(_CLASSES))}."
+        f"Could not interpret the constraint {identifier!r}. Expected None, a callable, a dictionary, or one "
+        f"of the names {', '.join(sorted(_CLASSES))}."
     )
 
 

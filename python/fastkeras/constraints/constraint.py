@@ -8,7 +8,8 @@ from typing import Any
 class Constraint:
     """Projects a weight onto a set of allowed values, after every update by an optimizer.
 
-    Subclasses implement `__call__(w)` and, when they take arguments, `get_config()`. The base class allows everything.
+    Subclasses implement `__call__(w)` and, when they take arguments, `get_config()`. The base class allows
+    everything.
 
     Example:
 

@@ -23,12 +23,17 @@ class _Step:
     __slots__ = ("operation", "call", "kind", "slots", "leaves", "spec", "out", "single", "free")
 
     def __init__(self, node: Node, slot_of: dict[Any, int]) -> None:
+        from fastkeras.layers.layer import Layer
+
         operation = node.operation
         self.operation = operation
         args, kwargs = node.args, node.kwargs
         if "training" in kwargs and not node.explicit_training:
             # The default of `call()`, noted when the graph was made: the mode of each run decides.
             kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+        if kwargs and isinstance(operation, Layer):
+            # "No mask" is what a layer finds by itself.
+            kwargs = {k: v for k, v in kwargs.items() if v is not None or not k.endswith("mask")}
         if isinstance(operation, OpNode) and type(operation).mixed_order is None:
             # An op runs without the detour over its node.
             self.call: Callable[..., Any] = type(operation).op_function  # type: ignore[assignment]

@@ -44,7 +44,8 @@ truncated_normal = TruncatedNormal
 variance_scaling = VarianceScaling
 zeros = Zeros
 
-# Every name that `get` and `deserialize` understand: a closed table, so that a file cannot name anything else.
+# Every name that `get` and `deserialize` understand: a closed table, so that a file cannot name anything
+# else.
 _CLASSES: dict[str, type[Initializer]] = {
     "Constant": Constant,
     "GlorotNormal": GlorotNormal,
@@ -148,8 +149,8 @@ def get(identifier: Any) -> Any:
     """Returns the initializer that `identifier` names.
 
     Args:
-        identifier: None, a name such as "he_normal" or "HeNormal", a dictionary made by `serialize`, an initializer or
-            its class, an array or a tensor (a `Constant`), or a function of `(shape, dtype)`.
+        identifier: None, a name such as "he_normal" or "HeNormal", a dictionary made by `serialize`, an
+            initializer or its class, an array or a tensor (a `Constant`), or a function of `(shape, dtype)`.
 
     Raises:
         ValueError: nothing is known by this name.
@@ -170,8 +171,8 @@ def get(identifier: Any) -> Any:
     if callable(found):
         return found() if isinstance(found, type) else found
     raise ValueError(
-        f"Could not interpret the initializer {identifier!r}. Expected None, a callable, a dictionary, or one of "
-        f"the names {', '.join(sorted(_CLASSES))}."
+        f"Could not interpret the initializer {identifier!r}. Expected None, a callable, a dictionary, or "
+        f"one of the names {', '.join(sorted(_CLASSES))}."
     )
 
 

@@ -27,8 +27,8 @@ class Constant(Initializer):
             filled = np.broadcast_to(value, shape)
         except ValueError:
             raise ValueError(
-                f"Constant initializer: a value of shape {value.shape} does not broadcast to the shape {shape} "
-                "of the weight. Pass a number, or an array whose shape broadcasts to it."
+                f"Constant initializer: a value of shape {value.shape} does not broadcast to the shape "
+                f"{shape} of the weight. Pass a number, or an array whose shape broadcasts to it."
             ) from None
         return to_tensor(filled, dtype)
 
@@ -77,8 +77,8 @@ class Identity(Initializer):
         shape = checked_shape(shape)
         if len(shape) != 2:
             raise ValueError(
-                f"The Identity initializer makes matrices only. Received: shape={shape} of rank {len(shape)}. "
-                "Choose another initializer for this weight."
+                f"The Identity initializer makes matrices only. Received: shape={shape} of rank "
+                f"{len(shape)}. Choose another initializer for this weight."
             )
         return to_tensor(np.eye(*shape, dtype="float32") * np.float32(self.gain), dtype)
 

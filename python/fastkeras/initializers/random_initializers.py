@@ -128,8 +128,8 @@ class VarianceScaling(RandomInitializer):
         mode: `n` is the number of inputs ("fan_in"), of outputs ("fan_out"), or their mean ("fan_avg").
         distribution: "truncated_normal", "untruncated_normal" or "uniform".
         seed: int, None or `SeedGenerator`.
-        input_axes, output_axes: the axes of the weight that count its inputs and outputs. Without both of them
-            the last two axes count channels and the axes before them are a convolution's window.
+        input_axes, output_axes: the axes of the weight that count its inputs and outputs. Without both of
+            them the last two axes count channels and the axes before them are a convolution's window.
 
     Example: `VarianceScaling(scale=2.0, mode="fan_out")(shape=(3, 3, 16, 32))`.
     """

@@ -1,7 +1,8 @@
-"""What initializers share: checking a shape, drawing random numbers on the host, handing an array to the engine.
+"""What initializers share: checking a shape, drawing random numbers on the host, handing an array to the
+engine.
 
-Values are drawn with NumPy's Philox generator rather than with engine operations: it is counter based (the same
-seed gives the same weights on every device), needs no compilation, and a model's weights are drawn once.
+Values are drawn with NumPy's Philox generator rather than with engine operations: it is counter based (the
+same seed gives the same weights on every device), needs no compilation, and a model's weights are drawn once.
 """
 
 from __future__ import annotations

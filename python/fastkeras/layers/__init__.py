@@ -243,6 +243,7 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
     layer = deserialize_keras_object(config, custom_objects=custom_objects)
     if not isinstance(layer, Layer):
         raise ValueError(
-            f"layers.deserialize: `config` must describe a layer. Received: a {type(layer).__name__}, from {config}"
+            f"layers.deserialize: `config` must describe a layer. Received: a {type(layer).__name__}, from "
+            f"{config}"
         )
     return layer

@@ -1,4 +1,4 @@
-"""Checks of constructor arguments that many layers share: sizes given as one number or a tuple, padding names."""
+"""Checks of constructor arguments that many layers share: sizes, padding names, axes."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def refuse_quantization(layer: str, **given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise NotImplementedError(
-                f"{layer}: low-rank adaptation and quantization of layers are a missing capability of fastkeras. "
-                f"Received: {name}={value!r}. Leave this argument at None."
+                f"{layer}: low-rank adaptation and quantization of layers are a missing capability of "
+                f"fastkeras. Received: {name}={value!r}. Leave this argument at None."
             )
 
 

@@ -64,8 +64,8 @@ def get(identifier: Any) -> Any:
     """Returns the regularizer that `identifier` names.
 
     Args:
-        identifier: None, a name such as "l2", a dictionary made by `serialize`, a regularizer or its class, or a
-            function of one tensor.
+        identifier: None, a name such as "l2", a dictionary made by `serialize`, a regularizer or its class,
+            or a function of one tensor.
 
     Raises:
         ValueError: nothing is known by this name.
@@ -84,8 +84,8 @@ def get(identifier: Any) -> Any:
     if callable(found):
         return found() if isinstance(found, type) else found
     raise ValueError(
-        f"Could not interpret the regularizer {identifier!r}. Expected None, a callable, a dictionary, or one of "
-        f"the names {', '.join(sorted(_CLASSES))}."
+        f"Could not interpret the regularizer {identifier!r}. Expected None, a callable, a dictionary, or "
+        f"one of the names {', '.join(sorted(_CLASSES))}."
     )
 
 

@@ -55,6 +55,8 @@ class MetricOps:
         self._model = weakref.ref(model)
         # Whether to run the metrics' Python code each time instead.
         self.eager = False
+        # Names of the results as `evaluate` lists them, by those in the logs.
+        self.order: dict[tuple[str, ...], list[str]] = {}
         self._read: Callable[[], Any] | None = None
         self._reset: Callable[[], Any] | None = None
 

@@ -92,6 +92,8 @@ class StepFunction:
         self.eager = eager
         self._on_trace = on_trace
         self._steps: dict[Any, Step] = {}
+        # Steps found without making a Signature first, by the shapes and types of plain arrays.
+        self.by_arrays: dict[Any, Step] = {}
         self._clock = 0
 
     def step(self, signature: Signature) -> Step:
@@ -106,6 +108,13 @@ class StepFunction:
         self._clock += 1
         step.last_used = self._clock
         return step
+
+    def remember(self, key: Any, step: Step) -> None:
+        """Makes `by_arrays[key]` the step, if it is a compiled one."""
+        if step.compiled:
+            if len(self.by_arrays) >= CAPACITY:
+                self.by_arrays.clear()
+            self.by_arrays[key] = step
 
     def _make(self, signature: Signature) -> Step:
         step = None if self.eager else self._traced(signature)

@@ -24,6 +24,10 @@ from fastkeras.training.step import CAPACITY, Step
 from fastkeras.training.steps import TrainerSteps
 
 
+# A batch size that takes in everything.
+_WHOLE = 2**62
+
+
 class Trainer(TrainerSteps):
     """The training methods of a model; a base class of Model, placed before Layer."""
 
@@ -348,19 +352,22 @@ class Trainer(TrainerSteps):
             stream.close()
         if callback_list is not None:
             callback_list.on_predict_end()
-        if count == 1 and isinstance(adapter, ArrayAdapter) and adapter.arrays[0] is x and step is not None:
-            self._remember_fast_predict(x, step)
+        if count == 1 and type(x) is np.ndarray and x.flags.c_contiguous and step is not None:
+            self._remember_fast_predict(x, step, adapter.arrays[0].dtype)  # type: ignore[attr-defined]
         return collector.result()
 
-    def _remember_fast_predict(self, x: np.ndarray, step: Step) -> None:
+    def _remember_fast_predict(self, x: np.ndarray, step: Step, dtype: np.dtype) -> None:
         """Notes how to predict for one batch like `x` without any of the machinery."""
         found = self._fast_predict
         if found is None or not step.compiled:
             return
         run, rebuild = step.run, step.rebuild
         single = step.is_single_tensor
+        cast = x.dtype != dtype
 
         def fast(x: np.ndarray) -> Any:
+            if cast:
+                x = x.astype(dtype)
             if single:
                 return writable(run(x)[0].numpy())
             return rebuild([writable(t.numpy()) for t in run(x)])
@@ -407,36 +414,49 @@ class Trainer(TrainerSteps):
     def _on_batch(
         self, phase: str, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: bool
     ) -> Any:
-        adapter = get_data_adapter(x, y, sample_weight, batch_size=2**62, class_weight=class_weight)
-        if not isinstance(adapter, ArrayAdapter):
-            raise ValueError(
-                f"{phase}_on_batch() takes the arrays of one batch, but `x` yields batches by itself "
-                f"({type(x).__name__}). Use fit() or evaluate()."
-            )
         function = self._steps_for(phase)
-        signature, arrays = next(adapter.batches())
-        step = function.step(signature)
+        given = (x, y) if sample_weight is None else (x, y, sample_weight)
+        step = key = None
+        if class_weight is None and all(type(a) is np.ndarray and a.flags.c_contiguous for a in given):
+            # Arrays like those of an earlier call need no checks: shapes and types are all there is to check.
+            key = tuple([(a.shape, a.dtype) for a in given])
+            step = function.by_arrays.get(key)
+        arrays: Any = given
+        if step is None:
+            adapter = get_data_adapter(x, y, sample_weight, batch_size=_WHOLE, class_weight=class_weight)
+            if not isinstance(adapter, ArrayAdapter):
+                raise ValueError(
+                    f"{phase}_on_batch() takes the arrays of one batch, but `x` yields batches by itself "
+                    f"({type(x).__name__}). Use fit() or evaluate()."
+                )
+            signature, arrays = next(adapter.batches())
+            step = function.step(signature)
+            if key is not None and all(a is b for a, b in zip(adapter.arrays, given)):
+                function.remember(key, step)
         self._metrics_now().reset()
         logs = self._final_logs(step, step.run(*arrays))
         return logs if return_dict else self._as_list(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Returns the outputs for one batch as NumPy arrays, nested as the model nests them."""
-        n_samples = 2**62
-        return self.predict(x, batch_size=n_samples, verbose=0)
+        return self.predict(x, batch_size=_WHOLE, verbose=0)
 
     def _as_list(self, logs: dict[str, Any]) -> Any:
         """Results as a list: loss, losses of outputs, metrics of layers, then those of `compile()`."""
-        single: list[str] = []
-        compiled: list[str] = []
-        for metric in self.metrics:
-            if isinstance(metric, CompileMetrics):
-                compiled += [inner.name for inner in metric.metrics]
-            else:
-                single.append(metric.name)
-        names = list(dict.fromkeys(n for n in single + compiled if n in logs))
-        # Those named after an output, and the like, in alphabetical order.
-        names += [n for n in logs if n not in names]
+        order = self._metrics_now().order
+        names = order.get(tuple(logs))
+        if names is None:
+            single: list[str] = []
+            compiled: list[str] = []
+            for metric in self.metrics:
+                if isinstance(metric, CompileMetrics):
+                    compiled += [inner.name for inner in metric.metrics]
+                else:
+                    single.append(metric.name)
+            names = list(dict.fromkeys(n for n in single + compiled if n in logs))
+            # Those named after an output, and the like, in alphabetical order.
+            names += [n for n in logs if n not in names]
+            order[tuple(logs)] = names
         values = [logs[n] for n in names]
         return values[0] if len(values) == 1 else values
 

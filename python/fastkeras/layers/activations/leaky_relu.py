@@ -25,7 +25,8 @@ class LeakyReLU(Layer):
         super().__init__(**kwargs)
         if negative_slope is None or negative_slope < 0:
             raise ValueError(
-                f"LeakyReLU: `negative_slope` must be a number >= 0. Received: negative_slope={negative_slope}"
+                "LeakyReLU: `negative_slope` must be a number >= 0. Received: "
+                f"negative_slope={negative_slope}"
             )
         self.negative_slope = negative_slope
         self.supports_masking = True

@@ -42,8 +42,8 @@ class PReLU(Layer):
             shape[axis - 1] = 1
         if None in shape:
             raise ValueError(
-                f"PReLU: the input's dimensions must be known, except the batch's and those in `shared_axes`. "
-                f"Received: input_shape={tuple(input_shape)}, shared_axes={self.shared_axes}"
+                "PReLU: the input's dimensions must be known, except the batch's and those in "
+                f"`shared_axes`. Received: input_shape={tuple(input_shape)}, shared_axes={self.shared_axes}"
             )
         self.alpha = self.add_weight(
             name="alpha",

@@ -11,7 +11,8 @@ from fastkeras.layers.layer import Layer
 class ReLU(Layer):
     """`max(x, 0)`, with an optional cap, slope and threshold.
 
-    `f(x) = max_value` if `x >= max_value`; `x` if `threshold <= x < max_value`; else `negative_slope * (x - threshold)`.
+    `f(x) = max_value` if `x >= max_value`; `x` if `threshold <= x < max_value`; else
+    `negative_slope * (x - threshold)`.
 
     Args:
         max_value: the cap; None: none.

@@ -42,8 +42,8 @@ class Softmax(Layer):
             m not in (1, s) for m, s in zip(mask_shape, aligned, strict=False)
         ):
             raise ValueError(
-                f"Softmax: the mask must broadcast to the inputs. Received: a mask of shape {mask_shape} for inputs of "
-                f"shape {shape}."
+                f"Softmax: the mask must broadcast to the inputs. Received: a mask of shape {mask_shape} for "
+                f"inputs of shape {shape}."
             )
         # A finite number, so that a row that is masked everywhere is 0 and not NaN.
         least = -3e4 if inputs.dtype == "float16" else -1e9

@@ -62,7 +62,8 @@ class BaseConv(Layer):
         check_strides_and_dilation(layer, self.strides, self.dilation_rate)
         if self.filters % self.groups != 0:
             raise ValueError(
-                f"{layer}: `filters` must be a multiple of `groups`. Received: filters={filters}, groups={groups}"
+                f"{layer}: `filters` must be a multiple of `groups`. Received: filters={filters}, "
+                f"groups={groups}"
             )
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -102,10 +103,11 @@ class BaseConv(Layer):
 
     @property
     def kernel(self) -> Any:
-        """The kernel, of shape `(*kernel_size, channels / groups, filters)`. An AttributeError before `build`."""
+        """The kernel, `(*kernel_size, channels / groups, filters)`. An AttributeError before `build`."""
         if not self.built:
             raise AttributeError(
-                f"{type(self).__name__}: the kernel exists once the layer is built. Call the layer, or `build`."
+                f"{type(self).__name__}: the kernel exists once the layer is built. Call the layer, or "
+                "`build`."
             )
         return self._kernel
 
@@ -211,10 +213,10 @@ def conv_output_shape(
     )
     if any(n is not None and n <= 0 for n in lengths):
         raise ValueError(
-            f"{type(layer).__name__}: the kernel is larger than the input, so that the output would be empty. "
-            f"Received: input_shape={tuple(input_shape)}, kernel_size={layer.kernel_size}, strides={layer.strides}, "
-            f"dilation_rate={layer.dilation_rate}, padding={layer.padding!r}. Use a smaller kernel, a larger input or "
-            "padding='same'."
+            f"{type(layer).__name__}: the kernel is larger than the input, so that the output would be "
+            f"empty. Received: input_shape={tuple(input_shape)}, kernel_size={layer.kernel_size}, "
+            f"strides={layer.strides}, dilation_rate={layer.dilation_rate}, padding={layer.padding!r}. Use a "
+            "smaller kernel, a larger input or padding='same'."
         )
     if last:
         return (*input_shape[:first], *lengths, filters)

@@ -27,7 +27,8 @@ class Conv1D(BaseConv):
     Raises:
         ValueError: an argument is out of range, or the kernel is larger than the input.
 
-    Example: `fastkeras.layers.Conv1D(32, 3, activation="relu")(numpy.ones((4, 10, 128))).shape` is `(4, 8, 32)`.
+    Example: `fastkeras.layers.Conv1D(32, 3, activation="relu")(numpy.ones((4, 10, 128))).shape` is
+    `(4, 8, 32)`.
     """
 
     def __init__(

@@ -8,13 +8,15 @@ from fastkeras.layers.convolutional.base_conv_transpose import BaseConvTranspose
 
 
 class Conv1DTranspose(BaseConvTranspose):
-    """Transposed convolution of sequences: the gradient of `Conv1D` with respect to its input, used to upsample.
+    """Transposed convolution of sequences: the gradient of `Conv1D` with respect to its input, used to
+    upsample.
 
     Args:
         filters: number of output channels.
         kernel_size, strides, dilation_rate: integers.
         padding: "valid" or "same".
-        output_padding: added to one side of the output, below `strides`; None: what undoes the convolution's size.
+        output_padding: added to one side of the output, below `strides`; None: what undoes the convolution's
+            size.
         data_format: "channels_last" or "channels_first"; None: the default of the settings.
         activation: name or function; None: none.
         use_bias: whether a bias is added.

@@ -21,8 +21,8 @@ class Conv2D(BaseConv):
         kernel_*, bias_*, activity_regularizer: initializers, regularizers, constraints of the weights.
         **kwargs: `name`, `dtype`, `trainable` and what else `Layer` takes.
 
-    Shapes: `(batch, height, width, channels)` -> `(batch, new_height, new_width, filters)` (channels second with
-    "channels_first"); weights: kernel `(*kernel_size, channels / groups, filters)`, bias `(filters,)`.
+    Shapes: `(batch, height, width, channels)` -> `(batch, new_height, new_width, filters)` (channels second
+    with "channels_first"); weights: kernel `(*kernel_size, channels / groups, filters)`, bias `(filters,)`.
 
     Raises:
         ValueError: an argument is out of range, or the kernel is larger than the input.

@@ -14,7 +14,8 @@ class Conv2DTranspose(BaseConvTranspose):
         filters: number of output channels.
         kernel_size, strides, dilation_rate: integers, or pairs for height and width.
         padding: "valid" or "same".
-        output_padding: added to one side of the output, below `strides`; None: what undoes the convolution's size.
+        output_padding: added to one side of the output, below `strides`; None: what undoes the convolution's
+            size.
         data_format: "channels_last" or "channels_first"; None: the default of the settings.
         activation: name or function; None: none.
         use_bias: whether a bias is added.

@@ -21,9 +21,9 @@ class Conv3D(BaseConv):
         kernel_*, bias_*, activity_regularizer: initializers, regularizers, constraints of the weights.
         **kwargs: `name`, `dtype`, `trainable` and what else `Layer` takes.
 
-    Shapes: `(batch, depth, height, width, channels)` -> `(batch, new_depth, new_height, new_width, filters)` (channels
-    second with "channels_first"); weights: kernel `(*kernel_size, channels / groups, filters)`, bias
-    `(filters,)`.
+    Shapes: `(batch, depth, height, width, channels)` -> `(batch, new_depth, new_height, new_width, filters)`
+    (channels second with "channels_first"); weights: kernel `(*kernel_size, channels / groups, filters)`,
+    bias `(filters,)`.
 
     Raises:
         ValueError: an argument is out of range, or the kernel is larger than the input.

@@ -8,13 +8,15 @@ from fastkeras.layers.convolutional.base_conv_transpose import BaseConvTranspose
 
 
 class Conv3DTranspose(BaseConvTranspose):
-    """Transposed convolution of volumes: the gradient of `Conv3D` with respect to its input, used to upsample.
+    """Transposed convolution of volumes: the gradient of `Conv3D` with respect to its input, used to
+    upsample.
 
     Args:
         filters: number of output channels.
         kernel_size, strides, dilation_rate: integers, or triples.
         padding: "valid" or "same".
-        output_padding: added to one side of the output, below `strides`; None: what undoes the convolution's size.
+        output_padding: added to one side of the output, below `strides`; None: what undoes the convolution's
+            size.
         data_format: "channels_last" or "channels_first"; None: the default of the settings.
         activation: name or function; None: none.
         use_bias: whether a bias is added.

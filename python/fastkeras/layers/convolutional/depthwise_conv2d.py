@@ -20,7 +20,8 @@ class DepthwiseConv2D(BaseDepthwiseConv):
         depthwise_*, bias_*, activity_regularizer: initializers, regularizers, constraints of the weights.
         **kwargs: `name`, `dtype`, `trainable` and what else `Layer` takes.
 
-    Shapes: `(batch, height, width, channels)` -> `(batch, new_height, new_width, channels * depth_multiplier)`;
+    Shapes: `(batch, height, width, channels)` ->
+    `(batch, new_height, new_width, channels * depth_multiplier)`;
     weights: kernel `(*kernel_size, channels, depth_multiplier)`, bias `(channels * depth_multiplier,)`.
 
     Raises:

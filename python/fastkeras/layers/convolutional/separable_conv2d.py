@@ -18,7 +18,8 @@ class SeparableConv2D(BaseSeparableConv):
         depth_multiplier: number of outputs of the first part per input channel.
         activation: name or function; None: none.
         use_bias: whether a bias is added.
-        depthwise_*, pointwise_*, bias_*, activity_regularizer: initializers, regularizers, constraints of the weights.
+        depthwise_*, pointwise_*, bias_*, activity_regularizer: initializers, regularizers, constraints of the
+            weights.
         **kwargs: `name`, `dtype`, `trainable` and what else `Layer` takes.
 
     Shapes: `(batch, height, width, channels)` -> `(batch, new_height, new_width, filters)`;

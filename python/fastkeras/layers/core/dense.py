@@ -23,7 +23,8 @@ class Dense(Layer):
         lora_rank, lora_alpha, quantization_config: not supported, must be None.
         **kwargs: `name`, `dtype`, `trainable` and what else `Layer` takes.
 
-    Shapes: `(batch, ..., inputs)` -> `(batch, ..., units)`; weights: kernel `(inputs, units)`, bias `(units,)`.
+    Shapes: `(batch, ..., inputs)` -> `(batch, ..., units)`; weights: kernel `(inputs, units)`, bias
+    `(units,)`.
 
     Raises:
         ValueError: `units` is not a positive integer, or the input has fewer than two dimensions.

@@ -17,8 +17,8 @@ class EinsumDense(Layer):
 
     Args:
         equation: `"ab,bc->ac"`, `"...ab,bc->...ac"` or `"ab...,bc->ac..."`, for inputs, kernel and output.
-        output_shape: the output's shape without the batch axis and without the axes of the ellipsis; None where it
-            follows from the input.
+        output_shape: the output's shape without the batch axis and without the axes of the ellipsis; None
+            where it follows from the input.
         activation: name or function; None: none.
         bias_axes: the letters of the output that the bias has; None: no bias.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint,
@@ -172,7 +172,7 @@ def einsum_shapes(
     input_shape: tuple[int | None, ...],
     output_shape: tuple[int | None, ...],
 ) -> EinsumShapes:
-    """Works out the shapes of kernel, bias and full output; a ValueError if the arguments contradict each other."""
+    """The shapes of kernel, bias and full output; a ValueError if the arguments contradict each other."""
     match = _EQUATION.fullmatch(equation.replace(" ", ""))
     left, inputs, right, kernel, out_left, outputs, out_right = match.groups() if match else (None,) * 7
     if match is None or (left and right) or bool(left) != bool(out_left) or bool(right) != bool(out_right):
@@ -194,8 +194,8 @@ def einsum_shapes(
     given = tuple(output_shape) if left and extra else (input_shape[0], *output_shape)
     if len(given) != len(outputs):
         raise ValueError(
-            f"EinsumDense: the equation {equation!r} needs {len(outputs) - (0 if left and extra else 1)} values in "
-            f"`output_shape`. Received: output_shape={tuple(output_shape)}"
+            f"EinsumDense: the equation {equation!r} needs {len(outputs) - (0 if left and extra else 1)} "
+            f"values in `output_shape`. Received: output_shape={tuple(output_shape)}"
         )
     out_sizes: dict[str, int | None] = {}
     for axis, size in zip(outputs, given, strict=True):
@@ -203,19 +203,20 @@ def einsum_shapes(
         if axis in sizes and size is not None and known is not None and size != known:
             raise ValueError(
                 f"EinsumDense: axis {axis!r} of equation {equation!r} is {known} in the input and {size} in "
-                f"`output_shape`. Received: input_shape={tuple(input_shape)}, output_shape={tuple(output_shape)}"
+                f"`output_shape`. Received: input_shape={tuple(input_shape)}, "
+                f"output_shape={tuple(output_shape)}"
             )
         if axis not in sizes and axis not in kernel:
             raise ValueError(
-                f"EinsumDense: axis {axis!r} of the output of equation {equation!r} is neither in the input nor in "
-                "the kernel."
+                f"EinsumDense: axis {axis!r} of the output of equation {equation!r} is neither in the input "
+                "nor in the kernel."
             )
         out_sizes[axis] = known if size is None else size
     for axis in kernel:
         if axis not in sizes and axis not in out_sizes:
             raise ValueError(
-                f"EinsumDense: axis {axis!r} of the kernel of equation {equation!r} is neither in the input nor in "
-                "the output, so its size is not known."
+                f"EinsumDense: axis {axis!r} of the kernel of equation {equation!r} is neither in the input "
+                "nor in the output, so its size is not known."
             )
     kernel_shape = tuple(sizes[a] if a in sizes else out_sizes[a] for a in kernel)
     named_output = tuple(out_sizes[a] for a in outputs)
@@ -238,8 +239,8 @@ def _bias_shape(
     for axis in bias_axes:
         if axis not in outputs:
             raise ValueError(
-                f"EinsumDense: `bias_axes` must name axes of the output. Received: bias_axes={bias_axes!r} with "
-                f"equation={equation!r}"
+                f"EinsumDense: `bias_axes` must name axes of the output. Received: bias_axes={bias_axes!r} "
+                f"with equation={equation!r}"
             )
     first = min(outputs.index(axis) for axis in bias_axes)
     shape = tuple(sizes[a] if a in bias_axes else 1 for a in outputs[first:])

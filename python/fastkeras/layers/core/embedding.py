@@ -24,10 +24,12 @@ class Embedding(Layer):
         lora_rank, lora_alpha, quantization_config: not supported, must be None.
         **kwargs: `name`, `dtype`, `trainable` and what else `Layer` takes.
 
-    Shapes: `(batch, ...)` integers -> `(batch, ..., output_dim)`; weights: embeddings `(input_dim, output_dim)`.
+    Shapes: `(batch, ...)` integers -> `(batch, ..., output_dim)`; weights: embeddings
+    `(input_dim, output_dim)`.
 
     Raises:
-        ValueError: a size is not a positive integer. An index outside the table is an error when the lookup runs.
+        ValueError: a size is not a positive integer. An index outside the table is an error when the lookup
+            runs.
 
     Example:
 

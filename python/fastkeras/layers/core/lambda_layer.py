@@ -15,13 +15,14 @@ class Lambda(Layer):
     """Calls `function` on its input.
 
     A model with such a layer is saved with the function's registered name (see
-    `fastkeras.saving.register_keras_serializable`): code is never written to files nor run from them. Where the
-    model is to be saved, a subclass of `Layer` is the better choice.
+    `fastkeras.saving.register_keras_serializable`): code is never written to files nor run from them. Where
+    the model is to be saved, a subclass of `Layer` is the better choice.
 
     Args:
-        function: `f(inputs)`, optionally with the keyword arguments `mask`, `training` and those of `arguments`.
-        output_shape: the output's shape without the batch axis, or a function of the input's shape. Only needed when it
-            cannot be inferred.
+        function: `f(inputs)`, optionally with the keyword arguments `mask`, `training` and those of
+            `arguments`.
+        output_shape: the output's shape without the batch axis, or a function of the input's shape. Only
+            needed when it cannot be inferred.
         mask: None, a mask, or a function `f(inputs, mask)` that returns the output's mask.
         arguments: keyword arguments for `function`.
         **kwargs: `name`, `dtype` and what else `Layer` takes.
@@ -109,9 +110,10 @@ class Lambda(Layer):
                 continue
             if value.get("class_name") == "__lambda__":
                 raise ValueError(
-                    f"Lambda: the file holds the `{key}` of layer {config.get('name')!r} as Python bytecode, which is "
-                    "never run. Register a named function with `fastkeras.saving.register_keras_serializable` and "
-                    "save the model with that, or rebuild the model in code and load its weights."
+                    f"Lambda: the file holds the `{key}` of layer {config.get('name')!r} as Python bytecode, "
+                    "which is never run. Register a named function with "
+                    "`fastkeras.saving.register_keras_serializable` and save the model with that, or rebuild "
+                    "the model in code and load its weights."
                 )
             config[key] = deserialize_keras_object(value, custom_objects=custom_objects)
         if "arguments" in config:

@@ -14,8 +14,8 @@ class ReversibleEmbedding(Embedding):
     """An `Embedding` that, called with `reverse=True`, turns vectors into one logit per row of the table.
 
     Args:
-        input_dim, output_dim, embeddings_initializer, embeddings_regularizer, embeddings_constraint, mask_zero: as for
-            `Embedding`.
+        input_dim, output_dim, embeddings_initializer, embeddings_regularizer, embeddings_constraint,
+            mask_zero: as for `Embedding`.
         tie_weights: whether the way back uses the table's transpose, or a weight of its own.
         reverse_dtype: type of the computation of the way back; None: that of the layer.
         logit_soft_cap: if set, logits become `tanh(logits / cap) * cap`.

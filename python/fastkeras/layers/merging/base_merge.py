@@ -95,15 +95,15 @@ def merged_shape(layer: Layer, shapes: list[tuple[int | None, ...]]) -> tuple[in
         fixed = {n for n in sizes if n not in (1, None)}
         if len(fixed) > 1:
             raise ValueError(
-                f"{type(layer).__name__}: inputs of shapes {shapes} cannot be combined: sizes along an axis must be "
-                "equal, or 1."
+                f"{type(layer).__name__}: inputs of shapes {shapes} cannot be combined: sizes along an axis "
+                "must be equal, or 1."
             )
         result.append(fixed.pop() if fixed else (None if None in sizes else 1))
     return tuple(result)
 
 
 def input_masks(inputs: list[Any]) -> list[Any] | None:
-    """The masks attached to the inputs, with as many dimensions as these (None: no mask); None if none has one."""
+    """The inputs' masks, with as many dimensions as the inputs (None: no mask); None if there is none."""
     masks = [get_keras_mask(x) for x in inputs]
     if all(m is None for m in masks):
         return None

@@ -12,12 +12,14 @@ from fastkeras.layers.merging.base_merge import Merge, shape_list
 class Concatenate(Merge):
     """Joins its inputs along `axis`.
 
-    Shapes: a list of inputs whose shapes are equal except along `axis` -> the same, with the sum of the sizes there.
+    Shapes: a list of inputs whose shapes are equal except along `axis` -> the same, with the sum of the sizes
+    there.
 
     Raises:
         ValueError: the input is not a list, or the shapes do not fit.
 
-    Example: `fastkeras.layers.Concatenate(axis=1)([numpy.ones((2, 3)), numpy.ones((2, 4))]).shape` is `(2, 7)`.
+    Example: `fastkeras.layers.Concatenate(axis=1)([numpy.ones((2, 3)), numpy.ones((2, 4))]).shape` is
+    `(2, 7)`.
     """
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
@@ -31,7 +33,8 @@ class Concatenate(Merge):
     def call(self, inputs: Any) -> Any:
         if not isinstance(inputs, (list, tuple)):
             raise ValueError(
-                f"Concatenate takes a list of inputs: layer([x, y]). Received: an input of shape {tuple(inputs.shape)}"
+                "Concatenate takes a list of inputs: layer([x, y]). Received: an input of shape "
+                f"{tuple(inputs.shape)}"
             )
         return ops.concatenate(list(inputs), axis=self.axis)
 

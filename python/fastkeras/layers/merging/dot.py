@@ -15,10 +15,11 @@ class Dot(Merge):
 
     Args:
         axes: the axis to sum over, or a pair of them, one per input. Axis 0, the batch, is not allowed.
-        normalize: whether the inputs are first scaled to norm 1 along the axis, so that the result is their cosine.
+        normalize: whether the inputs are first scaled to norm 1 along the axis, so that the result is their
+            cosine.
 
-    Shapes: with `axes=(1, 2)`, `(batch, 3, 5)` and `(batch, 10, 3)` -> `(batch, 5, 10)`. Two inputs of two dimensions
-    give `(batch, 1)`.
+    Shapes: with `axes=(1, 2)`, `(batch, 3, 5)` and `(batch, 10, 3)` -> `(batch, 5, 10)`. Two inputs of two
+    dimensions give `(batch, 1)`.
 
     Raises:
         ValueError: the sizes along the axes differ, or there are not two inputs.
@@ -52,21 +53,22 @@ class Dot(Merge):
         first, second = (canonical_axis(a, len(s), "Dot") for a, s in zip(given, shapes, strict=True))
         if first == 0 or second == 0:
             raise ValueError(
-                f"Dot: the product cannot be taken along axis 0, the batch. Received: axes={self.axes}. If the inputs "
-                "have no batch axis, give them one with `ops.expand_dims(x, 0)`."
+                f"Dot: the product cannot be taken along axis 0, the batch. Received: axes={self.axes}. If "
+                "the inputs have no batch axis, give them one with `ops.expand_dims(x, 0)`."
             )
         n, m = shapes[0][first], shapes[1][second]
         if n is not None and m is not None and n != m:
             raise ValueError(
-                f"Dot: the inputs have {n} values along axis {first} and {m} along axis {second}, and need as many. "
-                f"Received: shapes {shapes} with axes={self.axes}"
+                f"Dot: the inputs have {n} values along axis {first} and {m} along axis {second}, and need "
+                f"as many. Received: shapes {shapes} with axes={self.axes}"
             )
         return first, second
 
     def call(self, inputs: Any) -> Any:
         if not isinstance(inputs, (list, tuple)):
             raise ValueError(
-                f"Dot takes a list of two inputs: layer([x, y]). Received: an input of shape {tuple(inputs.shape)}"
+                "Dot takes a list of two inputs: layer([x, y]). Received: an input of shape "
+                f"{tuple(inputs.shape)}"
             )
         shapes = [tuple(x.shape) for x in inputs]
         first, second = self._axis_pair(shapes)

@@ -15,8 +15,8 @@ from fastkeras.layers.layer import Layer
 class BatchNormalization(Layer):
     """Normalises every channel to mean 0 and variance 1, then scales it by `gamma` and adds `beta`.
 
-    In training, mean and variance are those of the batch, and moving averages of them are kept; elsewhere the moving
-    averages are used. A frozen layer (`trainable=False`) always uses the moving averages.
+    In training, mean and variance are those of the batch, and moving averages of them are kept; elsewhere the
+    moving averages are used. A frozen layer (`trainable=False`) always uses the moving averages.
 
     Args:
         axis: the axis of the channels.
@@ -24,8 +24,8 @@ class BatchNormalization(Layer):
         epsilon: added to the variance.
         center: whether `beta` is added.
         scale: whether `gamma` multiplies.
-        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer, beta_regularizer,
-            gamma_regularizer, beta_constraint, gamma_constraint: of the weights.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer,
+            beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: of the weights.
         renorm: whether to train with what inference will use, by batch renormalisation (Ioffe, 2017).
         renorm_clipping: with `renorm`, a dictionary of bounds "rmin", "rmax" and "dmax" of the correction.
         renorm_momentum: with `renorm`, how slowly the averages of the correction follow.
@@ -36,7 +36,8 @@ class BatchNormalization(Layer):
         training: whether to use the batch's statistics.
         mask: booleans of one dimension less than the inputs; only positions where it is True count.
 
-    Shapes: the output has the shape of the input; weights: gamma, beta, moving_mean, moving_variance `(channels,)`.
+    Shapes: the output has the shape of the input; weights: gamma, beta, moving_mean, moving_variance
+    `(channels,)`.
 
     Raises:
         ValueError: the axis does not exist, or the mask does not fit.
@@ -289,7 +290,8 @@ def _checked_clipping(clipping: dict[str, float] | None) -> dict[str, float]:
     rmin, rmax, dmax = (clipping.get(n) for n in ("rmin", "rmax", "dmax"))
     if rmin is not None and rmax is not None and rmax < rmin:
         raise ValueError(
-            f"BatchNormalization: in `renorm_clipping`, rmax must be at least rmin. Received: rmax={rmax}, rmin={rmin}"
+            f"BatchNormalization: in `renorm_clipping`, rmax must be at least rmin. Received: rmax={rmax}, "
+            f"rmin={rmin}"
         )
     if dmax is not None and dmax < 0:
         raise ValueError(

@@ -12,7 +12,8 @@ from fastkeras.layers.layer import Layer
 
 
 class GroupNormalization(Layer):
-    """Normalises every sample to mean 0 and variance 1 within groups of channels, then scales and shifts channels.
+    """Normalises every sample to mean 0 and variance 1 within groups of channels, then scales and shifts
+    channels.
 
     Args:
         groups: number of groups; -1: as many as channels.
@@ -20,8 +21,8 @@ class GroupNormalization(Layer):
         epsilon: added to the variance.
         center: whether `beta` is added.
         scale: whether `gamma` multiplies.
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: of
-            the weights.
+        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
+            gamma_constraint: of the weights.
 
     Shapes: the output has the shape of the input; weights: gamma and beta `(channels,)`.
 

@@ -19,8 +19,8 @@ class LayerNormalization(Layer):
         epsilon: added to the variance.
         center: whether `beta` is added.
         scale: whether `gamma` multiplies.
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: of
-            the weights.
+        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint,
+            gamma_constraint: of the weights.
 
     Shapes: the output has the shape of the input; weights: gamma and beta of the sizes of the axes.
 
@@ -48,8 +48,8 @@ class LayerNormalization(Layer):
         rms_scaling = kwargs.pop("rms_scaling", False)
         if rms_scaling:
             warnings.warn(
-                "LayerNormalization: `rms_scaling=True` divides by the standard deviation without subtracting the "
-                "mean, which is not RMS normalisation. Use `RMSNormalization`.",
+                "LayerNormalization: `rms_scaling=True` divides by the standard deviation without "
+                "subtracting the mean, which is not RMS normalisation. Use `RMSNormalization`.",
                 stacklevel=2,
             )
         super().__init__(**kwargs)

@@ -38,7 +38,8 @@ class SpectralNormalization(Wrapper):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
         self.input_spec = InputSpec(shape=(None, *input_shape[1:]))
-        # Assigned, so that the kernel counts among this layer's own weights too: files hold it in both places.
+        # Assigned, so that the kernel counts among this layer's own weights too: files hold it in both
+        # places.
         if hasattr(self.layer, "kernel"):
             self.kernel = self.layer.kernel
         elif hasattr(self.layer, "embeddings"):

@@ -14,12 +14,14 @@ class AdaptiveAveragePooling3D(BaseAdaptiveAveragePooling):
         output_size: an integer, or a triple.
         data_format: "channels_last" or "channels_first"; None: the default of the settings.
 
-    Shapes: `(batch, depth, height, width, channels)` -> `(batch, output_size[0], output_size[1], output_size[2], channels)`.
+    Shapes: `(batch, depth, height, width, channels)` ->
+    `(batch, output_size[0], output_size[1], output_size[2], channels)`.
 
     Raises:
         TypeError: `output_size` has another form.
 
-    Example: `fastkeras.layers.AdaptiveAveragePooling3D(2)(numpy.ones((4, 9, 9, 9, 3))).shape` is `(4, 2, 2, 2, 3)`.
+    Example: `fastkeras.layers.AdaptiveAveragePooling3D(2)(numpy.ones((4, 9, 9, 9, 3))).shape` is
+    `(4, 2, 2, 2, 3)`.
     """
 
     def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:

@@ -17,7 +17,8 @@ class AveragePooling3D(BasePooling):
         data_format: "channels_last" or "channels_first"; None: the default of the settings.
         name: the layer's name.
 
-    Shapes: `(batch, depth, height, width, channels)` -> `(batch, new_depth, new_height, new_width, channels)`.
+    Shapes: `(batch, depth, height, width, channels)` ->
+    `(batch, new_depth, new_height, new_width, channels)`.
 
     Raises:
         ValueError: an argument is out of range.

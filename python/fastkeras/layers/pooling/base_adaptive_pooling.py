@@ -14,7 +14,7 @@ from fastkeras.layers.layer import Layer
 
 
 class BaseAdaptivePooling(Layer):
-    """Pools to a fixed output size: window `i` of `n` covers positions `floor(i L / n)` to `ceil((i + 1) L / n)`."""
+    """Pools to a fixed size `n`: window `i` covers positions `floor(i L / n)` to `ceil((i + 1) L / n)`."""
 
     def __init__(
         self, output_size: Any, pool_dimensions: int, data_format: str | None = None, **kwargs: Any

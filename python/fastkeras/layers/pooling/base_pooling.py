@@ -55,9 +55,10 @@ class BasePooling(Layer):
         )
         if any(n is not None and n <= 0 for n in lengths):
             raise ValueError(
-                f"{type(self).__name__}: the window is larger than the input, so that the output would be empty. "
-                f"Received: input_shape={tuple(input_shape)}, pool_size={self.pool_size}, strides={self.strides}, "
-                f"padding={self.padding!r}. Use a smaller window, a larger input or padding='same'."
+                f"{type(self).__name__}: the window is larger than the input, so that the output would be "
+                f"empty. Received: input_shape={tuple(input_shape)}, pool_size={self.pool_size}, "
+                f"strides={self.strides}, padding={self.padding!r}. Use a smaller window, a larger input or "
+                "padding='same'."
             )
         return (input_shape[0], *lengths, input_shape[-1]) if last else (*input_shape[:2], *lengths)
 

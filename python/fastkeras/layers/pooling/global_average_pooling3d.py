@@ -15,7 +15,8 @@ class GlobalAveragePooling3D(BaseGlobalPooling):
         data_format: "channels_last" or "channels_first"; None: the default of the settings.
         keepdims: whether the reduced dimensions stay, with size 1.
 
-    Shapes: `(batch, depth, height, width, channels)` -> `(batch, channels)`, or `(batch, 1, 1, 1, channels)` with `keepdims`.
+    Shapes: `(batch, depth, height, width, channels)` -> `(batch, channels)`, or `(batch, 1, 1, 1, channels)`
+    with `keepdims`.
 
     Example: `fastkeras.layers.GlobalAveragePooling3D()(numpy.ones((4, 8, 8, 8, 3))).shape` is `(4, 3)`.
     """

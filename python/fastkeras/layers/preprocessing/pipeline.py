@@ -12,7 +12,11 @@ from fastkeras.layers.layer import Layer
 class Pipeline(Layer):
     """Calls layers one after the other: a preprocessing chain that is itself a layer, not a model.
 
-    Example: `fastkeras.layers.Pipeline([fastkeras.layers.Rescaling(1 / 255), fastkeras.layers.CenterCrop(8, 8)])`.
+    Example:
+
+    ```python
+    prepare = fastkeras.layers.Pipeline([fastkeras.layers.Rescaling(1 / 255), fastkeras.layers.Flatten()])
+    ```
     """
 
     def __init__(self, layers: Sequence[Layer], name: str | None = None) -> None:

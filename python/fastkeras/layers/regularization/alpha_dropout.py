@@ -24,7 +24,8 @@ class AlphaDropout(RandomLayer):
 
     Args:
         rate: from 0 to 1.
-        noise_shape: the shape of the random mask, which broadcasts to the input; None stands for the input's size.
+        noise_shape: the shape of the random mask, which broadcasts to the input; None stands for the input's
+            size.
         seed: int, for reproducible masks.
 
     Raises:

@@ -19,8 +19,8 @@ class Dropout(RandomLayer):
 
     Args:
         rate: from 0 to 1.
-        noise_shape: the shape of the random mask, which broadcasts to the input; None stands for the input's size.
-            `(None, 1, None)` drops the same features at every step of a sequence.
+        noise_shape: the shape of the random mask, which broadcasts to the input; None stands for the input's
+            size. `(None, 1, None)` drops the same features at every step of a sequence.
         seed: int, for reproducible masks.
 
     Call arguments:

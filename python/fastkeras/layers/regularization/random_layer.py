@@ -49,12 +49,14 @@ def checked_noise_shape(shape: Any, layer: str) -> tuple[int | None, ...] | None
         return None
     if isinstance(shape, str) or not hasattr(shape, "__iter__"):
         raise ValueError(
-            f"{layer}: `noise_shape` must be a tuple of positive integers and Nones. Received: noise_shape={shape!r}"
+            f"{layer}: `noise_shape` must be a tuple of positive integers and Nones. Received: "
+            f"noise_shape={shape!r}"
         )
     sizes = tuple(None if n is None else int(n) for n in shape)
     if any(n is not None and n < 1 for n in sizes):
         raise ValueError(
-            f"{layer}: `noise_shape` must be a tuple of positive integers and Nones. Received: noise_shape={sizes}"
+            f"{layer}: `noise_shape` must be a tuple of positive integers and Nones. Received: "
+            f"noise_shape={sizes}"
         )
     return sizes
 
@@ -62,7 +64,7 @@ def checked_noise_shape(shape: Any, layer: str) -> tuple[int | None, ...] | None
 def full_noise_shape(
     noise_shape: tuple[int | None, ...] | None, inputs: Any, layer: str
 ) -> tuple[int, ...] | None:
-    """`noise_shape` with the input's sizes for its Nones; a ValueError if it does not broadcast to the input."""
+    """`noise_shape` with the input's sizes for its Nones; a ValueError if it does not fit the input."""
     if noise_shape is None:
         return None
     shape = tuple(inputs.shape)

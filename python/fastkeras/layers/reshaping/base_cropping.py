@@ -48,8 +48,8 @@ class BaseCropping(Layer):
             length = shape[axis]
             if length is not None and sum(pair) >= length:
                 raise ValueError(
-                    f"{type(self).__name__}: cropping {pair} leaves nothing of axis {axis} of an input of shape "
-                    f"{tuple(shape)}. The sum of the two must be below {length}."
+                    f"{type(self).__name__}: cropping {pair} leaves nothing of axis {axis} of an input of "
+                    f"shape {tuple(shape)}. The sum of the two must be below {length}."
                 )
 
     def get_config(self) -> dict[str, Any]:

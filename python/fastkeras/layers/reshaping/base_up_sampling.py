@@ -10,8 +10,8 @@ from fastkeras import ops
 def repeat_axes(inputs: Any, axes: tuple[int, ...], counts: tuple[int, ...]) -> Any:
     """Repeats every slice along each of `axes` as often as `counts` says.
 
-    All axes at once: the values are broadcast along new axes and written once, in one pass over memory, and the
-    gradient is one reduction. Repeating axis by axis would gather and scatter.
+    All axes at once: the values are broadcast along new axes and written once, in one pass over memory, and
+    the gradient is one reduction. Repeating axis by axis would gather and scatter.
     """
     shape = tuple(inputs.shape)
     wide: list[int] = []

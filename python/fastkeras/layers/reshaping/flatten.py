@@ -16,8 +16,8 @@ class Flatten(Layer):
     """Flattens the input, except the batch axis.
 
     Args:
-        data_format: with "channels_first" the channels are moved last before flattening, so that weights trained on
-            either format fit the other; None: the default of the settings.
+        data_format: with "channels_first" the channels are moved last before flattening, so that weights
+            trained on either format fit the other; None: the default of the settings.
 
     Shapes: `(batch, a, b, ...)` -> `(batch, a * b * ...)`; `(batch,)` -> `(batch, 1)`.
 

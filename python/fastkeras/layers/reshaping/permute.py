@@ -28,8 +28,8 @@ class Permute(Layer):
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
-                f"Permute: `dims` must hold every number from 1 to {len(self.dims)} once (axis 0 is the batch). "
-                f"Received: dims={self.dims}"
+                f"Permute: `dims` must hold every number from 1 to {len(self.dims)} once (axis 0 is the "
+                f"batch). Received: dims={self.dims}"
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
 

@@ -30,7 +30,8 @@ class Reshape(Layer):
             target = tuple(operator.index(n) for n in target_shape)
         except TypeError:
             raise ValueError(
-                f"Reshape: `target_shape` must be a tuple of integers. Received: target_shape={target_shape!r}"
+                "Reshape: `target_shape` must be a tuple of integers. Received: "
+                f"target_shape={target_shape!r}"
             ) from None
         if target.count(-1) > 1:
             raise ValueError(
@@ -63,8 +64,8 @@ class Reshape(Layer):
             fits, resolved = size == known, target
         if not fits:
             raise ValueError(
-                f"Reshape: an input of shape {shape} without the batch axis has {size} elements, which do not fit "
-                f"target_shape={target}."
+                f"Reshape: an input of shape {shape} without the batch axis has {size} elements, which do "
+                f"not fit target_shape={target}."
             )
         return resolved
 

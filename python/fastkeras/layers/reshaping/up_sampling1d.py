@@ -26,7 +26,8 @@ class UpSampling1D(Layer):
         super().__init__(**kwargs)
         if not isinstance(size, int) or isinstance(size, bool):
             raise TypeError(
-                f"UpSampling1D: `size` must be an integer. Received: size={size!r} of type {type(size).__name__}"
+                f"UpSampling1D: `size` must be an integer. Received: size={size!r} of type "
+                f"{type(size).__name__}"
             )
         if size < 1:
             raise ValueError(f"UpSampling1D: `size` must be positive. Received: size={size}")

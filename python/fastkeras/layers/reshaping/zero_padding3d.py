@@ -15,7 +15,8 @@ class ZeroPadding3D(BaseZeroPadding):
         padding: an integer, a triple of integers, or a triple of pairs (before, after).
         data_format: "channels_last" or "channels_first"; None: the default of the settings.
 
-    Shapes: `(batch, depth, height, width, channels)` -> `(batch, new_depth, new_height, new_width, channels)`.
+    Shapes: `(batch, depth, height, width, channels)` ->
+    `(batch, new_depth, new_height, new_width, channels)`.
 
     Raises:
         ValueError: `padding` has another form.

@@ -2,27 +2,18 @@
 
 An equation is planned once for given shapes: operands are reduced to the labels that matter, then contracted
 two at a time, the cheapest pair first. A pair becomes one batched matrix product whose operands are transposed
-only when no reading order of theirs fits; a pair with nothing to sum becomes a product.
+only when no reading order of theirs fits; a pair with nothing to sum becomes a product. The plan is a list of
+engine calls, remembered for the next time.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
-from fastkeras.ops._common import (
-    Tensor,
-    TensorLike,
-    call,
-    cast_to,
-    count,
-    reduce_sum,
-    reshape,
-    same_dtype,
-    symbolic_op,
-)
+from fastkeras.ops._common import FLOATS, Tensor, TensorLike, call, cast_to, count, same_dtype, symbolic_op
 from fastkeras.ops.numpy.contraction import matrix_product
-from fastkeras.ops.numpy.creation import _diagonal_of
 
 # A label is one character: a letter of the equation, or one of these for a dimension that `...` stands for.
 _DOTS = "0123456789"
@@ -52,20 +43,123 @@ def einsum(subscripts: str, *operands: TensorLike, **kwargs: Any) -> Tensor:
     if not operands:
         raise ValueError("ops.einsum needs at least one operand.")
     tensors = same_dtype(operands)
-    if tensors[0].dtype == "int8":
-        tensors = [call("cast", t, dtype="int32") for t in tensors]
-    terms, output = _parse(subscripts, tuple(t.ndim for t in tensors))
-    sizes = _sizes(subscripts, terms, tensors)
-    parts = [_simplify(t, term, sizes) for t, term in zip(tensors, terms, strict=True)]
-    while len(parts) > 1:
-        i, j = _cheapest_pair(parts, output, sizes) if len(parts) > 2 else (0, 1)
-        right, left = parts.pop(j), parts.pop(i)
-        needed = set(output).union(*(labels for _, labels in parts))
-        parts.append(_contract(left, right, needed, output if not parts else "", sizes))
-    return _finish(*parts[0], output, sizes)
+    dtype = tensors[0].dtype
+    plan = _plan(subscripts, tuple(t.shape for t in tensors))
+    if dtype in FLOATS:
+        return _run(plan, tensors)
+    # Integers in at least 32 bits, booleans counted and compared with 0.
+    work = {"bool": "int32", "int8": "int32"}.get(dtype, dtype)
+    out = _run(plan, [cast_to(t, work) for t in tensors])
+    return call("not_equal", out, 0) if dtype == "bool" else out
+
+
+def _run(plan: list[tuple[str, tuple[int, ...], dict[str, Any]]], values: list[Tensor]) -> Tensor:
+    values = list(values)
+    for op, inputs, attributes in plan:
+        if op == "matmul":
+            values.append(matrix_product(values[inputs[0]], values[inputs[1]], **attributes))
+        else:
+            values.append(call(op, *[values[i] for i in inputs], **attributes))
+    return values[-1]
+
+
+class _Part:
+    """A tensor of a plan: its place among the values, its labels and their sizes."""
+
+    __slots__ = ("place", "labels", "shape")
+
+    def __init__(self, place: int, labels: str, shape: Sequence[int]) -> None:
+        self.place = place
+        self.labels = labels
+        self.shape = list(shape)
+
+
+class _Planner:
+    """Collects the engine calls of an equation; every method returns the part that a call makes."""
+
+    def __init__(self, operands: int) -> None:
+        self.steps: list[tuple[str, tuple[int, ...], dict[str, Any]]] = []
+        self.values = operands
+
+    def emit(self, op: str, inputs: tuple[_Part, ...], labels: str, shape: Sequence[int], **attributes: Any) -> _Part:
+        self.steps.append((op, tuple(p.place for p in inputs), attributes))
+        self.values += 1
+        return _Part(self.values - 1, labels, shape)
+
+    def reshape(self, p: _Part, labels: str, shape: Sequence[int]) -> _Part:
+        if list(shape) == p.shape:
+            return _Part(p.place, labels, shape)
+        return self.emit("reshape", (p,), labels, shape, shape=list(shape))
+
+    def order(self, p: _Part, labels: str) -> _Part:
+        """Transposes to the given order of the same labels."""
+        perm = [p.labels.index(c) for c in labels]
+        if perm == list(range(len(perm))):
+            return p
+        return self.emit("transpose", (p,), labels, [p.shape[i] for i in perm], perm=perm)
+
+    def sum_out(self, p: _Part, keep: set[str]) -> _Part:
+        axes = [i for i, c in enumerate(p.labels) if c not in keep]
+        if not axes:
+            return p
+        labels = "".join(c for c in p.labels if c in keep)
+        shape = [d for i, d in enumerate(p.shape) if i not in axes]
+        return self.emit("reduce_sum", (p,), labels, shape, axes=axes, keepdims=False)
+
+    def diagonal(self, p: _Part, c: str) -> _Part:
+        """The diagonal of the first two dimensions with label c: every (n + 1)-th element of the square."""
+        a = p.labels.index(c)
+        b = p.labels.index(c, a + 1)
+        n = p.shape[a]
+        rest = [i for i in range(len(p.shape)) if i not in (a, b)]
+        perm = [*rest, a, b]
+        lead = [p.shape[i] for i in rest]
+        labels = "".join(p.labels[i] for i in rest) + c
+        if perm != list(range(len(perm))):
+            p = self.emit("transpose", (p,), "", [*lead, n, n], perm=perm)
+        p = self.emit("reshape", (p,), "", [*lead, n * n], shape=[*lead, n * n])
+        start, stop, step = [0] * (len(lead) + 1), [*lead, n * n], [1] * len(lead) + [n + 1]
+        return self.emit("slice", (p,), labels, [*lead, n], start=start, stop=stop, step=step)
+
+    def multiply(self, a: _Part, b: _Part, target: str) -> _Part:
+        """The product of two parts, each transposed and padded with ones to the order of the result."""
+        everything = a.labels + "".join(c for c in b.labels if c not in a.labels)
+        order = "".join(c for c in target if c in everything)
+        order += "".join(c for c in everything if c not in order)
+        sizes = {**dict(zip(a.labels, a.shape, strict=True)), **dict(zip(b.labels, b.shape, strict=True))}
+        a, b = (
+            self.reshape(
+                self.order(p, "".join(c for c in order if c in p.labels)),
+                order,
+                [sizes[c] if c in p.labels else 1 for c in order],
+            )
+            for p in (a, b)
+        )
+        return self.emit("multiply", (a, b), order, [sizes[c] for c in order])
 
 
 @functools.lru_cache(maxsize=512)
+def _plan(
+    subscripts: str, shapes: tuple[tuple[int, ...], ...]
+) -> list[tuple[str, tuple[int, ...], dict[str, Any]]]:
+    terms, output = _parse(subscripts, tuple(len(s) for s in shapes))
+    sizes = _sizes(subscripts, terms, shapes)
+    planner = _Planner(len(shapes))
+    parts = [_simplify(planner, _Part(i, t, s), sizes) for i, (t, s) in enumerate(zip(terms, shapes, strict=True))]
+    while len(parts) > 1:
+        i, j = _cheapest_pair(parts, output, sizes) if len(parts) > 2 else (0, 1)
+        right, left = parts.pop(j), parts.pop(i)
+        needed = set(output).union(*(p.labels for p in parts))
+        parts.append(_contract(planner, left, right, needed, "" if parts else output, sizes))
+    last = planner.sum_out(parts[0], set(output))
+    last = planner.order(last, "".join(c for c in output if c in last.labels))
+    # Labels that only dimensions of size 1 carry may have been dropped: they come back.
+    shape = [sizes[c] for c in output]
+    if not planner.steps or last.shape != shape or last.place != planner.values - 1:
+        planner.emit("reshape", (last,), output, shape, shape=shape)
+    return planner.steps
+
+
 def _parse(subscripts: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
     """The labels of each operand and of the output, `...` written out."""
     equation = subscripts.replace(" ", "")
@@ -103,130 +197,87 @@ def _parse(subscripts: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], st
     return tuple(terms), output
 
 
-def _sizes(subscripts: str, terms: tuple[str, ...], tensors: list[Tensor]) -> dict[str, int]:
+def _sizes(subscripts: str, terms: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    for i, (term, t) in enumerate(zip(terms, tensors, strict=True)):
-        for c, d in zip(term, t.shape, strict=True):
+    for i, (term, shape) in enumerate(zip(terms, shapes, strict=True)):
+        for c, d in zip(term, shape, strict=True):
             known = sizes.setdefault(c, d)
             if known != d:
                 if known != 1 and d != 1:
                     raise ValueError(
                         f"Dimension {c!r} of the equation {subscripts!r} has size {known} in one operand and {d} in "
-                        f"operand {i} (of shape {t.shape})."
+                        f"operand {i} (of shape {shape})."
                     )
-                sizes[c] = max(known, d)
+                sizes[c] = d if known == 1 else known
     return sizes
 
 
-def _simplify(t: Tensor, term: str, sizes: dict[str, int]) -> tuple[Tensor, str]:
+def _simplify(planner: _Planner, p: _Part, sizes: dict[str, int]) -> _Part:
     """Takes diagonals for labels named twice and drops dimensions of size 1 that broadcast."""
-    for c in sorted(set(term)):
-        while term.count(c) > 1:
-            a = term.index(c)
-            b = term.index(c, a + 1)
-            t = _diagonal_of(t, 0, a, b)
-            term = term[:a] + term[a + 1 : b] + term[b + 1 :] + c
-    keep = [i for i, c in enumerate(term) if not (t.shape[i] == 1 and sizes[c] != 1)]
-    if len(keep) < len(term):
-        t = reshape(t, [t.shape[i] for i in keep])
-        term = "".join(term[i] for i in keep)
-    return t, term
+    for c in sorted(set(p.labels)):
+        while p.labels.count(c) > 1:
+            p = planner.diagonal(p, c)
+    keep = [i for i, c in enumerate(p.labels) if not (p.shape[i] == 1 and sizes[c] != 1)]
+    if len(keep) < len(p.labels):
+        p = planner.reshape(p, "".join(p.labels[i] for i in keep), [p.shape[i] for i in keep])
+    return p
 
 
-def _cheapest_pair(parts: list[tuple[Tensor, str]], output: str, sizes: dict[str, int]) -> tuple[int, int]:
+def _cheapest_pair(parts: list[_Part], output: str, sizes: dict[str, int]) -> tuple[int, int]:
     """The pair to contract first: the one that gives the smallest result, less what it uses up."""
     best, choice = None, (0, 1)
     for i in range(len(parts)):
         for j in range(i + 1, len(parts)):
-            others = set(output).union(*(labels for k, (_, labels) in enumerate(parts) if k not in (i, j)))
-            both = set(parts[i][1]) | set(parts[j][1])
+            others = set(output).union(*(p.labels for k, p in enumerate(parts) if k not in (i, j)))
+            both = set(parts[i].labels) | set(parts[j].labels)
             result = count([sizes[c] for c in both & others])
             work = count([sizes[c] for c in both])
-            cost = (result - count(parts[i][0].shape) - count(parts[j][0].shape), work)
+            cost = (result - count(parts[i].shape) - count(parts[j].shape), work)
             if best is None or cost < best:
                 best, choice = cost, (i, j)
     return choice
 
 
-def _sum_out(part: tuple[Tensor, str], keep: set[str]) -> tuple[Tensor, str]:
-    t, labels = part
-    axes = [i for i, c in enumerate(labels) if c not in keep]
-    if not axes:
-        return part
-    return reduce_sum(t, axes), "".join(c for c in labels if c in keep)
-
-
 def _contract(
-    left: tuple[Tensor, str], right: tuple[Tensor, str], needed: set[str], target: str, sizes: dict[str, int]
-) -> tuple[Tensor, str]:
-    """Multiplies two operands and sums over the labels that nothing else needs."""
-    left = _sum_out(left, needed | set(right[1]))
-    right = _sum_out(right, needed | set(left[1]))
-    (a, la), (b, lb) = left, right
-    shared = [c for c in la if c in lb]
+    planner: _Planner, a: _Part, b: _Part, needed: set[str], target: str, sizes: dict[str, int]
+) -> _Part:
+    """Multiplies two parts and sums over the labels that nothing else needs."""
+    a = planner.sum_out(a, needed | set(b.labels))
+    b = planner.sum_out(b, needed | set(a.labels))
+    shared = [c for c in a.labels if c in b.labels]
     summed = [c for c in shared if c not in needed]
     batch = [c for c in shared if c in needed]
-    rows = [c for c in la if c not in lb]
-    columns = [c for c in lb if c not in la]
+    rows = [c for c in a.labels if c not in b.labels]
+    columns = [c for c in b.labels if c not in a.labels]
     if not summed:
-        return _multiply(a, la, b, lb, target)
+        return planner.multiply(a, b, target)
     if not rows and not columns:
         # Dot products: one fused multiply and sum beats many 1 x 1 matrix products.
-        product, labels = _multiply(a, la, b, lb, "")
-        return _sum_out((product, labels), needed)
-    # Order the groups so that the result comes out as the output wants it, where a choice is free.
+        return planner.sum_out(planner.multiply(a, b, ""), needed)
     if target:
+        # The groups in the order of the output, and the operands too, as far as that is a free choice.
         batch.sort(key=target.index)
         rows.sort(key=target.index)
         columns.sort(key=target.index)
         if rows and columns and target.index(columns[0]) < target.index(rows[0]):
-            (a, la), (b, lb) = (b, lb), (a, la)
-            rows, columns = columns, rows
-    ma, transpose_a = _group(a, la, batch, rows, summed, sizes)
-    mb, transpose_b = _group(b, lb, batch, columns, summed, sizes)
+            a, b, rows, columns = b, a, columns, rows
+    ma, flipped_a = _group(planner, a, batch, rows, summed, sizes)
+    mb, flipped_b = _group(planner, b, batch, columns, summed, sizes)
+    lead, n, m = [sizes[c] for c in batch], count([sizes[c] for c in rows]), count([sizes[c] for c in columns])
     # The first operand wants its summed dimension last, the second wants it first.
-    out = matrix_product(ma, mb, transpose_a, not transpose_b)
+    product = planner.emit(
+        "matmul", (ma, mb), "", [*lead, n, m], transpose_a=flipped_a, transpose_b=not flipped_b
+    )
     labels = "".join(batch + rows + columns)
-    return reshape(out, [sizes[c] for c in labels]), labels
+    return planner.reshape(product, labels, [sizes[c] for c in labels])
 
 
 def _group(
-    t: Tensor, labels: str, batch: list[str], free: list[str], summed: list[str], sizes: dict[str, int]
-) -> tuple[Tensor, bool]:
-    """t as [*batch, free, summed], or as [*batch, summed, free] and True when that moves no data."""
+    planner: _Planner, p: _Part, batch: list[str], free: list[str], summed: list[str], sizes: dict[str, int]
+) -> tuple[_Part, bool]:
+    """p as [*batch, free, summed], or as [*batch, summed, free] and True when that moves no data."""
     lead = [sizes[c] for c in batch]
     n, k = count([sizes[c] for c in free]), count([sizes[c] for c in summed])
-    if labels == "".join(batch + summed + free) and free:
-        return reshape(t, [*lead, k, n]), True
-    perm = [labels.index(c) for c in batch + free + summed]
-    if perm != list(range(len(perm))):
-        t = call("transpose", t, perm=perm)
-    return reshape(t, [*lead, n, k]), False
-
-
-def _multiply(a: Tensor, la: str, b: Tensor, lb: str, target: str) -> tuple[Tensor, str]:
-    """The product of two operands, each brought to the order of the result by transposing and adding ones."""
-    everything = la + "".join(c for c in lb if c not in la)
-    order = "".join(c for c in target if c in everything) if target else ""
-    order += "".join(c for c in everything if c not in order)
-    a, b = _align(a, la, order), _align(b, lb, order)
-    return (call("logical_and", a, b) if a.dtype == "bool" else a * b), order
-
-
-def _align(t: Tensor, labels: str, order: str) -> Tensor:
-    perm = [labels.index(c) for c in order if c in labels]
-    if perm != list(range(len(perm))):
-        t = call("transpose", t, perm=perm)
-    sizes = iter(t.shape)
-    return reshape(t, [next(sizes) if c in labels else 1 for c in order])
-
-
-def _finish(t: Tensor, labels: str, output: str, sizes: dict[str, int]) -> Tensor:
-    dtype = t.dtype
-    t, labels = _sum_out((t, labels), set(output))
-    perm = [labels.index(c) for c in output if c in labels]
-    if perm != list(range(len(perm))):
-        t = call("transpose", t, perm=perm)
-    # A label only ones carried, all dropped: it comes back with size 1.
-    t = reshape(t, [sizes[c] for c in output])
-    return cast_to(t, dtype)
+    if p.labels == "".join(batch + summed + free) and free:
+        return planner.reshape(p, "", [*lead, k, n]), True
+    return planner.reshape(planner.order(p, "".join(batch + free + summed)), "", [*lead, n, k]), False
