@@ -19,7 +19,7 @@ namespace {
 constexpr size_t kLine = 64;
 constexpr size_t kTileBudget = 32 * 1024;  // bytes of L1 for registers and the operands of a tile
 constexpr int64_t kMinTile = 128, kMaxTile = 1024;
-constexpr double kForkNanoseconds = 6000;  // a region estimated longer than this is shared by the team
+constexpr double kForkNanoseconds = 4000;  // a region estimated longer than this is shared by the team
 constexpr double kNanosecondsPerByte = 0.008;
 
 size_t round_line(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }

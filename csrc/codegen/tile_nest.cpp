@@ -164,8 +164,8 @@ class Chooser {
         nest.group = last - 1;
         nest.group_size = nest.chunk = nest.dims[last - 1] * nest.dims[last];
         const int64_t widest = std::max<int64_t>(load_.tile, 64);
-        nest.square_rows = std::min({nest.dims[last - 1], widest / 16, int64_t{16}});
-        nest.square_cols = std::min(nest.dims[last], widest / nest.square_rows);
+        nest.square_cols = std::min(nest.dims[last], widest / 16);
+        nest.square_rows = std::min(nest.dims[last - 1], widest / nest.square_cols / 16 * 16);  // whole cache lines of 4-byte elements
         nest.tile = nest.square_rows * nest.square_cols;
         return nest;
     }

@@ -25,7 +25,7 @@ struct ConvShape {
 
 // Of conv, conv_bias_act, conv_input_grad or conv_filter_grad.
 [[nodiscard]] ConvShape conv_shape(const Graph& graph, const Node& node);
-// Of max_pool, avg_pool and their gradients: `kernel` is the window, channels are equal on both sides.
+// Of max_pool, avg_pool, their gradients and max_pool_select: `kernel` is the window, channels are equal on both sides.
 [[nodiscard]] ConvShape pool_shape(const Graph& graph, const Node& node);
 
 }  // namespace fk::cpu

@@ -25,6 +25,7 @@ const Impl kImpls[] = {
     FK_ENTRY("max_pool", "own", own_pool),
     FK_ENTRY("avg_pool", "own", own_pool),
     FK_ENTRY("max_pool_grad", "own", own_pool_grad),
+    FK_ENTRY("max_pool_select", "own", own_pool_select),
     FK_ENTRY("avg_pool_grad", "own", own_pool_grad),
     FK_ENTRY("gather", "own", own_gather),
     FK_ENTRY("scatter_add", "own", own_scatter_add),

@@ -24,6 +24,7 @@ FK_CPU_IMPL(own_conv_input_grad)
 FK_CPU_IMPL(own_conv_filter_grad)
 FK_CPU_IMPL(own_pool)
 FK_CPU_IMPL(own_pool_grad)
+FK_CPU_IMPL(own_pool_select)
 // own_index.cpp
 FK_CPU_IMPL(own_gather)
 FK_CPU_IMPL(own_scatter_add)

@@ -25,31 +25,46 @@ PoolWindow clip_window(const ConvShape& s, int64_t d, int64_t h, int64_t w, int6
 
 size_t taps_bytes(const ConvShape& s) { return round_up(static_cast<size_t>(s.taps()) * sizeof(int64_t)); }
 
-template <class T>
-std::unique_ptr<Kernel> make_pool(const ConvShape& s, bool max) {
+// f(args, image, window, at) for each output position: `image` is the offset of its image in the input, `at` that of its
+// channels in the output. Positions whose window lies in the padding get zeros.
+template <class T, class F>
+std::unique_ptr<Kernel> make_by_position(const ConvShape& s, std::string text, F f) {
     const size_t slot_bytes = taps_bytes(s);
     const auto run = [=, threads = max_threads()](const KernelArgs& a) {
-        const T* x = static_cast<const T*>(a.in[0]);
         T* y = static_cast<T*>(a.out[0]);
         const int64_t c = s.in_channels, lines = s.batch * s.out[0] * s.out[1];
-        const auto f = max ? pool_kernels<T>().max : pool_kernels<T>().avg;
         parallel_slots(threads, lines, s.out[2] * c * s.taps(), [&](int64_t begin, int64_t end, int64_t slot) {
             auto* taps = reinterpret_cast<int64_t*>(a.scratch + static_cast<size_t>(slot) * slot_bytes);
             for (int64_t l = begin; l < end; ++l) {
                 const int64_t h = l % s.out[1], d = l / s.out[1] % s.out[0], n = l / (s.out[1] * s.out[0]);
-                const T* image = x + n * s.in_points() * c;
                 for (int64_t w = 0; w < s.out[2]; ++w) {
                     const PoolWindow window = clip_window(s, d, h, w, taps);
-                    T* to = y + (l * s.out[2] + w) * c;
+                    const int64_t at = (l * s.out[2] + w) * c;
                     if (window.count == 0)
-                        std::fill(to, to + c, narrow<T>(0));
+                        std::fill(y + at, y + at + c, narrow<T>(0));
                     else
-                        f(image, window, c, to);
+                        f(a, n * s.in_points() * c, window, at);
                 }
             }
         });
     };
-    return make_kernel(max ? "own:max_pool" : "own:avg_pool", run, slot_bytes * static_cast<size_t>(max_threads()));
+    return make_kernel(std::move(text), run, slot_bytes * static_cast<size_t>(max_threads()));
+}
+
+template <class T>
+std::unique_ptr<Kernel> make_pool(const ConvShape& s, bool max) {
+    return make_by_position<T>(s, max ? "own:max_pool" : "own:avg_pool", [c = s.in_channels, max](const KernelArgs& a, int64_t image, PoolWindow window, int64_t at) {
+        const auto f = max ? pool_kernels<T>().max : pool_kernels<T>().avg;
+        f(static_cast<const T*>(a.in[0]) + image, window, c, static_cast<T*>(a.out[0]) + at);
+    });
+}
+
+template <class T>
+std::unique_ptr<Kernel> make_pool_select(const ConvShape& s) {
+    return make_by_position<T>(s, "own:max_pool_select", [c = s.in_channels](const KernelArgs& a, int64_t image, PoolWindow window, int64_t at) {
+        const T *x = static_cast<const T*>(a.in[0]) + image, *y = static_cast<const T*>(a.in[1]) + at, *dd = static_cast<const T*>(a.in[2]) + image;
+        pool_kernels<T>().max_select(x, y, dd, window, c, static_cast<T*>(a.out[0]) + at);
+    });
 }
 
 // Windows overlap within an image, so the work is split by image and by block of channels. 16-bit gradients are summed
@@ -130,5 +145,13 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     });
 }
 }  // namespace own_pool_grad
+
+namespace own_pool_select {
+std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    return dispatch_float(node.types[0].dtype, [&](auto tag) { return make_pool_select<typename decltype(tag)::type>(pool_shape(g, node)); });
+}
+}  // namespace own_pool_select
 
 }  // namespace fk::cpu

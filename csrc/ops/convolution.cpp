@@ -15,6 +15,7 @@ constexpr std::string_view kXWB[] = {"x", "w", "bias"};
 constexpr std::string_view kDyW[] = {"dy", "w"};
 constexpr std::string_view kXDy[] = {"x", "dy"};
 constexpr std::string_view kXYDy[] = {"x", "y", "dy"};
+constexpr std::string_view kXYDd[] = {"x", "y", "dd"};
 constexpr std::string_view kX[] = {"x"};
 constexpr std::string_view kDy[] = {"dy"};
 const AttrDef kConv[] = {{"strides", AttrType::dims},
@@ -135,6 +136,15 @@ Types infer_pool(const InferCall& c) {
     return {pool_type(c, c.in[0], 0)};
 }
 
+// max_pool_grad and max_pool_select: a third operand beside x and y = max_pool(x), of the type of y or of x.
+Types infer_pool_pair(const InferCall& c, size_t like) {
+    same_float(c);
+    const TensorType y = pool_type(c, c.in[0], 0);
+    check_internal(c.in[1] == y && c.in[2] == (like == 0 ? c.in[0] : y), c.op.name, ": operands ", to_string(c.in[0]), ", ", to_string(c.in[1]),
+                   ", ", to_string(c.in[2]), " do not belong together; the pooling gives ", to_string(y));
+    return {like == 0 ? y : c.in[0]};
+}
+
 Attrs pool_attrs(const Node& n, size_t from) { return {n.attrs.begin() + static_cast<std::ptrdiff_t>(from), n.attrs.end()}; }
 
 }  // namespace
@@ -187,7 +197,19 @@ std::vector<OpDef> convolution() {
               .kind = library,
               .inputs = kXYDy,
               .attrs = kPool,
-              .infer = infer::same_as_input},
+              .infer = [](const InferCall& c) { return infer_pool_pair(c, 1); },
+              .vjp = [](const VjpCall& c) -> Out {  // linear in dy; which element is the maximum is piecewise constant
+                  return {Expr{}, Expr{}, emit("max_pool_select", {c.in(0), c.in(1), c.dy()}, pool_attrs(c.node(), 0))};
+              }},
+        OpDef{.name = "max_pool_select",
+              .summary = "The value of dd at the first maximum of each window of x, where y = max_pool(x).",
+              .kind = library,
+              .inputs = kXYDd,
+              .attrs = kPool,
+              .infer = [](const InferCall& c) { return infer_pool_pair(c, 0); },
+              .vjp = [](const VjpCall& c) -> Out {
+                  return {Expr{}, Expr{}, emit("max_pool_grad", {c.in(0), c.in(1), c.dy()}, pool_attrs(c.node(), 0))};
+              }},
         OpDef{.name = "avg_pool",
               .summary = "Mean over the valid elements of windows, channels last.",
               .kind = library,

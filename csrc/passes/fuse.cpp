@@ -16,6 +16,7 @@
 #include "passes/fuse_region.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
+#include "passes/unit_order.h"
 
 namespace fk {
 namespace {
@@ -45,6 +46,7 @@ class Fuser {
         s_.g = &g;
         s_.origin.assign(g.size(), Origin::external);
         s_.group.assign(g.size(), -1);
+        kernel_order_.assign(g.size(), -1);
     }
 
     Graph run() {
@@ -134,28 +136,30 @@ class Fuser {
         return deps;
     }
 
-    // Whether `from` depends on group `target`, directly or through others.
-    bool depends_on(int64_t from, int64_t target, std::set<int64_t>& seen) const {
-        if (from == target) return true;
-        if (!seen.insert(from).second || last_node(from) < first_node_[static_cast<size_t>(target)]) return false;
-        for (int64_t d : dependencies(from))
-            if (depends_on(d, target, seen)) return true;
-        return false;
-    }
-
     [[nodiscard]] uint32_t last_node(int64_t unit) const {
         return unit >= 0 ? groups_[static_cast<size_t>(unit)].back() : static_cast<uint32_t>(-unit - 1);
+    }
+
+    // The units in `order_` that produce these values.
+    template <class Values>
+    std::vector<int> ordered_units(const Values& values) const {
+        std::vector<int> units;
+        for (Value v : values) {
+            const int64_t u = unit_of(v.node);
+            const int at = u >= 0 ? group_order_[static_cast<size_t>(u)] : kernel_order_[static_cast<size_t>(-u - 1)];
+            if (at >= 0 && std::ranges::find(units, at) == units.end()) units.push_back(at);
+        }
+        return units;
     }
 
     bool try_join(uint32_t root, const std::set<Value>& loads, int32_t target) {
         auto& roots = groups_[static_cast<size_t>(target)];
         if (roots.size() >= kMaxRoots || space_of(g_, roots[0]) != space_of(g_, root)) return false;
-        std::set<int64_t> seen;
-        for (Value v : loads) {
-            const int64_t u = unit_of(v.node);
-            if (u == target && s_.origin[v.node] == Origin::external) return false;  // a reshape of the group's own result
-            if (u != target && depends_on(u, target, seen)) return false;
-        }
+        for (Value v : loads)  // a reshape of the group's own result
+            if (s_.origin[v.node] == Origin::external && unit_of(v.node) == target) return false;
+        const std::vector<int> needs = ordered_units(loads);
+        const int unit = group_order_[static_cast<size_t>(target)];
+        if (order_.any_depends_on(needs, unit)) return false;
         std::vector<uint32_t> joined = roots;
         joined.push_back(root);
         s_.group[root] = target;
@@ -166,6 +170,7 @@ class Fuser {
         }
         roots = std::move(joined);
         group_loads_[static_cast<size_t>(target)].insert(loads.begin(), loads.end());
+        for (int u : needs) order_.depend(unit, u);
         return true;
     }
 
@@ -173,6 +178,8 @@ class Fuser {
         std::unordered_map<uint64_t, std::vector<int32_t>> readers;  // value -> groups that read it
         auto key = [](Value v) { return (uint64_t{v.node} << 8) | v.out; };
         for (uint32_t n = 0; n < g_.size(); ++n) {
+            if (live_[n] && s_.origin[n] == Origin::external && !g_.node(n).is("parameter") && !g_.node(n).is("reshape"))
+                kernel_order_[n] = order_.add(ordered_units(g_.node(n).inputs));
             if (!live_[n] || s_.origin[n] != Origin::root) continue;
             const std::set<Value> loads = loads_of_root(n);
             std::vector<int32_t> candidates;
@@ -191,7 +198,7 @@ class Fuser {
                 s_.group[n] = static_cast<int32_t>(groups_.size());
                 groups_.push_back({n});
                 group_loads_.push_back(loads);
-                first_node_.push_back(n);
+                group_order_.push_back(order_.add(ordered_units(loads)));
             }
             for (Value v : loads) {
                 auto& list = readers[key(v)];
@@ -291,7 +298,8 @@ class Fuser {
     std::set<uint32_t> soft_;
     std::vector<std::vector<uint32_t>> groups_;  // roots, ascending
     std::vector<std::set<Value>> group_loads_;
-    std::vector<uint32_t> first_node_;
+    UnitOrder order_;
+    std::vector<int> group_order_, kernel_order_;  // unit in `order_` of a group, of a kernel's node; -1 where there is none
     std::map<Value, Value> map_;
 };
 

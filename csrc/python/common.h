@@ -39,6 +39,9 @@ class HostArray {
     bool contiguous_ = true;
 };
 
+// Inside an autocast scope, floating-point cells are read as this type.
+void set_autocast(std::optional<DType> dtype);
+[[nodiscard]] TensorPtr read_cell(const CellPtr& cell);  // the stored value, without autocast
 [[nodiscard]] PyTensor to_tensor(nb::handle object, std::optional<DType> dtype);
 [[nodiscard]] bool is_operand(nb::handle object);
 [[nodiscard]] OperandRef to_operand(nb::handle object);

@@ -39,7 +39,23 @@ std::string class_name(nb::handle object) {
     return text_of(nb::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(object.ptr())), "__name__")));
 }
 
+std::optional<DType>& autocast() {
+    thread_local std::optional<DType> dtype;
+    return dtype;
+}
+
+bool autocasts(const CellImpl& cell) {
+    return autocast() && cell.autocast && is_float(cell.type.dtype) && cell.type.dtype != *autocast();
+}
+
 }  // namespace
+
+void set_autocast(std::optional<DType> dtype) { autocast() = dtype; }
+
+TensorPtr read_cell(const CellPtr& cell) {
+    check_internal(cell->value != nullptr, "variable '", cell->name, "' is read before it has a value");
+    return current_recorder().tracing() ? current_recorder().read(cell) : cell->value;
+}
 
 bool HostArray::accepts(nb::handle object) { return PyObject_CheckBuffer(object.ptr()) != 0 && !PyBytes_Check(object.ptr()); }
 
@@ -152,7 +168,8 @@ PyTensor to_tensor(nb::handle object, std::optional<DType> dtype) {
     if (nb::isinstance<PyTensor>(object)) return convert(nb::cast<PyTensor&>(object).p);
     if (nb::isinstance<PyCell>(object)) {
         const CellPtr& cell = nb::cast<PyCell&>(object).p;
-        return convert(current_recorder().tracing() ? current_recorder().read(cell) : cell->value);
+        if (!dtype && autocasts(*cell)) return {call1("cast", {read_cell(cell)}, {static_cast<int64_t>(*autocast())})};
+        return convert(read_cell(cell));
     }
     auto scalar = [&](double v, DType fallback) -> PyTensor {
         return {call1("full", {}, {v, Dims{}, static_cast<int64_t>(dtype.value_or(fallback))})};
@@ -216,7 +233,11 @@ bool is_operand(nb::handle object) {
 OperandRef to_operand(nb::handle object) {
     PyObject* o = object.ptr();
     if (nb::isinstance<PyTensor>(object)) return nb::cast<PyTensor&>(object).p;
-    if (nb::isinstance<PyCell>(object)) return nb::cast<PyCell&>(object).p;
+    if (nb::isinstance<PyCell>(object)) {
+        const CellPtr& cell = nb::cast<PyCell&>(object).p;
+        if (autocasts(*cell)) return call1("cast", {read_cell(cell)}, {static_cast<int64_t>(*autocast())});
+        return cell;
+    }
     if (PyBool_Check(o)) return Scalar{WeakKind::boolean, 0, o == Py_True ? 1 : 0};
     if (PyFloat_Check(o)) return Scalar{WeakKind::floating, nb::cast<double>(object), 0};
     if (PyLong_Check(o)) {

@@ -146,6 +146,8 @@ NB_MODULE(_engine, m) {
           nb::arg("x").none(), nb::arg("dtype") = nb::none(), "A tensor from an array, a number, a list or a tensor; host data is copied.");
     m.def("gradients", gradients_of, nb::arg("targets"), nb::arg("sources"), nb::arg("output_gradients") = nb::none(),
           "Gradients of the sum of the targets with respect to each source; None where nothing connects them.");
+    m.def("set_autocast", [](nb::handle dtype) { set_autocast(dtype.is_none() ? std::nullopt : std::optional(parse_dtype(dtype))); },
+          nb::arg("dtype").none(), "The type in which floating-point cells are read from now on, on this thread; None for their own.");
     m.def("result_type", result_type);
     m.def("op_table", op_table);
     m.def("flush", [] { fk::thread_recorder()->flush(); }, "Runs what this thread has recorded lazily.");

@@ -182,7 +182,8 @@ void bind_tensor(nb::module_& m) {
                  self->p->type = self->p->value->type;
              },
              nb::arg("value").none(), nb::arg("name") = "")
-        .def_prop_ro("value", [](const PyCell& c) { return to_tensor(nb::cast(c), std::nullopt); })
+        .def_prop_ro("value", [](const PyCell& c) { return PyTensor{read_cell(c.p)}; })
+        .def_prop_rw("autocast", [](const PyCell& c) { return c.p->autocast; }, [](PyCell& c, bool on) { c.p->autocast = on; })
         .def_prop_ro("shape", [](const PyCell& c) { return shape_tuple(c.p->type.dims); })
         .def_prop_ro("dtype", [](const PyCell& c) { const auto n = name(c.p->type.dtype); return nb::str(n.data(), n.size()); })
         .def("assign", [](PyCell& c, nb::handle value) {

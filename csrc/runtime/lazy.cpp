@@ -216,8 +216,25 @@ void pop_label() {
     if (r.tracing()) r.graph().current_label = labels.empty() ? 0 : r.graph().intern_label(labels.back());
 }
 
+namespace {
+
+// Brings operands that are pending in another recorder into memory. That may release the host lock, and then another
+// thread may flush this recorder: so it is done for all operands before any of them gets a value in the graph.
+void settle(Recorder& r, const TensorPtr& tensor) {
+    if (!tensor || !tensor->pending() || tensor->recorder.get() == &r || tensor->recorder->tracing()) return;
+    const RecorderPtr other = tensor->recorder;
+    other->flush();
+}
+void settle(Recorder& r, OperandRef& operand) {
+    if (auto* cell = std::get_if<CellPtr>(&operand); cell != nullptr && !r.tracing()) operand = TensorPtr((*cell)->value);
+    if (auto* tensor = std::get_if<TensorPtr>(&operand)) settle(r, *tensor);
+}
+
+}  // namespace
+
 std::vector<TensorPtr> record(const OpDef& op, std::vector<OperandRef> operands, Attrs attrs) {
     Recorder& r = current_recorder();
+    for (OperandRef& operand : operands) settle(r, operand);
     if (!r.tracing() && r.graph().size() >= static_cast<uint32_t>(config::integer(config::Key::lazy_limit))) r.flush();
     // Python scalars adapt to the tensors beside them.
     std::optional<DType> strong;
@@ -256,6 +273,9 @@ TensorPtr from_memory(TensorType type, BufferPtr buffer) {
 
 std::vector<TensorPtr> gradients(const std::vector<TensorPtr>& targets, const std::vector<OperandRef>& sources, const std::vector<TensorPtr>& seeds) {
     Recorder& r = current_recorder();
+    for (const TensorPtr& t : targets) settle(r, t);
+    for (const TensorPtr& t : seeds) settle(r, t);
+    for (OperandRef s : sources) settle(r, s);
     std::vector<Value> target_values, seed_values, source_values;
     for (const TensorPtr& t : targets) target_values.push_back(r.import(t));
     for (const TensorPtr& t : seeds) seed_values.push_back(t ? r.import(t) : Value{});

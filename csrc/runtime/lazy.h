@@ -65,6 +65,7 @@ struct CellImpl {
     TensorType type;
     TensorPtr value;
     std::string name;
+    bool autocast = true;  // whether layers of mixed precision read it in their compute type
 };
 
 struct Scalar {

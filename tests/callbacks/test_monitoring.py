@@ -9,7 +9,6 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import numpy as np
 import pytest
-
 from fastkeras import callbacks
 
 keras = pytest.importorskip("keras")
@@ -18,8 +17,6 @@ keras = pytest.importorskip("keras")
 class Optimizer:
     def __init__(self):
         self.learning_rate = np.float32(0.1)
-
-
 
 
 class Model:
@@ -174,7 +171,12 @@ CHECKPOINTS = [
     {"filepath": "m.keras", "save_best_only": True, "initial_value_threshold": 0.2},
     {"filepath": "m.weights.h5", "save_weights_only": True, "save_best_only": True},
     {"filepath": "m-{epoch}-{batch}.weights.h5", "save_weights_only": True, "save_freq": 4},
-    {"filepath": "m-{epoch}-{batch}-{loss:.3f}.keras", "save_freq": 7, "save_best_only": True, "monitor": "loss"},
+    {
+        "filepath": "m-{epoch}-{batch}-{loss:.3f}.keras",
+        "save_freq": 7,
+        "save_best_only": True,
+        "monitor": "loss",
+    },
 ]
 
 
@@ -218,3 +220,89 @@ def test_model_checkpoint_speaks(tmp_path, capsys):
     assert f"Epoch 1: val_loss improved from None to 1.00000, saving model to {path}" in out
     assert "Epoch 2: val_loss did not improve from 1.00000" in out
     assert "Epoch 3: val_loss improved from 1.00000 to 0.50000" in out
+
+
+# BackupAndRestore.
+
+
+class Restorable(Model):
+    """A model whose weights are a file with a number."""
+
+    built = True
+    _initial_epoch = None
+
+    def __init__(self):
+        super().__init__()
+        self.optimizer = type("Optimizer", (), {"built": True})()
+
+    def save_weights(self, path, overwrite=True):
+        with open(path, "w") as f:
+            f.write(str(self.weights))
+
+    def load_weights(self, path):
+        with open(path) as f:
+            self.weights = int(f.read())
+
+
+def interrupted(directory, epochs, **options):
+    """Plays epochs and stops without `on_train_end`; returns the model."""
+    callback, model = callbacks.BackupAndRestore(directory, **options), Restorable()
+    callback.set_model(model)
+    callback.on_train_begin()
+    start = model._initial_epoch or 0
+    for epoch in range(start, start + epochs):
+        callback.on_epoch_begin(epoch)
+        for batch in range(4):
+            model.weights += 1
+            callback.on_train_batch_end(batch)
+        callback.on_epoch_end(epoch)
+    return callback, model
+
+
+def test_backup_and_restore(tmp_path):
+    directory = tmp_path / "backup"
+    _, first = interrupted(directory, 3)
+    assert first._initial_epoch is None and len(os.listdir(directory)) == 2
+    callback, second = interrupted(directory, 2)
+    assert second._initial_epoch == 3 and second.weights == first.weights + 8
+    callback.on_train_end()
+    assert not directory.exists()
+
+
+def test_backup_within_an_epoch(tmp_path):
+    interrupted(tmp_path, 1, save_freq=3)
+    _, model = interrupted(tmp_path, 0, save_freq=3)
+    # Three batches of epoch 0 are done; the epoch begins again from there.
+    assert model.weights == 2 and not model._initial_epoch
+
+
+def test_a_damaged_backup_falls_back_on_the_one_before(tmp_path):
+    interrupted(tmp_path, 2, double_checkpoint=True)
+    newest = sorted(f for f in os.listdir(tmp_path) if f.endswith(".h5"))[-1]
+    (tmp_path / newest).write_text("rubbish")
+    with pytest.warns(UserWarning, match="cannot be read"):
+        _, model = interrupted(tmp_path, 0, double_checkpoint=True)
+    assert model._initial_epoch == 1
+    for f in tmp_path.glob("*.h5"):
+        f.write_text("rubbish")
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="No backup .* can be read"):
+        interrupted(tmp_path, 0)
+    (tmp_path / "training_metadata.json").write_text('{"backups": [{"file": "../x", "epoch": 1, "save": 1}]}')
+    with pytest.raises(ValueError, match="list of backups"):
+        interrupted(tmp_path, 0)
+
+
+def test_a_backup_cut_short_leaves_the_one_before(tmp_path, monkeypatch):
+    interrupted(tmp_path, 2)
+    monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path, 1)
+    monkeypatch.undo()
+    _, model = interrupted(tmp_path, 0)
+    assert model._initial_epoch == 2 and model.weights == 7
+
+
+@pytest.mark.parametrize("options", [{"backup_dir": ""}, {"backup_dir": "a", "save_freq": "batch"}])
+def test_backup_and_restore_refuses(options):
+    with pytest.raises(ValueError):
+        callbacks.BackupAndRestore(**options)

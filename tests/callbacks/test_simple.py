@@ -11,7 +11,6 @@ import sys
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import pytest
-
 from fastkeras import callbacks
 from fastkeras.callbacks.callback import overrides
 from fastkeras.utils.progbar import Progbar
@@ -193,7 +192,9 @@ def play(progbar_class, stream, clock, monkeypatch, target=5, steps=5, pause=0.2
 
 
 @pytest.mark.parametrize("pause", [3e-5, 0.06, 0.2, 30.0, 3000.0])
-@pytest.mark.parametrize("options", [{}, {"verbose": 2}, {"verbose": 0}, {"stateful_metrics": ["loss"]}, {"width": 7}])
+@pytest.mark.parametrize(
+    "options", [{}, {"verbose": 2}, {"verbose": 0}, {"stateful_metrics": ["loss"]}, {"width": 7}]
+)
 @pytest.mark.parametrize("target", [5, 200])
 def test_progbar_draws_what_keras_draws(options, target, pause, clock, monkeypatch):
     ours = play(Progbar, Terminal(), clock, monkeypatch, target, pause=pause, **options)

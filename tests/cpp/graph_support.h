@@ -1,6 +1,8 @@
 // Building small graphs, running them through the whole pipeline, and making random ones.
 #pragma once
 
+#include <algorithm>
+#include <cstdlib>
 #include <functional>
 
 #include "core/config.h"
@@ -72,6 +74,12 @@ inline size_t count_ops(const Graph& g, std::string_view op) {
     size_t n = 0;
     for (uint32_t i = 0; i < g.size(); ++i) n += g.node(i).is(op);
     return n;
+}
+
+// How many random cases a test tries: FK_FUZZ=20 makes it twenty times as many.
+inline uint32_t fuzz(uint32_t count) {
+    const char* factor = std::getenv("FK_FUZZ");
+    return count * (factor != nullptr ? static_cast<uint32_t>(std::max(1, std::atoi(factor))) : 1);
 }
 
 // A random computation over a few parameters: smooth functions whose values stay within a small range.

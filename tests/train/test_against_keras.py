@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import data, fk, keras, pair, same_fit, same_logs, same_weights
+from train_pairs import data, fk, keras, pair, same_fit, same_logs, same_weights
 
 X, LABELS, VALUES = data()
 SPARSE = "sparse_categorical_crossentropy"
@@ -25,7 +25,12 @@ def two_outputs(k, outputs="list"):
     h = k.layers.Dense(5, activation="tanh")(x)
     a = k.layers.Dense(3, activation="softmax", name="a")(h)
     b = k.layers.Dense(1, name="b")(h)
-    forms = {"list": [a, b], "dict": {"a": a, "b": b}, "renamed": {"foo": a, "bar": b}, "swapped": {"b": b, "a": a}}
+    forms = {
+        "list": [a, b],
+        "dict": {"a": a, "b": b},
+        "renamed": {"foo": a, "bar": b},
+        "swapped": {"b": b, "a": a},
+    }
     return k.Model(x, forms[outputs])
 
 
@@ -50,9 +55,16 @@ def test_mlp(optimizer):
     ours, theirs = pair(mlp, lambda k: {**CLASSIFIER, "optimizer": optimizer})
     same_fit(ours, theirs, X, LABELS, batch_size=6, epochs=3)
     same_weights(ours, theirs)
-    same_logs(ours.evaluate(X, LABELS, verbose=0, return_dict=True), theirs.evaluate(X, LABELS, verbose=0, return_dict=True))
-    np.testing.assert_allclose(ours.evaluate(X, LABELS, verbose=0), theirs.evaluate(X, LABELS, verbose=0), rtol=1e-5)
-    np.testing.assert_allclose(ours.predict(X, batch_size=7, verbose=0), theirs.predict(X, verbose=0), atol=1e-6)
+    same_logs(
+        ours.evaluate(X, LABELS, verbose=0, return_dict=True),
+        theirs.evaluate(X, LABELS, verbose=0, return_dict=True),
+    )
+    np.testing.assert_allclose(
+        ours.evaluate(X, LABELS, verbose=0), theirs.evaluate(X, LABELS, verbose=0), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        ours.predict(X, batch_size=7, verbose=0), theirs.predict(X, verbose=0), atol=1e-6
+    )
 
 
 def test_convnet():
@@ -163,9 +175,7 @@ def test_two_outputs(outputs, arguments):
     y = [LABELS, VALUES] if names is None else dict(zip(names, (LABELS, VALUES)))
     same_fit(ours, theirs, X, y, batch_size=8, epochs=2, validation_split=0.2)
     assert ours.metrics_names == theirs.metrics_names
-    np.testing.assert_allclose(
-        ours.evaluate(X, y, verbose=0), theirs.evaluate(X, y, verbose=0), rtol=1e-5
-    )
+    np.testing.assert_allclose(ours.evaluate(X, y, verbose=0), theirs.evaluate(X, y, verbose=0), rtol=1e-5)
 
 
 def test_targets_by_name_for_a_list_of_outputs():
@@ -271,6 +281,26 @@ def test_layer_losses():
     same_fit(ours, theirs, X, VALUES, batch_size=8, epochs=2, validation_data=(X, VALUES))
 
 
+def test_masks_weigh_losses_and_metrics():
+    def build(k):
+        return k.Sequential(
+            [
+                k.Input((6,), dtype="int32"),
+                k.layers.Embedding(10, 4, mask_zero=True),
+                k.layers.Dense(3, activation="softmax"),
+            ]
+        )
+
+    def arguments(k):
+        return {"optimizer": "sgd", "loss": SPARSE, "metrics": ["accuracy"], "weighted_metrics": [SPARSE]}
+
+    rng = np.random.RandomState(0)
+    x, y = rng.randint(0, 4, (12, 6)), rng.randint(0, 3, (12, 6))
+    for weights in (None, np.arange(12) / 3, rng.uniform(size=(12, 6))):
+        ours, theirs = pair(build, arguments)
+        same_fit(ours, theirs, x, y, batch_size=5, epochs=2, sample_weight=weights)
+
+
 def test_only_layer_losses():
     def build(k):
         class Zero(k.layers.Layer):
@@ -324,7 +354,9 @@ def test_generators():
     same_logs(a.history, b.history)
     a, b = (m.fit(batches(4), steps_per_epoch=2, epochs=2, verbose=0) for m in (ours, theirs))
     same_logs(a.history, b.history)
-    np.testing.assert_allclose(ours.predict(batches(3), verbose=0), theirs.predict(batches(3), verbose=0), rtol=1e-5)
+    np.testing.assert_allclose(
+        ours.predict(batches(3), verbose=0), theirs.predict(batches(3), verbose=0), rtol=1e-5
+    )
 
 
 def test_py_dataset():

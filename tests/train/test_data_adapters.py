@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-
 from fastkeras import _engine
 from fastkeras.training.data_adapters import (
     ArrayAdapter,

@@ -1,4 +1,4 @@
-"""What fit, evaluate and predict promise beyond Keras' numbers: compiled steps, fallbacks, mistakes, threads."""
+"""What fit, evaluate and predict promise beyond numbers: compiled steps, fallbacks, mistakes, threads."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import weakref
 
 import numpy as np
 import pytest
-from harness import data, fk
-
 from fastkeras import _engine, ops
 from fastkeras.callbacks import Callback, EarlyStopping, LambdaCallback, TerminateOnNaN
 from fastkeras.training import step as step_module
+from train_pairs import data, fk
 
 X, LABELS, VALUES = data()
 SPARSE = "sparse_categorical_crossentropy"
@@ -221,6 +220,17 @@ def test_compute_loss_and_compute_metrics_may_be_overridden():
     assert list(model.fit(X, VALUES, verbose=0).history) == ["extra", "loss", "mae"]
 
 
+def test_a_train_step_for_jax_is_refused():
+    class ForJax(Net):
+        def train_step(self, state, data):
+            return state
+
+    model = ForJax()
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"takes \(state, data\).*Expected \(data\)"):
+        model.fit(X, VALUES, verbose=0)
+
+
 def test_functions_of_an_iterator():
     model = classifier()
     model.make_train_function()
@@ -258,7 +268,9 @@ def test_predict_gives_fresh_writable_arrays():
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 20])
 def test_predict_in_batches(n):
     model = classifier()
-    np.testing.assert_allclose(model.predict(X[:n], batch_size=8, verbose=0), np.asarray(model(X[:n])), rtol=1e-5)
+    np.testing.assert_allclose(
+        model.predict(X[:n], batch_size=8, verbose=0), np.asarray(model(X[:n])), rtol=1e-5
+    )
 
 
 def test_predict_keeps_the_nesting():
@@ -414,7 +426,9 @@ def test_mistakes_in_compile(arguments, message):
 
 def two_outputs():
     x = fk.Input((4,))
-    return fk.Model(x, [fk.layers.Dense(3, activation="softmax", name="a")(x), fk.layers.Dense(1, name="b")(x)])
+    return fk.Model(
+        x, [fk.layers.Dense(3, activation="softmax", name="a")(x), fk.layers.Dense(1, name="b")(x)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -425,7 +439,11 @@ def two_outputs():
         ({"loss": [SPARSE, "mse"], "loss_weights": [1.0]}, [LABELS, VALUES], "got 2 losses and 1 weights"),
         ({"loss": [SPARSE, "mse"], "loss_weights": 1.0}, [LABELS, VALUES], "single number"),
         ({"loss": [SPARSE, "mse"], "metrics": ["acc"]}, [LABELS, VALUES], "`metrics` has 1 entries"),
-        ({"loss": [SPARSE, "mse"], "metrics": {"q": "mae"}}, [LABELS, VALUES], r"`metrics` has the keys \['q'\]"),
+        (
+            {"loss": [SPARSE, "mse"], "metrics": {"q": "mae"}},
+            [LABELS, VALUES],
+            r"`metrics` has the keys \['q'\]",
+        ),
         ({"loss": [SPARSE, "mse"], "metrics": [["nope"], []]}, [LABELS, VALUES], "nope"),
         ({"loss": [SPARSE, "mse"]}, LABELS, "`y` is a single array"),
         ({"loss": [SPARSE, "mse"]}, {"a": LABELS, "c": VALUES}, r"`y` has the keys \['c'\]"),
@@ -460,6 +478,49 @@ def test_a_model_without_trainable_weights():
     with pytest.warns(UserWarning, match="does not have any trainable weights"):
         model.fit(X, LABELS, verbose=0)
     np.testing.assert_array_equal(before[0], model.get_weights()[0])
+
+
+def test_an_error_at_run_time_leaves_the_weights():
+    model = fk.Sequential([fk.Input((4,)), fk.layers.Dense(3)])
+    model.compile("sgd", fk.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="outside"):
+        model.fit(X, LABELS + 10, verbose=0)
+    for a, b in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    assert int(model.optimizer.iterations) == 0
+    model.fit(X, LABELS, verbose=0)
+
+
+def test_equal_seeds_give_equal_runs():
+    def run():
+        fk.utils.set_random_seed(3)
+        model = fk.Sequential(
+            [
+                fk.Input((4,)),
+                fk.layers.Dense(8, activation="relu"),
+                fk.layers.Dropout(0.5),
+                fk.layers.Dense(3, activation="softmax"),
+            ]
+        )
+        model.compile("adam", SPARSE)
+        return model.fit(X, LABELS, batch_size=4, epochs=3, verbose=0).history["loss"]
+
+    assert run() == run()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy):
+    fk.mixed_precision.set_global_policy(policy)
+    try:
+        model = classifier(optimizer=fk.optimizers.SGD(0.1))
+        assert isinstance(model.optimizer, fk.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
+        history = model.fit(X, LABELS, epochs=5, verbose=0).history["loss"]
+        assert np.isfinite(history).all() and history[-1] < history[0]
+        plain = classifier(auto_scale_loss=False)
+        assert not isinstance(plain.optimizer, fk.optimizers.LossScaleOptimizer)
+    finally:
+        fk.mixed_precision.set_global_policy("float32")
 
 
 # Loops and callbacks.

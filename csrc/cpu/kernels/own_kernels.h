@@ -39,6 +39,8 @@ struct PoolKernels {
     void (*avg)(const T* x, PoolWindow window, int64_t channels, T* y);
     // dx + taps[i] += dy where that tap is the first equal to y
     void (*max_grad)(const T* x, const T* y, const T* dy, PoolWindow window, int64_t channels, Compute<T>* dx);
+    // out[0, channels) = what dd + taps[i] holds where that tap of x is the first equal to y
+    void (*max_select)(const T* x, const T* y, const T* dd, PoolWindow window, int64_t channels, T* out);
     // dx + taps[i] += dy / count
     void (*avg_grad)(const T* dy, PoolWindow window, int64_t channels, Compute<T>* dx);
 };

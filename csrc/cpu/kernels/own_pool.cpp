@@ -70,6 +70,32 @@ void max_pool_grad(const T* x, const T* y, const T* dy, PoolWindow window, int64
 }
 
 template <class T>
+void max_pool_select(const T* x, const T* y, const T* dd, PoolWindow window, int64_t channels, T* out) {
+    Compute<T> best[kBlock], found[kBlock], open[kBlock];  // open: 1 until the first maximum, 0 after it
+    for (int64_t c0 = 0; c0 < channels; c0 += kBlock) {
+        const int64_t w = channels - c0 < kBlock ? channels - c0 : kBlock;
+#pragma omp simd
+        for (int64_t c = 0; c < w; ++c) {
+            best[c] = widen(y[c0 + c]);
+            found[c] = 0;
+            open[c] = 1;
+        }
+        for (int64_t t = 0; t < window.count; ++t) {
+            const T *tap = x + window.taps[t] + c0, *value = dd + window.taps[t] + c0;
+#pragma omp simd
+            for (int64_t c = 0; c < w; ++c) {
+                const Compute<T> v = widen(tap[c]), d = widen(value[c]);
+                const bool hit = (v == best[c]) | (v != v), take = hit & (open[c] != 0);
+                found[c] = take ? d : found[c];
+                open[c] = hit ? Compute<T>(0) : open[c];
+            }
+        }
+#pragma omp simd
+        for (int64_t c = 0; c < w; ++c) out[c0 + c] = narrow<T>(found[c]);
+    }
+}
+
+template <class T>
 void avg_pool_grad(const T* dy, PoolWindow window, int64_t channels, Compute<T>* dx) {
     const Compute<T> scale = 1 / static_cast<Compute<T>>(window.count);
     for (int64_t t = 0; t < window.count; ++t) {
@@ -84,6 +110,7 @@ void fill(PoolKernels<T>& t) {
     t.max = max_pool<T>;
     t.avg = avg_pool<T>;
     t.max_grad = max_pool_grad<T>;
+    t.max_select = max_pool_select<T>;
     t.avg_grad = avg_pool_grad<T>;
 }
 

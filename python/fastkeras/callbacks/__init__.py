@@ -1,5 +1,6 @@
 """Callbacks: objects that `fit`, `evaluate` and `predict` tell what happens."""
 
+from fastkeras.callbacks.backup_and_restore import BackupAndRestore
 from fastkeras.callbacks.callback import Callback
 from fastkeras.callbacks.callback_list import CallbackList
 from fastkeras.callbacks.csv_logger import CSVLogger
@@ -15,6 +16,7 @@ from fastkeras.callbacks.swap_ema_weights import SwapEMAWeights
 from fastkeras.callbacks.terminate_on_nan import TerminateOnNaN
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 import numpy as np
+
 from fastkeras.callbacks.callback import Callback
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from fastkeras import _engine
 from fastkeras.callbacks.callback import Callback
 from fastkeras.utils import io_utils

@@ -27,8 +27,8 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: value that must be improved on before the first save.
 
     Example:
-        >>> save = fastkeras.callbacks.ModelCheckpoint("best.keras", monitor="val_accuracy", save_best_only=True)
-        >>> model.fit(x, y, validation_split=0.1, epochs=10, callbacks=[save])
+        >>> save = fastkeras.callbacks.ModelCheckpoint("best.keras", monitor="val_accuracy",
+        save_best_only=True) >>> model.fit(x, y, validation_split=0.1, epochs=10, callbacks=[save])
     """
 
     def __init__(
@@ -55,19 +55,20 @@ class ModelCheckpoint(MonitorCallback):
             isinstance(save_freq, (bool, str)) or not isinstance(save_freq, int) or save_freq < 1
         ):
             raise ValueError(
-                f"Unrecognized save_freq: {save_freq!r}. Expected save_freq are 'epoch' or a positive number of "
-                "batches."
+                f"Unrecognized save_freq: {save_freq!r}. Expected save_freq are 'epoch' or a positive number "
+                "of batches."
             )
         if save_weights_only:
             if not self.filepath.endswith(".weights.h5"):
                 raise ValueError(
-                    "When using `save_weights_only=True` in `ModelCheckpoint`, the filepath provided must end in "
-                    f"`.weights.h5` (Keras weights format). Received: filepath={self.filepath}"
+                    "When using `save_weights_only=True` in `ModelCheckpoint`, the filepath provided must "
+                    f"end in `.weights.h5` (Keras weights format). Received: filepath={self.filepath}"
                 )
         elif not self.filepath.endswith((".keras", ".h5")):
             raise ValueError(
                 "The filepath provided must end in `.keras` (Keras model format). Received: "
-                f"filepath={self.filepath}. Pass `save_weights_only=True` with a `.weights.h5` path for weights only."
+                f"filepath={self.filepath}. Pass `save_weights_only=True` with a `.weights.h5` path for "
+                "weights only."
             )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -130,12 +131,15 @@ class ModelCheckpoint(MonitorCallback):
             return True
         if not self._is_improvement(current, self.best):
             if self.verbose > 0:
-                io_utils.print_msg(f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}")
+                io_utils.print_msg(
+                    f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}"
+                )
             return False
         if self.verbose > 0:
             before = "None" if self.best is None else f"{self.best:.5f}"
             io_utils.print_msg(
-                f"\nEpoch {epoch + 1}: {self.monitor} improved from {before} to {current:.5f}, saving model to {path}"
+                f"\nEpoch {epoch + 1}: {self.monitor} improved from {before} to {current:.5f}, saving model "
+                f"to {path}"
             )
         self.best = current
         return True

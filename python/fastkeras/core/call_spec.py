@@ -53,12 +53,16 @@ class CallInfo:
         return [(n, parameter) for n, parameter in found if parameter not in spec.by_position]
 
 
-def call_info(cls: type, _cache: dict[Any, CallInfo] = {}) -> CallInfo:  # noqa: B006 - the cache is the point
-    """Returns the CallInfo of a class' `call()`."""
+def call_info(cls: type) -> CallInfo:
+    """Returns the CallInfo of a class' `call()`, kept on that function."""
     fn = cls.call  # type: ignore[attr-defined]
-    found = _cache.get(fn)
+    found = getattr(fn, "_call_info", None)
     if found is None:
-        found = _cache[fn] = CallInfo(fn)
+        found = CallInfo(fn)
+        try:
+            fn._call_info = found
+        except AttributeError:
+            pass
     return found
 
 
@@ -185,15 +189,17 @@ def _required_of(fn: Callable[..., Any]) -> frozenset[str]:
     return _method_info(getattr(fn, "__func__", fn), hasattr(fn, "__func__"))[1]
 
 
-def _method_info(
-    fn: Any, is_method: bool, _cache: dict[Any, tuple[list[str] | None, frozenset[str]]] = {}  # noqa: B006
-) -> tuple[list[str] | None, frozenset[str]]:
-    found = _cache.get(fn)
+def _method_info(fn: Any, is_method: bool) -> tuple[list[str] | None, frozenset[str]]:
+    found = getattr(fn, "_shape_parameters", None)
     if found is None:
         parameters = list(inspect.signature(fn).parameters.values())[1 if is_method else 0 :]
         required = frozenset(p.name for p in parameters if p.default is p.empty)
         names: list[str] | None = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
             names = None
-        found = _cache[fn] = (names, required)
+        found = (names, required)
+        try:
+            fn._shape_parameters = found
+        except AttributeError:
+            pass
     return found

@@ -152,6 +152,8 @@ class Function(Operation):
         keep = set(self._output_slots)
         for i, step in enumerate(steps):
             step.free = tuple({s for s in step.reads() if last[s] == i and s not in keep})
+        # What the run needs of each step, laid out for the loop in `_run`.
+        self._program = [(s.kind, s.call, s.slots, s.out, s.single, s.free, s) for s in steps]
 
     @property
     def operations(self) -> list[Operation]:
@@ -178,23 +180,22 @@ class Function(Operation):
         values: list[Any] = [None] * self._slot_count
         for slot, x in zip(self._input_slots, flat_inputs):
             values[slot] = x
-        for step in self._steps:
-            kind = step.kind
+        for kind, call, slots, out, single, free, step in self._program:
             if kind == _TENSOR:
-                result = step.call(values[step.slots])
+                result = call(values[slots])
             elif kind == _TENSORS:
-                result = step.call(*[values[s] for s in step.slots])
+                result = call(*[values[s] for s in slots])
             elif kind == _LIST:
-                result = step.call([values[s] for s in step.slots])
+                result = call([values[s] for s in slots])
             else:
                 args, kwargs = step.arguments(values)
-                result = step.call(*args, **kwargs)
-            if step.single:
-                values[step.out] = result
+                result = call(*args, **kwargs)
+            if single:
+                values[out] = result
             else:
-                for slot, x in zip(step.out, tree.flatten(result)):
+                for slot, x in zip(out, tree.flatten(result)):
                     values[slot] = x
-            for slot in step.free:
+            for slot in free:
                 values[slot] = None
         if self._single_output:
             return values[self._output_slots[0]]

@@ -197,9 +197,7 @@ class KerasTensor:
         raise self._no_value("len()")
 
     def __getitem__(self, key: Any) -> KerasTensor:
-        from fastkeras.core.symbolic import get_item
-
-        return get_item(self, key)
+        return _ops().get_item(self, key)
 
     def __round__(self, ndigits: int | None = None) -> KerasTensor:
         return _ops().round(self, ndigits or 0)

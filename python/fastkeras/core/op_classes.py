@@ -183,10 +183,6 @@ def op_class_from_keras(name: str) -> type[OpNode] | None:
     from fastkeras import ops
 
     fn = getattr(ops, op_name, None)
-    if fn is None and op_name == "get_item":
-        from fastkeras.core.symbolic import get_item
-
-        fn = get_item
     if fn is None:
         raise NotImplementedError(f"The op `fastkeras.ops.{op_name}`, which this model uses, is not available.")
     return op_class(fn)

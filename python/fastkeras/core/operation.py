@@ -96,7 +96,7 @@ class Operation:
             NotImplementedError: if those arguments are not serializable.
         """
         config: dict[str, Any] = {"name": self.name}
-        if _config_is_overridden(type(self)):
+        if not self._saves_by_arguments():
             return config
         arguments = self._config_from_arguments()
         if arguments is None:
@@ -207,11 +207,8 @@ def _nested_inputs(node: Node) -> Any:
     return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
-def _config_is_overridden(cls: type, _cache: dict[type, bool] = {}) -> bool:  # noqa: B006 - the cache is the point
-    known = _cache.get(cls)
-    if known is None:
-        known = _cache[cls] = not getattr(cls.get_config, "_is_default", False)
-    return known
+def _config_is_overridden(cls: type) -> bool:
+    return not getattr(cls.get_config, "_is_default", False)  # type: ignore[attr-defined]
 
 
 def default(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -241,10 +238,12 @@ class _Parameters:
         self.open_ended = spec.varkw is not None
 
 
-def _init_parameters(cls: type, _cache: dict[type, _Parameters] = {}) -> _Parameters:  # noqa: B006
-    found = _cache.get(cls)
+def _init_parameters(cls: type) -> _Parameters:
+    # Kept on the class itself, so that it goes when the class goes.
+    found = cls.__dict__.get("_known_init_parameters")
     if found is None:
-        found = _cache[cls] = _Parameters(cls)
+        found = _Parameters(cls)
+        cls._known_init_parameters = found  # type: ignore[attr-defined]
     return found
 
 

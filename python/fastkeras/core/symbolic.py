@@ -7,7 +7,6 @@ and no memory is taken: a trace that is dropped never runs.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -234,7 +233,7 @@ def symbolic_op(fn: Any = None, *, spec: Callable[..., Any] | None = None) -> An
         return fn(*args, **kwargs)
 
     wrapper._symbolic_fn = fn  # type: ignore[attr-defined]
-    wrapper._symbolic_spec = spec  # type: ignore[attr-defined]
+    wrapper._symbolic_spec = spec or _SPECS.get(fn.__name__)  # type: ignore[attr-defined]
     return wrapper
 
 
@@ -257,15 +256,40 @@ def record_op(wrapper: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     return operation.symbolic_call(*args, **kwargs)
 
 
-def signature_of(fn: Callable[..., Any], _cache: dict[Any, inspect.Signature] = {}) -> inspect.Signature:  # noqa: B006
-    """`inspect.signature`, remembered."""
-    found = _cache.get(fn)
-    if found is None:
-        found = _cache[fn] = inspect.signature(fn)
-    return found
+def _get_item_spec(x: KerasTensor, key: Any) -> Any:
+    """Part of an unknown dimension has an unknown size, whatever the trial sizes say."""
+    keys = key if isinstance(key, tuple) else (key,)
+    if not isinstance(x, KerasTensor) or any(
+        not (k is None or k is Ellipsis or isinstance(k, (int, slice)) and not isinstance(k, bool)) for k in keys
+    ):
+        return NotImplemented
+    if sum(k is Ellipsis for k in keys) > 1:
+        raise IndexError("An index can only have a single ellipsis ('...').")
+    used = sum(k is not None and k is not Ellipsis for k in keys)
+    if used > len(x.shape):
+        raise IndexError(f"Too many indices: {used} for a KerasTensor of shape {x.shape}.")
+    if Ellipsis not in keys:
+        keys = (*keys, Ellipsis)
+    dims = list(x.shape)
+    out: list[int | None] = []
+    for k in keys:
+        if k is None:
+            out.append(1)
+        elif k is Ellipsis:
+            rest = len(x.shape) - used
+            out.extend(dims[:rest])
+            del dims[:rest]
+        elif isinstance(k, int):
+            d = dims.pop(0)
+            if d is not None and not -d <= k < d:
+                raise IndexError(f"Index {k} is out of range for a dimension of size {d} of shape {x.shape}.")
+        else:
+            d = dims.pop(0)
+            if d is not None:
+                d = len(range(*k.indices(d)))
+            out.append(d)
+    return KerasTensor(out, dtype=x.dtype)
 
 
-@symbolic_op
-def get_item(x: Any, key: Any) -> Any:
-    """`x[key]`, also for KerasTensors."""
-    return x[key]
+# Rules for ops that take none by `spec=`.
+_SPECS: dict[str, Callable[..., Any]] = {"get_item": _get_item_spec}

@@ -7,6 +7,7 @@ called on one tensor it takes a short path that does little more than `self.call
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 import weakref
@@ -14,6 +15,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
+
+import numpy as np
 
 from fastkeras import _engine
 from fastkeras.core import dtype_policies, tree
@@ -34,6 +37,7 @@ _Tensor = _engine.Tensor
 _push_label = _engine.push_label
 _pop_label = _engine.pop_label
 
+_ARRAYS = frozenset((_Tensor, np.ndarray))
 # Values that tracking never needs to look at.
 _PLAIN_TYPES = frozenset((int, float, str, bool, type(None), bytes, complex))
 # Containers that belong to this class and are not tracked.
@@ -626,16 +630,16 @@ class Layer(Operation):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) == 1 and not kwargs:
-            x = args[0]
             fast = self._fast_inputs
-            if (
-                fast is not None
-                and type(x) is _Tensor
-                and (x.shape, x.dtype) in fast
-                and not (in_use.any and get_keras_mask(x) is not None)
-                and state.autocast is None
-            ):
-                return self._call_fast(x)
+            if fast is not None and state.autocast is None:
+                x = args[0]
+                if type(x) is _Tensor:
+                    if (x.shape, x.dtype) in fast and not (in_use.any and get_keras_mask(x) is not None):
+                        return self._call_fast(x)
+                elif type(x) is np.ndarray:
+                    x = _engine.tensor(x)
+                    if (x.shape, x.dtype) in fast:
+                        return self._call_fast(x)
         return self._call_general(args, kwargs)
 
     def _call_fast(self, x: Any) -> Any:
@@ -662,10 +666,9 @@ class Layer(Operation):
                 s.call = None
 
     def _remember_fast(self, x: Any, given: Any) -> None:
-        """Notes that inputs like `x`, the only argument of the call that just succeeded, may take the fast path."""
+        """Notes that inputs like `given` (which became `x`), whose call just succeeded, may take the fast path."""
         if (
             self._mixed
-            or given is not x
             or not self.built
             or not self._call_info.simple
             or self.activity_regularizer is not None
@@ -673,10 +676,14 @@ class Layer(Operation):
             or not self._fast_call_allowed
         ):
             return
+        dtype = given.dtype if type(given) is _Tensor else given.dtype.name
+        if self._convert_input_args and x.dtype != dtype:
+            # It had to be cast.
+            return
         fast = self._fast_inputs
         if fast is None or len(fast) >= 32:
             fast = self.__dict__["_fast_inputs"] = set()
-        fast.add((x.shape, x.dtype))
+        fast.add((given.shape, dtype))
 
     # Subclasses whose __call__ does more set this to False.
     _fast_call_allowed = True
@@ -769,7 +776,7 @@ class Layer(Operation):
             state.scopes.pop()
             state.call = outer
             del context
-        if spec.eager and len(args) == 1 and type(args[0]) is _Tensor and not spec.info.var_positional:
+        if spec.eager and len(args) == 1 and type(original[0]) in _ARRAYS and not spec.info.var_positional:
             self._remember_fast(args[0], original[0])
         return outputs
 
@@ -1133,7 +1140,7 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
     """Makes `build()` run once, in the layer's name scope, and record the shapes it was given."""
     if hasattr(build, "_wrapped_build"):
         return build
-    from fastkeras.core.symbolic import signature_of
+    signature = inspect.signature(build)
 
     @wraps(build)
     def wrapper(self: Layer, *args: Any, **kwargs: Any) -> None:
@@ -1149,7 +1156,7 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
                 build(self, *args, **kwargs)
         finally:
             d["_building"] = False
-        self._note_built(dict(list(signature_of(build).bind(self, *args, **kwargs).arguments.items())[1:]))
+        self._note_built(dict(list(signature.bind(self, *args, **kwargs).arguments.items())[1:]))
 
     wrapper._wrapped_build = build  # type: ignore[attr-defined]
     return wrapper

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
 from fastkeras import _engine
 from fastkeras.core import tree
 from fastkeras.core.convert import convert_to_tensor
@@ -14,7 +12,7 @@ from fastkeras.core.function import Function, map_graph
 from fastkeras.core.keras_tensor import KerasTensor, key_of, seen_as
 from fastkeras.core.masking import get_keras_mask, set_keras_mask
 from fastkeras.core.node import Node
-from fastkeras.core.operation import Operation
+from fastkeras.core.operation import Operation, default
 from fastkeras.core.tracking import DotNotTrackScope
 from fastkeras.layers.input_layer import InputLayer
 from fastkeras.layers.input_spec import InputSpec
@@ -64,7 +62,6 @@ class Functional(Function, Model):
             {t._keras_history.operation.name, t._name or t._keras_history.operation.name} for t in self._inputs
         ]
         self.__dict__["_input_spec"] = self._make_input_spec()
-        self.__dict__["_fast_arrays"] = {}
         if trainable is not None and not trainable:
             self.trainable = False
 
@@ -104,21 +101,6 @@ class Functional(Function, Model):
         return shapes[0] if len(shapes) == 1 else tree.pack_sequence_as(self._outputs_struct, shapes)
 
     # Calling.
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
-            # An array like one that has been through all checks goes straight to the engine.
-            x = args[0]
-            dtype = self._fast_arrays.get((x.shape, x.dtype))
-            if dtype is not None:
-                return Layer.__call__(self, _engine.tensor(x, dtype))
-            outputs = Layer.__call__(self, x)
-            if len(self._inputs) == 1 and not tree.is_nested(self._inputs_struct):
-                t = self._inputs[0]
-                if len(t.shape) == x.ndim and len(self._fast_arrays) < 32:
-                    self._fast_arrays[(x.shape, x.dtype)] = t.dtype
-            return outputs
-        return Layer.__call__(self, *args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
         """Runs the layers of the graph.
@@ -291,6 +273,11 @@ class Functional(Function, Model):
 
     # Configuration.
 
+    @classmethod
+    def _saves_by_arguments(cls) -> bool:
+        return not functional_like_constructor(cls) and super()._saves_by_arguments()
+
+    @default
     def get_config(self) -> dict[str, Any]:
         if not functional_like_constructor(type(self)):
             # A subclass with a constructor of its own is saved by that.

@@ -19,6 +19,7 @@ from fastkeras.ops.core import (
     unstack,
 )
 from fastkeras.ops.einops import rearrange
+from fastkeras.ops.fft import fft, fft2, ifft2, irfft, istft, rfft, stft
 from fastkeras.ops.linalg import norm
 from fastkeras.ops.mapping import map, vectorize, vectorized_map
 from fastkeras.ops.math import cdist, erf, erfc, erfinv, extract_sequences, in_top_k, logsumexp, rsqrt, top_k
@@ -33,6 +34,8 @@ from fastkeras.ops.nn import (
     celu,
     conv,
     conv_transpose,
+    ctc_decode,
+    ctc_loss,
     depth_to_space,
     depthwise_conv,
     dot_product_attention,

@@ -48,6 +48,7 @@ class TrainerSteps:
     train_function: Any = None
     test_function: Any = None
     predict_function: Any = None
+    _initial_epoch: int | None = None
     _run_eagerly = False
     _jit_compile: Any = None
     _compile_loss: CompileLoss | None = None
@@ -485,6 +486,7 @@ class TrainerSteps:
             return StepFunction(lambda data: function(iter([data])), f"{phase}_function", eager=True)
         steps = getattr(self, f"_{phase}_steps")
         if steps is None:
+            _check_step_arguments(self, f"{phase}_step")
             getattr(self, make)()
             steps = getattr(self, f"_{phase}_steps")
         return steps
@@ -564,6 +566,18 @@ class TrainerSteps:
 
 def _overridden(model: Any, method: str) -> bool:
     return getattr(type(model), method) is not getattr(TrainerSteps, method) or method in model.__dict__
+
+
+def _check_step_arguments(model: Any, name: str) -> None:
+    """Refuses steps written for Keras on JAX, which take and return the state of the model."""
+    if not _overridden(model, name):
+        return
+    parameters = list(inspect.signature(getattr(model, name)).parameters)
+    if parameters[:2] == ["state", "data"]:
+        raise TypeError(
+            f"{type(model).__name__}.{name}() takes (state, data), the form for Keras on JAX. Expected (data): use "
+            "the model's variables directly, `self.compute_loss` and `self.optimizer.apply`, and return the logs."
+        )
 
 
 def _takes_training(compute_loss: Any, _cache: dict[Any, bool] = {}) -> bool:  # noqa: B006 - the cache is the point

@@ -23,7 +23,6 @@ from fastkeras.training.loop import BatchHooks, OutputCollector, resolve_verbose
 from fastkeras.training.step import CAPACITY, Step
 from fastkeras.training.steps import TrainerSteps
 
-
 # A batch size that takes in everything.
 _WHOLE = 2**62
 
@@ -110,12 +109,14 @@ class Trainer(TrainerSteps):
             validation = self._validation_stream(
                 validation_data, validation_batch_size or batch_size, validation_steps
             )
-        self._set(stop_training=False)
+        self._set(stop_training=False, _initial_epoch=None)
         steps = self._steps_for("train")
         callbacks = self._callback_list(callbacks, verbose, True, epochs=epochs, steps=stream.steps)
         hooks = BatchHooks(callbacks, "train")
         train_logs: dict[str, Any] = {}
         callbacks.on_train_begin()
+        # Set by a callback that restores an interrupted run.
+        initial_epoch = self._initial_epoch or initial_epoch
         try:
             for epoch in range(initial_epoch, epochs):
                 self._metrics_now().reset()

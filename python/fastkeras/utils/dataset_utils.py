@@ -20,8 +20,8 @@ def split_dataset(
     """Splits a dataset into a left half and a right half (e.g. train / test).
 
     Args:
-        dataset: an array, a list or tuple of arrays of equal length, a `fastkeras.data.Dataset`, or any object
-            with samples to iterate over.
+        dataset: an array, a list or tuple of arrays of equal length, a `fastkeras.data.Dataset`, or any
+            object with samples to iterate over.
         left_size: samples of the left part: a fraction between 0 and 1 or a number; by default what the right
             part leaves.
         right_size: the same for the right part.
@@ -42,8 +42,8 @@ def split_dataset(
         from fastkeras.data import Dataset
     except ImportError:
         raise NotImplementedError(
-            "Missing capability: split_dataset() returns fastkeras.data.Dataset objects, and this build has no "
-            "fastkeras.data. Split arrays by slicing them instead."
+            "Missing capability: split_dataset() returns fastkeras.data.Dataset objects, and this build has "
+            "no fastkeras.data. Split arrays by slicing them instead."
         ) from None
 
     if dataset is None:
@@ -78,7 +78,9 @@ def _as_arrays(dataset: Any) -> Any:
     samples = list(dataset)
     if not samples:
         raise ValueError("`dataset` is empty: it has no samples to split.")
-    return optree.tree_map(lambda *leaves: np.stack([np.asarray(v) for v in leaves]), *samples, namespace="fastkeras")
+    return optree.tree_map(
+        lambda *leaves: np.stack([np.asarray(v) for v in leaves]), *samples, namespace="fastkeras"
+    )
 
 
 def _sizes(n: int, left: float | int | None, right: float | int | None) -> tuple[int, int]:
@@ -91,12 +93,14 @@ def _sizes(n: int, left: float | int | None, right: float | int | None) -> tuple
             counts.append(None)
             continue
         if isinstance(size, bool) or not isinstance(size, (int, float, np.number)):
-            raise TypeError(f"`{name}` must be a float, an int or None. Received: {size!r} of type {type(size)}")
+            raise TypeError(
+                f"`{name}` must be a float, an int or None. Received: {size!r} of type {type(size)}"
+            )
         is_fraction = isinstance(size, (float, np.floating))
         if size <= 0 or (is_fraction and size >= 1) or size >= n:
             raise ValueError(
-                f"`{name}` must be a fraction between 0 and 1, or a number of samples between 0 and {n}, the number "
-                f"of samples (both exclusive). Received: {name}={size}"
+                f"`{name}` must be a fraction between 0 and 1, or a number of samples between 0 and {n}, the "
+                f"number of samples (both exclusive). Received: {name}={size}"
             )
         counts.append(round(size * n) if is_fraction else int(size))
     n_left, n_right = counts

@@ -32,6 +32,7 @@ from fastkeras.ops.nn.activation_functions import (
 )
 from fastkeras.ops.nn.attention import dot_product_attention
 from fastkeras.ops.nn.convolution import conv, conv_transpose, depthwise_conv, separable_conv
+from fastkeras.ops.nn.ctc import ctc_decode, ctc_loss
 from fastkeras.ops.nn.losses import (
     binary_crossentropy,
     categorical_crossentropy,

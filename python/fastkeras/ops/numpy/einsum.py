@@ -81,10 +81,12 @@ class _Planner:
         self.steps: list[tuple[str, tuple[int, ...], dict[str, Any]]] = []
         self.values = operands
 
-    def emit(self, op: str, inputs: tuple[_Part, ...], labels: str, shape: Sequence[int], **attributes: Any) -> _Part:
+    def emit(
+        self, op: str, inputs: tuple[_Part, ...], labels: str, size: Sequence[int], /, **attributes: Any
+    ) -> _Part:
         self.steps.append((op, tuple(p.place for p in inputs), attributes))
         self.values += 1
-        return _Part(self.values - 1, labels, shape)
+        return _Part(self.values - 1, labels, size)
 
     def reshape(self, p: _Part, labels: str, shape: Sequence[int]) -> _Part:
         if list(shape) == p.shape:

@@ -45,7 +45,11 @@ def is_dataset(x: Any) -> bool:
     """Whether `x` yields batches by itself: a PyDataset, generator or other iterable, but not arrays."""
     if x is None or is_array_like(x) or isinstance(x, (list, tuple, dict, str, bytes, int, float)):
         return False
-    return isinstance(x, PyDataset) or hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+    return (
+        isinstance(x, PyDataset)
+        or hasattr(x, "__iter__")
+        or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+    )
 
 
 def get_data_adapter(

@@ -141,9 +141,9 @@ class ArrayAdapter(DataAdapter):
     def _gathered(self) -> Iterator[Batch]:
         arrays, size, total = self.arrays, self.batch_size, self.num_samples
         order = np.random.permutation(total)
-        # Rows are gathered for several small batches at once, and batches are slices of the result: gathering has
-        # a price per call. The buffers are used again and again: a batch has been consumed when the next is asked
-        # for.
+        # Rows are gathered for several small batches at once, and batches are slices of the result: gathering
+        # has a price per call. The buffers are used again and again: a batch has been consumed when the next
+        # is asked for.
         row_bytes = sum(a.nbytes // total for a in arrays) or 1
         per_chunk = size * max(1, min(total // size, _CHUNK_BYTES // (row_bytes * size)))
         buffers = [np.empty((per_chunk, *a.shape[1:]), a.dtype) for a in arrays]
@@ -319,9 +319,9 @@ class EpochStream:
 
 def _warn_exhausted() -> None:
     warnings.warn(
-        "Your input ran out of data; interrupting training. Make sure that your dataset or generator can generate "
-        "at least `steps_per_epoch * epochs` batches. You may need to use the `.repeat()` function when building "
-        "your dataset.",
+        "Your input ran out of data; interrupting training. Make sure that your dataset or generator can "
+        "generate at least `steps_per_epoch * epochs` batches. You may need to use the `.repeat()` function "
+        "when building your dataset.",
         stacklevel=5,
     )
 

@@ -14,7 +14,9 @@ from fastkeras.core import config
 NAMESPACE = "fastkeras"
 # `dtype.name` is computed anew at every access, which takes longer than looking it up.
 _NAMES = {np.dtype(t): t for t in ("bool", "float16", "float32", "float64")}
-_NAMES.update({np.dtype(f"{sign}int{bits}"): f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)})
+_NAMES.update(
+    {np.dtype(f"{sign}int{bits}"): f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
 _INTEGERS = frozenset(d for d in _NAMES if d.kind in "iub")
 _NUMBERS = (int, float, bool, np.number, np.bool_)
 

@@ -1,35 +1,16 @@
-"""Two models with the same weights, one of fastkeras and one of Keras (on JAX), and comparisons between them."""
+"""Two models with the same weights, one of fastkeras and one of Keras (on JAX), and their comparison."""
 
 from __future__ import annotations
 
 import os
-from types import SimpleNamespace
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import fastkeras as fk
 import numpy as np
 import pytest
 
-from fastkeras import callbacks, layers, losses, metrics, ops, optimizers
-from fastkeras.layers.input_layer import Input
-from fastkeras.models.model import Model
-from fastkeras.models.sequential import Sequential
-from fastkeras.training.data_adapters import PyDataset
-
 keras = pytest.importorskip("keras")
-
-fk = SimpleNamespace(
-    Input=Input,
-    Model=Model,
-    Sequential=Sequential,
-    callbacks=callbacks,
-    layers=layers,
-    losses=losses,
-    metrics=metrics,
-    ops=ops,
-    optimizers=optimizers,
-    utils=SimpleNamespace(PyDataset=PyDataset),
-)
 
 
 def pair(build, compile_with=None, sample=None):
