@@ -27,7 +27,8 @@ int size_index(size_t bytes) { return std::countr_zero(bytes); }
 
 class Emitter {
   public:
-    Emitter(const Region& region, const TileOptions& options) : region_(region), options_(options), low_(lower_tile_steps(region)), table_(kernels()) {}
+    Emitter(const Region& region, const TileOptions& options)
+        : region_(region), options_(options), low_(lower_tile_steps(region)), table_(kernels()) {}
 
     TileProgram emit() {
         TileLoad load = measure();
@@ -70,7 +71,8 @@ class Emitter {
             ++load.instructions;
             load.work += step_cost(s);
             for (const int src : s.sources())
-                if (last[static_cast<size_t>(src)] == i && step(src).kind != Kind::load && step(src).kind != Kind::constant) live -= std::min<size_t>(live, step(src).size);
+                if (last[static_cast<size_t>(src)] == i && step(src).kind != Kind::load && step(src).kind != Kind::constant)
+                    live -= std::min<size_t>(live, step(src).size);
         }
         for (const RegionOutput& o : region_.outputs)
             if (!o.reduced) memory += fk::size_of(o.dtype);
@@ -118,11 +120,14 @@ class Emitter {
             if (s.kind == Kind::binary && s.from == Class::f32 && arithmetic(s.prim)) {
                 const auto joins = [&](int v) { return single(v, Kind::binary) && arithmetic(step(v).prim); };
                 int at = joins(s.src[0]) ? 0 : joins(s.src[1]) ? 1 : -1;
-                if (at == 0 && joins(s.src[1]) && step(s.src[1]).prim == Prim::multiply && step(s.src[0]).prim != Prim::multiply) at = 1;
+                if (at == 0 && joins(s.src[1]) && step(s.src[1]).prim == Prim::multiply && step(s.src[0]).prim != Prim::multiply)
+                    at = 1;
                 if (at < 0 || s.src[0] == s.src[1]) continue;
                 TileStep& inner = step(s.src[at]);
                 s.kind = Kind::pair;
-                s.inner = inner.prim == Prim::add ? PairInner::add : inner.prim == Prim::subtract ? PairInner::subtract : PairInner::multiply;
+                s.inner = inner.prim == Prim::add        ? PairInner::add
+                          : inner.prim == Prim::subtract ? PairInner::subtract
+                                                         : PairInner::multiply;
                 s.outer = s.prim == Prim::add        ? PairOuter::add
                           : s.prim == Prim::multiply ? PairOuter::multiply
                           : at == 0                  ? PairOuter::subtract
@@ -130,8 +135,9 @@ class Emitter {
                 const int other = s.src[1 - at];
                 s.set_sources({inner.src[0], inner.src[1], other});
                 inner.dead = true;
-            } else if (s.kind == Kind::select && s.cls == Class::f32 && single(s.src[0], Kind::binary) && step(s.src[0]).cls == Class::b8 &&
-                       step(s.src[0]).prim >= Prim::equal && step(s.src[0]).prim <= Prim::greater_equal) {
+            } else if (s.kind == Kind::select && s.cls == Class::f32 && single(s.src[0], Kind::binary) &&
+                       step(s.src[0]).cls == Class::b8 && step(s.src[0]).prim >= Prim::equal &&
+                       step(s.src[0]).prim <= Prim::greater_equal) {
                 TileStep& compare = step(s.src[0]);
                 s.kind = Kind::compare_select;
                 s.prim = compare.prim;
@@ -153,7 +159,8 @@ class Emitter {
             if (region_.outputs[o].reduced) continue;
             int v = low_.output_steps[o];
             const TileStep& s = step(v);
-            const bool can = s.rate == Rate::tile && s.output < 0 && s.kind != Kind::load && s.kind != Kind::index && s.kind != Kind::constant;
+            const bool can =
+                s.rate == Rate::tile && s.output < 0 && s.kind != Kind::load && s.kind != Kind::index && s.kind != Kind::constant;
             if (!can) {
                 TileStep copy;
                 copy.kind = s.rate == Rate::tile ? Kind::copy : Kind::splat;
@@ -209,22 +216,36 @@ class Emitter {
     TileFn function_of(const TileStep& s) {
         const int prim = static_cast<int>(s.prim), from = static_cast<int>(s.from), type = static_cast<int>(s.type);
         switch (s.kind) {
-            case Kind::unary: return table_.unary[prim][from];
-            case Kind::binary: return table_.binary[prim][from][form2(s.src[0], s.src[1])];
-            case Kind::select: return table_.select[size_index(s.size)][form3(s.src[1], s.src[2])];
-            case Kind::cast: return table_.cast[from][static_cast<int>(s.cls)];
-            case Kind::load_convert: return table_.load[type];
-            case Kind::store_convert: return table_.store[type];
-            case Kind::wrap: return table_.wrap[type];
-            case Kind::clamp: return table_.clamp[type];
-            case Kind::copy: return table_.copy[size_index(s.size)];
-            case Kind::splat: return table_.splat[size_index(s.size)];
-            case Kind::philox: return reads_run(s) ? table_.philox_run : table_.philox;
+            case Kind::unary:
+                return table_.unary[prim][from];
+            case Kind::binary:
+                return table_.binary[prim][from][form2(s.src[0], s.src[1])];
+            case Kind::select:
+                return table_.select[size_index(s.size)][form3(s.src[1], s.src[2])];
+            case Kind::cast:
+                return table_.cast[from][static_cast<int>(s.cls)];
+            case Kind::load_convert:
+                return table_.load[type];
+            case Kind::store_convert:
+                return table_.store[type];
+            case Kind::wrap:
+                return table_.wrap[type];
+            case Kind::clamp:
+                return table_.clamp[type];
+            case Kind::copy:
+                return table_.copy[size_index(s.size)];
+            case Kind::splat:
+                return table_.splat[size_index(s.size)];
+            case Kind::philox:
+                return reads_run(s) ? table_.philox_run : table_.philox;
             case Kind::pair:
-                return table_.pair[static_cast<int>(s.inner)][static_cast<int>(s.outer)][form2(s.src[0], s.src[1])][is_vector(s.src[2]) ? 0 : 1];
+                return table_.pair[static_cast<int>(s.inner)][static_cast<int>(s.outer)][form2(s.src[0], s.src[1])]
+                                  [is_vector(s.src[2]) ? 0 : 1];
             case Kind::compare_select:
-                return table_.compare_select[prim - static_cast<int>(Prim::equal)][form2(s.src[0], s.src[1])][form3(s.src[2], s.src[3])];
-            default: return nullptr;
+                return table_
+                    .compare_select[prim - static_cast<int>(Prim::equal)][form2(s.src[0], s.src[1])][form3(s.src[2], s.src[3])];
+            default:
+                return nullptr;
         }
     }
 
@@ -289,7 +310,8 @@ class Emitter {
                 if (!reader.dead && std::ranges::count(reader.sources(), slot)) s.first_only = s.first_only && reads_run(reader);
             for (const int v : low_.output_steps) s.first_only = s.first_only && v != slot;
         }
-        s.rate = access.access == Access::uniform || access.access == Access::periodic ? uniform_rate(program_.nest, walk) : Rate::tile;
+        s.rate = access.access == Access::uniform || access.access == Access::periodic ? uniform_rate(program_.nest, walk)
+                                                                                       : Rate::tile;
         program_.streams.push_back(std::move(s));
     }
 
@@ -307,12 +329,14 @@ class Emitter {
         const auto end = static_cast<int>(code.size());
         std::vector<int> last(program_.slots.size(), -1);
         for (int i = 0; i < end; ++i)
-            for (const int32_t s : {code[static_cast<size_t>(i)].a, code[static_cast<size_t>(i)].b, code[static_cast<size_t>(i)].c, code[static_cast<size_t>(i)].d})
+            for (const int32_t s : {code[static_cast<size_t>(i)].a, code[static_cast<size_t>(i)].b,
+                                    code[static_cast<size_t>(i)].c, code[static_cast<size_t>(i)].d})
                 last[static_cast<size_t>(s)] = i;
         for (size_t o = 0; o < region_.outputs.size(); ++o)
             if (region_.outputs[o].reduced) last[static_cast<size_t>(low_.output_steps[o])] = end;
 
-        program_.workspace = round_line(program_.slots.size() * sizeof(void*)) + round_line(program_.streams.size() * sizeof(void*));
+        program_.workspace =
+            round_line(program_.slots.size() * sizeof(void*)) + round_line(program_.streams.size() * sizeof(void*));
         std::vector<bool> placed(program_.slots.size(), false);
         // Registers are shared between values of one element size only: that is what a destination may overlap.
         std::map<size_t, std::vector<int64_t>> free;
@@ -329,8 +353,10 @@ class Emitter {
         for (TileStream& s : program_.streams) {
             const auto slot = static_cast<size_t>(s.slot);
             if (s.walk.kind == TileWalk::Kind::output) {
-                if (s.access == Access::gathered) last[slot] = end;
-                else placed[slot] = true;
+                if (s.access == Access::gathered)
+                    last[slot] = end;
+                else
+                    placed[slot] = true;
             } else if (s.access == Access::periodic) {
                 s.buffer = reserve(static_cast<size_t>(s.period + program_.nest.tile) * static_cast<size_t>(s.size));
                 placed[slot] = true;
@@ -439,8 +465,8 @@ class Emitter {
         static constexpr std::string_view kForms[] = {"map", "squares", "blocks", "run", "lanes", "columns"};
         size_t count = 0;
         for (const auto& code : program_.code) count += code.size();
-        program_.text = concat("tile:", name(current_isa()), ":", kForms[static_cast<size_t>(program_.nest.form)], " ", count, " instrs of ",
-                               program_.nest.tile, program_.threads > 1 ? ", threads" : "");
+        program_.text = concat("tile:", name(current_isa()), ":", kForms[static_cast<size_t>(program_.nest.form)], " ", count,
+                               " instrs of ", program_.nest.tile, program_.threads > 1 ? ", threads" : "");
     }
 
     const Region& region_;
@@ -448,23 +474,30 @@ class Emitter {
     TileSteps low_;
     const KernelTable& table_;
     TileProgram program_;
-    std::vector<int> bound_at_;     // position of each step in its program
-    std::vector<size_t> owned_;     // slots that hold a register
+    std::vector<int> bound_at_;  // position of each step in its program
+    std::vector<size_t> owned_;  // slots that hold a register
 };
 
 }  // namespace
 
 Class class_of(DType t) {
     switch (t) {
-        case DType::boolean: return Class::b8;
-        case DType::u32: return Class::u32;
-        case DType::i64: return Class::i64;
-        case DType::u64: return Class::u64;
+        case DType::boolean:
+            return Class::b8;
+        case DType::u32:
+            return Class::u32;
+        case DType::i64:
+            return Class::i64;
+        case DType::u64:
+            return Class::u64;
         case DType::f16:
         case DType::bf16:
-        case DType::f32: return Class::f32;
-        case DType::f64: return Class::f64;
-        default: return Class::i32;
+        case DType::f32:
+            return Class::f32;
+        case DType::f64:
+            return Class::f64;
+        default:
+            return Class::i32;
     }
 }
 

@@ -42,7 +42,9 @@ enum class TileForm : uint8_t {
 };
 
 // Tiles that leave no accumulators behind: they may run in any order on any thread.
-[[nodiscard]] constexpr bool independent_tiles(TileForm f) { return f == TileForm::map || f == TileForm::squares || f == TileForm::blocks; }
+[[nodiscard]] constexpr bool independent_tiles(TileForm f) {
+    return f == TileForm::map || f == TileForm::squares || f == TileForm::blocks;
+}
 
 // The loops, after reordering into kept dimensions A, reduced dimensions R and inner kept dimensions C:
 //   for unit in A (columns: and in chunks of the row)          <- split between threads, or
@@ -57,7 +59,7 @@ struct TileNest {
     int64_t tile = 1;        // elements per tile, the last one of a group may have fewer
     int64_t chunk = 1;       // columns: elements of a row accumulated together; otherwise group_size
     int64_t square_rows = 0, square_cols = 0;
-    double cost = 0;         // estimated nanoseconds on one thread
+    double cost = 0;  // estimated nanoseconds on one thread
 };
 
 // How the elements of a walk reach the instructions of a tile.
@@ -76,9 +78,9 @@ struct WalkAccess {
 
 // What the choice of a nest needs to know about the instructions.
 struct TileLoad {
-    int64_t tile = 512;    // elements per tile that keep the registers in L1
+    int64_t tile = 512;  // elements per tile that keep the registers in L1
     int instructions = 1;
-    double work = 1;       // nanoseconds per element, estimated
+    double work = 1;  // nanoseconds per element, estimated
 };
 // Picks the cheapest nest. `region` is collapsed; walks are its loads, indices and stores.
 [[nodiscard]] TileNest choose_nest(const Region& region, const TileLoad& load);
@@ -92,9 +94,9 @@ struct TileOp {
 struct TileStream {
     TileWalk walk;
     Access access = Access::direct;
-    Rate rate = Rate::tile;   // of a uniform or, for the moment its copy is made, a periodic walk
+    Rate rate = Rate::tile;  // of a uniform or, for the moment its copy is made, a periodic walk
     int32_t slot = 0;
-    int32_t size = 4;         // bytes per element
+    int32_t size = 4;  // bytes per element
     int64_t period = 0;
     size_t buffer = 0;        // workspace offset of the copy
     bool first_only = false;  // an index whose readers need only the first value of the tile
@@ -103,34 +105,34 @@ struct TileStream {
 struct TileReduction {
     int32_t output = 0, slot = 0;
     ReduceKind kind = ReduceKind::sum;
-    DType dtype = DType::f32;       // of the result in memory
-    Class cls = Class::f32;         // of the reduced values
-    Class wide = Class::f32;        // of partial results
-    size_t lanes = 0, wides = 0;    // workspace offsets of the accumulators
-    size_t partials = 0;            // scratch offset of the threads' partial results
+    DType dtype = DType::f32;     // of the result in memory
+    Class cls = Class::f32;       // of the reduced values
+    Class wide = Class::f32;      // of partial results
+    size_t lanes = 0, wides = 0;  // workspace offsets of the accumulators
+    size_t partials = 0;          // scratch offset of the threads' partial results
 };
 
 struct TileProgram {
     TileNest nest;
-    std::vector<TileOp> code[3];         // by Rate
+    std::vector<TileOp> code[3];  // by Rate
     std::vector<TileStream> streams;
     std::vector<TileReduction> reductions;
     std::vector<uint64_t> constants;
-    std::vector<int64_t> slots;          // >= 0: workspace offset; < 0: constant ~slot
+    std::vector<int64_t> slots;                     // >= 0: workspace offset; < 0: constant ~slot
     std::vector<std::pair<int32_t, int32_t>> keys;  // slot, input: read as a whole
-    std::vector<bool> shares;            // [output * inputs + input]: may have one buffer
+    std::vector<bool> shares;                       // [output * inputs + input]: may have one buffer
     size_t inputs = 0;
-    int64_t results = 1;                 // values per reduction
+    int64_t results = 1;  // values per reduction
     size_t workspace = 0, scratch = 0;
     int threads = 1;
-    bool split_steps = false;            // threads share the steps of each unit rather than the units
+    bool split_steps = false;  // threads share the steps of each unit rather than the units
     const KernelTable* table = nullptr;
     std::string text;
 };
 
 struct TileOptions {
-    int threads = 0;    // 0: as many as the work deserves
-    int64_t tile = 0;   // 0: what fits L1
+    int threads = 0;   // 0: as many as the work deserves
+    int64_t tile = 0;  // 0: what fits L1
 };
 [[nodiscard]] TileProgram emit_tile_program(const Region& region, const TileOptions& options = {});
 [[nodiscard]] std::unique_ptr<Kernel> make_tile_kernel(TileProgram program);  // cpu/tile_kernel.cpp

@@ -45,17 +45,23 @@ std::string to_string(const Region& region) {
         const RegionInstr& instr = region.code[i];
         out << "  %" << i << ": " << name(instr.dtype) << " = ";
         switch (instr.op) {
-            case RegionOp::load: out << "load in" << instr.index; break;
+            case RegionOp::load:
+                out << "load in" << instr.index;
+                break;
             case RegionOp::constant:
-                if (is_float(instr.dtype)) out << "constant " << instr.imm;
-                else out << "constant " << instr.int_imm;
+                if (is_float(instr.dtype))
+                    out << "constant " << instr.imm;
+                else
+                    out << "constant " << instr.int_imm;
                 break;
             case RegionOp::index: {
                 const RegionIndex& index = region.indices.at(static_cast<size_t>(instr.index));
                 out << "index strides " << to_string(index.strides) << " offset " << index.offset;
                 break;
             }
-            case RegionOp::philox: out << "philox in" << instr.index << " %" << instr.src[0]; break;
+            case RegionOp::philox:
+                out << "philox in" << instr.index << " %" << instr.src[0];
+                break;
             case RegionOp::prim:
                 out << name(instr.prim);
                 for (int s = 0; s < arity(instr.prim); ++s) out << (s ? ", %" : " %") << instr.src[s];
@@ -81,8 +87,10 @@ Region collapse(Region region) {
     std::vector<Dims*> walks;
     const std::vector<bool> loaded = loaded_inputs(region);
     for (size_t i = 0; i < region.inputs.size(); ++i) {
-        if (loaded[i]) walks.push_back(&region.inputs[i].strides);
-        else region.inputs[i].strides.clear();
+        if (loaded[i])
+            walks.push_back(&region.inputs[i].strides);
+        else
+            region.inputs[i].strides.clear();
     }
     for (RegionIndex& index : region.indices) walks.push_back(&index.strides);
     for (const Dims* w : walks)
@@ -94,8 +102,7 @@ Region collapse(Region region) {
     for (size_t d = 0; d < rank; ++d) {
         if (region.space[d] == 1) continue;
         bool merges = !space.empty() && reduced.back() == region.reduced[d];
-        for (size_t w = 0; w < walks.size() && merges; ++w)
-            merges = strides[w].back() == (*walks[w])[d] * region.space[d];
+        for (size_t w = 0; w < walks.size() && merges; ++w) merges = strides[w].back() == (*walks[w])[d] * region.space[d];
         if (merges) {
             space.back() *= region.space[d];
         } else {
@@ -103,8 +110,10 @@ Region collapse(Region region) {
             reduced.push_back(region.reduced[d]);
         }
         for (size_t w = 0; w < walks.size(); ++w) {
-            if (merges) strides[w].back() = (*walks[w])[d];
-            else strides[w].push_back((*walks[w])[d]);
+            if (merges)
+                strides[w].back() = (*walks[w])[d];
+            else
+                strides[w].push_back((*walks[w])[d]);
         }
     }
     for (size_t w = 0; w < walks.size(); ++w) *walks[w] = std::move(strides[w]);

@@ -16,8 +16,12 @@ using Kind = TileStep::Kind;
 
 bool is_comparison(Prim p) { return p >= Prim::equal && p <= Prim::greater_equal; }
 bool is_classification(Prim p) { return p == Prim::isfinite || p == Prim::isnan || p == Prim::isinf; }
-bool is_logical(Prim p) { return p == Prim::logical_and || p == Prim::logical_or || p == Prim::logical_xor || p == Prim::logical_not; }
-bool is_bitwise(Prim p) { return p == Prim::bitwise_and || p == Prim::bitwise_or || p == Prim::bitwise_xor || p == Prim::bitwise_not; }
+bool is_logical(Prim p) {
+    return p == Prim::logical_and || p == Prim::logical_or || p == Prim::logical_xor || p == Prim::logical_not;
+}
+bool is_bitwise(Prim p) {
+    return p == Prim::bitwise_and || p == Prim::bitwise_or || p == Prim::bitwise_xor || p == Prim::bitwise_not;
+}
 
 // Memory types whose values are held in a wider class.
 bool is_narrow(DType t) { return size_of(t) < size_of(class_of(t)); }
@@ -35,8 +39,10 @@ bool stays_in_range(Prim p) {
         case Prim::floor:
         case Prim::ceil:
         case Prim::round:
-        case Prim::trunc: return true;
-        default: return false;
+        case Prim::trunc:
+            return true;
+        default:
+            return false;
     }
 }
 
@@ -83,7 +89,8 @@ class Lowering {
         out_.steps.push_back(s);
         return static_cast<int>(out_.steps.size()) - 1;
     }
-    int make(Kind kind, Class from, Class to, std::initializer_list<int> sources, DType type = DType::f32, Prim prim = Prim::none) {
+    int make(Kind kind, Class from, Class to, std::initializer_list<int> sources, DType type = DType::f32,
+             Prim prim = Prim::none) {
         TileStep s;
         s.kind = kind;
         s.prim = prim;
@@ -100,12 +107,21 @@ class Lowering {
         s.cls = s.from = class_of(type);
         s.size = size_of(s.cls);
         switch (s.cls) {
-            case Class::f32: s.bits = std::bit_cast<uint32_t>(static_cast<float>(real)); break;
-            case Class::f64: s.bits = std::bit_cast<uint64_t>(real); break;
-            case Class::b8: s.bits = integer != 0; break;
+            case Class::f32:
+                s.bits = std::bit_cast<uint32_t>(static_cast<float>(real));
+                break;
+            case Class::f64:
+                s.bits = std::bit_cast<uint64_t>(real);
+                break;
+            case Class::b8:
+                s.bits = integer != 0;
+                break;
             case Class::i32:
-            case Class::u32: s.bits = static_cast<uint32_t>(integer); break;
-            default: s.bits = static_cast<uint64_t>(integer);
+            case Class::u32:
+                s.bits = static_cast<uint32_t>(integer);
+                break;
+            default:
+                s.bits = static_cast<uint64_t>(integer);
         }
         return {add(s), type};
     }
@@ -133,8 +149,10 @@ class Lowering {
         int s = v.step;
         if (is_narrow_int(to)) {
             if (cf != Class::i32) s = make(Kind::cast, cf, Class::i32, {s});
-            if (is_float(from)) s = make(Kind::clamp, Class::i32, Class::i32, {s}, to);
-            else if (from != DType::boolean) s = make(Kind::wrap, Class::i32, Class::i32, {s}, to);
+            if (is_float(from))
+                s = make(Kind::clamp, Class::i32, Class::i32, {s}, to);
+            else if (from != DType::boolean)
+                s = make(Kind::wrap, Class::i32, Class::i32, {s}, to);
             return {s, to};
         }
         if (cf != ct) s = make(Kind::cast, cf, ct, {s});
@@ -153,8 +171,10 @@ class Lowering {
 
     Value lower(const RegionInstr& c) {
         switch (c.op) {
-            case RegionOp::load: return widen(load(c.index), c.dtype);
-            case RegionOp::constant: return constant(c.dtype, c.imm, c.int_imm);
+            case RegionOp::load:
+                return widen(load(c.index), c.dtype);
+            case RegionOp::constant:
+                return constant(c.dtype, c.imm, c.int_imm);
             case RegionOp::index: {
                 TileStep s;
                 s.kind = Kind::index;
@@ -172,7 +192,8 @@ class Lowering {
                 const int index = cast(value(c.src[0]), DType::i64).step;
                 return cast({add(s, {index}), DType::u32}, c.dtype);
             }
-            case RegionOp::prim: break;
+            case RegionOp::prim:
+                break;
         }
         return prim(c);
     }
@@ -189,8 +210,10 @@ class Lowering {
         const bool two = arity(c.prim) == 2;
         DType type = value(c.src[0]).type;
         if (two) type = promote(type, value(c.src[1]).type);
-        if (is_logical(c.prim)) type = DType::boolean;
-        else if (type == DType::boolean && !is_bitwise(c.prim)) type = DType::i32;
+        if (is_logical(c.prim))
+            type = DType::boolean;
+        else if (type == DType::boolean && !is_bitwise(c.prim))
+            type = DType::i32;
         const auto has = [&](DType t) {
             const int p = static_cast<int>(c.prim), k = static_cast<int>(class_of(t));
             return two ? table_.binary[p][k][vv] != nullptr : table_.unary[p][k] != nullptr;
@@ -203,8 +226,10 @@ class Lowering {
         const Class result = to_bool ? Class::b8 : cls;
         const int a = widen(value(c.src[0]), type).step;
         Value v{-1, to_bool ? DType::boolean : type};
-        if (two) v.step = make(Kind::binary, cls, result, {a, widen(value(c.src[1]), type).step}, DType::f32, c.prim);
-        else v.step = make(Kind::unary, cls, result, {a}, DType::f32, c.prim);
+        if (two)
+            v.step = make(Kind::binary, cls, result, {a, widen(value(c.src[1]), type).step}, DType::f32, c.prim);
+        else
+            v.step = make(Kind::unary, cls, result, {a}, DType::f32, c.prim);
         if (is_narrow_int(v.type) && !stays_in_range(c.prim)) v.step = make(Kind::wrap, cls, cls, {v.step}, v.type);
         return v.type == c.dtype ? v : widen(v, c.dtype);
     }
@@ -234,14 +259,15 @@ class Lowering {
     std::map<int32_t, int> loads_;
 };
 
-constexpr std::array<std::string_view, 16> kKindNames = {"load", "constant", "index", "philox", "unary", "binary", "select", "cast",
-                                                         "load_convert", "store_convert", "wrap", "clamp", "copy", "splat", "pair",
-                                                         "compare_select"};
+constexpr std::array<std::string_view, 16> kKindNames = {"load",   "constant", "index",        "philox",        "unary", "binary",
+                                                         "select", "cast",     "load_convert", "store_convert", "wrap",  "clamp",
+                                                         "copy",   "splat",    "pair",         "compare_select"};
 
 double prim_cost(Prim p, Class c) {
     const bool f64 = c == Class::f64;
     switch (p) {
-        case Prim::exp: return f64 ? 5 : 0.25;
+        case Prim::exp:
+            return f64 ? 5 : 0.25;
         case Prim::expm1:
         case Prim::log:
         case Prim::log2:
@@ -249,10 +275,13 @@ double prim_cost(Prim p, Class c) {
         case Prim::log1p:
         case Prim::tanh:
         case Prim::sigmoid:
-        case Prim::erf: return f64 ? 12 : 0.45;
+        case Prim::erf:
+            return f64 ? 12 : 0.45;
         case Prim::sin:
-        case Prim::cos: return f64 ? 12 : 0.6;
-        case Prim::power: return f64 ? 25 : c == Class::f32 ? 1.3 : 4;
+        case Prim::cos:
+            return f64 ? 12 : 0.6;
+        case Prim::power:
+            return f64 ? 25 : c == Class::f32 ? 1.3 : 4;
         case Prim::tan:
         case Prim::asin:
         case Prim::acos:
@@ -263,34 +292,46 @@ double prim_cost(Prim p, Class c) {
         case Prim::acosh:
         case Prim::atanh:
         case Prim::lgamma:
-        case Prim::atan2: return 12;
+        case Prim::atan2:
+            return 12;
         case Prim::erfinv:
-        case Prim::digamma: return 80;
-        case Prim::mod: return is_float(f64 ? DType::f64 : DType::f32) && (f64 || c == Class::f32) ? 10 : 2;
-        case Prim::floor_divide: return c == Class::f32 || f64 ? 0.4 : 2;
+        case Prim::digamma:
+            return 80;
+        case Prim::mod:
+            return is_float(f64 ? DType::f64 : DType::f32) && (f64 || c == Class::f32) ? 10 : 2;
+        case Prim::floor_divide:
+            return c == Class::f32 || f64 ? 0.4 : 2;
         case Prim::divide:
         case Prim::sqrt:
         case Prim::rsqrt:
-        case Prim::reciprocal: return 0.15;
-        default: return size_of(c) == 8 ? 0.1 : 0.05;
+        case Prim::reciprocal:
+            return 0.15;
+        default:
+            return size_of(c) == 8 ? 0.1 : 0.05;
     }
 }
 
 }  // namespace
 
 std::string TileStep::text() const {
-    return concat(kKindNames[static_cast<size_t>(kind)], " ", name(prim), " class ", static_cast<int>(from), " to ", static_cast<int>(cls));
+    return concat(kKindNames[static_cast<size_t>(kind)], " ", name(prim), " class ", static_cast<int>(from), " to ",
+                  static_cast<int>(cls));
 }
 
 double step_cost(const TileStep& s) {
     switch (s.kind) {
         case Kind::constant:
-        case Kind::load: return 0;
-        case Kind::index: return 0.1;
-        case Kind::philox: return 0.9;
+        case Kind::load:
+            return 0;
+        case Kind::index:
+            return 0.1;
+        case Kind::philox:
+            return 0.9;
         case Kind::unary:
-        case Kind::binary: return prim_cost(s.prim, s.from);
-        default: return size_of(s.cls) == 8 ? 0.1 : 0.06;
+        case Kind::binary:
+            return prim_cost(s.prim, s.from);
+        default:
+            return size_of(s.cls) == 8 ? 0.1 : 0.06;
     }
 }
 

@@ -12,21 +12,21 @@ namespace fk::cpu {
 
 struct TileStep {
     enum class Kind : uint8_t {
-        load,           // input `arg`, as it lies in memory
-        constant,       // `bits`
-        index,          // RegionIndex `arg`
-        philox,         // stream keyed by input `arg`
+        load,      // input `arg`, as it lies in memory
+        constant,  // `bits`
+        index,     // RegionIndex `arg`
+        philox,    // stream keyed by input `arg`
         unary,
         binary,
         select,
-        cast,           // class to class
-        load_convert,   // memory type `type` to its class, and back
+        cast,          // class to class
+        load_convert,  // memory type `type` to its class, and back
         store_convert,
-        wrap,           // to the values `type` can hold
+        wrap,  // to the values `type` can hold
         clamp,
         copy,
-        splat,          // a scalar to a vector
-        pair,           // super-instructions
+        splat,  // a scalar to a vector
+        pair,   // super-instructions
         compare_select
     };
     Kind kind = Kind::constant;
@@ -37,7 +37,7 @@ struct TileStep {
     PairOuter outer = PairOuter::add;
     size_t size = 4;  // bytes per element of the result
     int src[4] = {-1, -1, -1, -1};
-    int count = 0;    // sources
+    int count = 0;  // sources
     int arg = -1;
     uint64_t bits = 0;
     Rate rate = Rate::run;

@@ -42,8 +42,10 @@ TileNest reorder(const Region& region, const std::vector<TileWalk>& walks, const
             merged_parts.push_back(parts[d]);
         }
         for (size_t w = 0; w < walks.size(); ++w) {
-            if (merges) nest.walks[w].strides.back() = walks[w].strides[d];
-            else nest.walks[w].strides.push_back(walks[w].strides[d]);
+            if (merges)
+                nest.walks[w].strides.back() = walks[w].strides[d];
+            else
+                nest.walks[w].strides.push_back(walks[w].strides[d]);
         }
     }
     if (nest.dims.empty()) {  // a scalar region
@@ -95,17 +97,23 @@ class Chooser {
         for (size_t i = 0; i < region.inputs.size(); ++i) {
             const RegionInput& in = region.inputs[i];
             const auto arg = static_cast<int32_t>(i);
-            const bool loaded = std::ranges::any_of(region.code, [&](const RegionInstr& c) { return c.op == RegionOp::load && c.index == arg; });
+            const bool loaded =
+                std::ranges::any_of(region.code, [&](const RegionInstr& c) { return c.op == RegionOp::load && c.index == arg; });
             if (loaded) walks_.push_back({TileWalk::Kind::input, arg, in.dtype, in.strides, in.offset});
         }
         for (size_t i = 0; i < region.indices.size(); ++i)
-            walks_.push_back({TileWalk::Kind::index, static_cast<int32_t>(i), DType::i64, region.indices[i].strides, region.indices[i].offset});
+            walks_.push_back({TileWalk::Kind::index, static_cast<int32_t>(i), DType::i64, region.indices[i].strides,
+                              region.indices[i].offset});
         for (size_t i = 0; i < region.outputs.size(); ++i) {
-            if (region.outputs[i].reduced) any_reduced_ = true;
-            else walks_.push_back({TileWalk::Kind::output, static_cast<int32_t>(i), region.outputs[i].dtype, row_major_strides(region.space), 0});
+            if (region.outputs[i].reduced)
+                any_reduced_ = true;
+            else
+                walks_.push_back({TileWalk::Kind::output, static_cast<int32_t>(i), region.outputs[i].dtype,
+                                  row_major_strides(region.space), 0});
         }
         for (const TileWalk& w : walks_)
-            check_internal(w.strides.size() == rank, "region: strides ", to_string(w.strides), " for space ", to_string(region.space));
+            check_internal(w.strides.size() == rank, "region: strides ", to_string(w.strides), " for space ",
+                           to_string(region.space));
     }
 
     TileNest choose() {
@@ -165,7 +173,8 @@ class Chooser {
         nest.group_size = nest.chunk = nest.dims[last - 1] * nest.dims[last];
         const int64_t widest = std::max<int64_t>(load_.tile, 64);
         nest.square_cols = std::min(nest.dims[last], widest / 16);
-        nest.square_rows = std::min(nest.dims[last - 1], widest / nest.square_cols / 16 * 16);  // whole cache lines of 4-byte elements
+        nest.square_rows =
+            std::min(nest.dims[last - 1], widest / nest.square_cols / 16 * 16);  // whole cache lines of 4-byte elements
         nest.tile = nest.square_rows * nest.square_cols;
         return nest;
     }
@@ -206,8 +215,10 @@ class Chooser {
                 offer(grouped(TileForm::blocks, g, load_.tile / (rows * cols) * (rows * cols)),
                       0.05 + (cols == 1 ? 2.0 : 3.0) / static_cast<double>(cols == 1 ? rows : cols));
         for (size_t g = base.first_reduced; g < base.first_inner; ++g) {
-            if (cols == 1) offer(grouped(TileForm::run, g, load_.tile), 0.04);
-            else if (cols * 2 <= load_.tile) offer(grouped(TileForm::lanes, g, load_.tile / cols * cols), 0.06);
+            if (cols == 1)
+                offer(grouped(TileForm::run, g, load_.tile), 0.04);
+            else if (cols * 2 <= load_.tile)
+                offer(grouped(TileForm::lanes, g, load_.tile / cols * cols), 0.06);
         }
         for (size_t g = base.first_inner; g < end; ++g) {
             TileNest nest = grouped(TileForm::columns, g, load_.tile);
@@ -263,7 +274,8 @@ WalkAccess classify(const TileNest& nest, const TileWalk& walk) {
         while (walk.strides[first] == 0) ++first;
         const int64_t period = product_from(nest.dims, first, end);
         const bool fixed = zero_between(walk.strides, 0, nest.group);
-        if (first > nest.group && period <= kMaxPeriod && (fixed || nest.group_size >= 4 * (period + nest.tile))) return {Access::periodic, period};
+        if (first > nest.group && period <= kMaxPeriod && (fixed || nest.group_size >= 4 * (period + nest.tile)))
+            return {Access::periodic, period};
     }
     return {Access::gathered, 0};
 }

@@ -40,7 +40,7 @@ int64_t parse_integer(const Row& row, std::string_view value) {
     if (row.type == Type::boolean && (value == "false" || value == "False")) return 0;
     int64_t n = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), n);
-    if (error != std::errc{} || end != value.data() + value.size() || n < 0)
+    if (error != std::errc{} || end != value.data() + value.size() || n < 0 || (row.type == Type::boolean && n > 1))
         fail<UserError>("FASTKERAS setting '", row.name, "' got '", value, "'; expected ", row.type == Type::boolean ? "0 or 1" : "an integer >= 0");
     return n;
 }
@@ -82,7 +82,10 @@ bool lists(Key key, std::string_view item) {
     const std::string all = text(key);
     for (size_t at = 0; at <= all.size();) {
         const size_t comma = std::min(all.find(',', at), all.size());
-        if (std::string_view(all).substr(at, comma - at) == item) return true;
+        std::string_view entry = std::string_view(all).substr(at, comma - at);
+        while (entry.starts_with(' ')) entry.remove_prefix(1);
+        while (entry.ends_with(' ')) entry.remove_suffix(1);
+        if (entry == item) return true;
         at = comma + 1;
     }
     return false;

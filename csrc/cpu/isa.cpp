@@ -17,7 +17,8 @@ std::atomic<Isa> cap{Isa::avx512_bf16};
 Isa detect() {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) return Isa::portable;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
+        return Isa::portable;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
         !__builtin_cpu_supports("avx512vl"))
         return Isa::avx2;
@@ -50,11 +51,15 @@ bool set_max_isa(std::string_view isa) {
 const KernelTable& kernels() {
     switch (current_isa()) {
 #if defined(__x86_64__)
-        case Isa::avx512_bf16: return isa_avx512_bf16::kernel_table();
-        case Isa::avx512: return isa_avx512::kernel_table();
-        case Isa::avx2: return isa_avx2::kernel_table();
+        case Isa::avx512_bf16:
+            return isa_avx512_bf16::kernel_table();
+        case Isa::avx512:
+            return isa_avx512::kernel_table();
+        case Isa::avx2:
+            return isa_avx2::kernel_table();
 #endif
-        default: return isa_portable::kernel_table();
+        default:
+            return isa_portable::kernel_table();
     }
 }
 

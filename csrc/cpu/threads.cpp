@@ -14,9 +14,9 @@
 namespace fk::cpu {
 namespace {
 
-std::atomic<int> wanted{0};            // 0: default
+std::atomic<int> wanted{0};  // 0: default
 std::atomic<bool> team_started{false};
-std::atomic<bool> team_lost{false};    // set in a forked child: libgomp's threads stayed in the parent
+std::atomic<bool> team_lost{false};  // set in a forked child: libgomp's threads stayed in the parent
 
 // A container's CPU quota, rounded up; 0 when there is none.
 int quota_cores() {

@@ -26,22 +26,32 @@ template <class T>
 uint64_t identity_of(ReduceKind kind) {
     using L = std::numeric_limits<T>;
     switch (kind) {
-        case ReduceKind::sum: return bits_of(T{0});
-        case ReduceKind::prod: return bits_of(T{1});
-        case ReduceKind::max: return bits_of(L::has_infinity ? -L::infinity() : L::lowest());
-        case ReduceKind::min: break;
+        case ReduceKind::sum:
+            return bits_of(T{0});
+        case ReduceKind::prod:
+            return bits_of(T{1});
+        case ReduceKind::max:
+            return bits_of(L::has_infinity ? -L::infinity() : L::lowest());
+        case ReduceKind::min:
+            break;
     }
     return bits_of(L::has_infinity ? L::infinity() : L::max());
 }
 uint64_t identity_of(ReduceKind kind, Class c) {
     switch (c) {
         case Class::b8:
-        case Class::i32: return identity_of<int32_t>(kind);
-        case Class::u32: return identity_of<uint32_t>(kind);
-        case Class::i64: return identity_of<int64_t>(kind);
-        case Class::u64: return identity_of<uint64_t>(kind);
-        case Class::f32: return identity_of<float>(kind);
-        case Class::f64: break;
+        case Class::i32:
+            return identity_of<int32_t>(kind);
+        case Class::u32:
+            return identity_of<uint32_t>(kind);
+        case Class::i64:
+            return identity_of<int64_t>(kind);
+        case Class::u64:
+            return identity_of<uint64_t>(kind);
+        case Class::f32:
+            return identity_of<float>(kind);
+        case Class::f64:
+            break;
     }
     return identity_of<double>(kind);
 }
@@ -108,7 +118,8 @@ class Worker {
     int64_t chunk_end(int64_t chunk) const { return std::min(nest_.group_size, (chunk + 1) * nest_.chunk); }
     int64_t tiles_in_chunk(int64_t chunk) const {
         if (nest_.form == TileForm::squares)
-            return (nest_.dims[nest_.group] + nest_.square_rows - 1) / nest_.square_rows * ((nest_.dims.back() + nest_.square_cols - 1) / nest_.square_cols);
+            return (nest_.dims[nest_.group] + nest_.square_rows - 1) / nest_.square_rows *
+                   ((nest_.dims.back() + nest_.square_cols - 1) / nest_.square_cols);
         return (chunk_end(chunk) - chunk * nest_.chunk + nest_.tile - 1) / nest_.tile;
     }
 
@@ -129,7 +140,8 @@ class Worker {
                 if (s.access == Access::uniform && s.rate == rate) std::memcpy(slots_[s.slot], &at, sizeof at);
                 continue;
             }
-            std::byte* base = s.walk.kind == TileWalk::Kind::output ? static_cast<std::byte*>(args_.out[s.walk.arg]) : input_at(s.walk.arg);
+            std::byte* base =
+                s.walk.kind == TileWalk::Kind::output ? static_cast<std::byte*>(args_.out[s.walk.arg]) : input_at(s.walk.arg);
             bases_[i] = base + at * s.size;
             if (s.rate != rate) continue;
             if (s.access == Access::uniform) slots_[s.slot] = bases_[i];
@@ -143,7 +155,8 @@ class Worker {
         gather(s, base, {.start = 0, .n = s.period}, copy);
         const auto period = static_cast<size_t>(s.period) * static_cast<size_t>(s.size);
         const size_t all = static_cast<size_t>(s.period + nest_.tile) * static_cast<size_t>(s.size);
-        for (size_t have = period; have < all; have += std::min(have, all - have)) std::memcpy(copy + have, copy, std::min(have, all - have));
+        for (size_t have = period; have < all; have += std::min(have, all - have))
+            std::memcpy(copy + have, copy, std::min(have, all - have));
     }
 
     // Where a tile lies in its group: elements [start, start + n), or a rectangle of the last two dimensions.
@@ -194,7 +207,9 @@ class Worker {
         }
     }
     // Strides of the rows and columns of such rectangles.
-    [[nodiscard]] int64_t row_stride(const Dims& strides) const { return strides.size() > nest_.group + 1 ? strides[strides.size() - 2] : 0; }
+    [[nodiscard]] int64_t row_stride(const Dims& strides) const {
+        return strides.size() > nest_.group + 1 ? strides[strides.size() - 2] : 0;
+    }
 
     void gather(const TileStream& s, const std::byte* base, const Place& place, std::byte* dst) const {
         const auto size = static_cast<int64_t>(s.size);
@@ -217,8 +232,10 @@ class Worker {
         std::byte* dst = slots_[s.slot];
         if (s.access == Access::direct) {
             const int64_t first = base + place.start * inner;
-            if (s.first_only) std::memcpy(dst, &first, sizeof first);
-            else table_.iota(dst, &first, &inner, nullptr, nullptr, place.n);
+            if (s.first_only)
+                std::memcpy(dst, &first, sizeof first);
+            else
+                table_.iota(dst, &first, &inner, nullptr, nullptr, place.n);
             return;
         }
         for_rectangles(s.walk.strides, place, [&](int64_t offset, int64_t at, int64_t rows, int64_t cols) {
@@ -233,15 +250,20 @@ class Worker {
         for (size_t i = 0; i < p_.streams.size(); ++i) {
             const TileStream& s = p_.streams[i];
             if (s.access == Access::uniform) continue;
-            if (s.walk.kind == TileWalk::Kind::index) generate(s, std::bit_cast<int64_t>(bases_[i]), place);
-            else if (s.access == Access::direct) slots_[s.slot] = bases_[i] + place.start * s.size;
-            else if (s.access == Access::periodic) slots_[s.slot] = workspace_ + s.buffer + place.start % s.period * s.size;
-            else if (s.walk.kind == TileWalk::Kind::input) gather(s, bases_[i], place, slots_[s.slot]);
+            if (s.walk.kind == TileWalk::Kind::index)
+                generate(s, std::bit_cast<int64_t>(bases_[i]), place);
+            else if (s.access == Access::direct)
+                slots_[s.slot] = bases_[i] + place.start * s.size;
+            else if (s.access == Access::periodic)
+                slots_[s.slot] = workspace_ + s.buffer + place.start % s.period * s.size;
+            else if (s.walk.kind == TileWalk::Kind::input)
+                gather(s, bases_[i], place, slots_[s.slot]);
         }
         execute(Rate::tile, place.n);
         for (size_t i = 0; i < p_.streams.size(); ++i) {
             const TileStream& s = p_.streams[i];
-            if (s.walk.kind == TileWalk::Kind::output && s.access == Access::gathered) scatter(s, bases_[i], place, slots_[s.slot]);
+            if (s.walk.kind == TileWalk::Kind::output && s.access == Access::gathered)
+                scatter(s, bases_[i], place, slots_[s.slot]);
         }
     }
 
@@ -314,7 +336,9 @@ class Worker {
     void flush() {
         since_flush_ = 0;
         for (const TileReduction& r : p_.reductions)
-            if (flushes(r)) table_.flush_sum(reinterpret_cast<double*>(workspace_ + r.wides), reinterpret_cast<float*>(workspace_ + r.lanes), lane_count());
+            if (flushes(r))
+                table_.flush_sum(reinterpret_cast<double*>(workspace_ + r.wides), reinterpret_cast<float*>(workspace_ + r.lanes),
+                                 lane_count());
     }
     void combine(const TileReduction& r, Class c, void* acc, const void* x, int64_t n) const {
         const Prim prim = kCombine[static_cast<int>(r.kind)];
@@ -326,7 +350,8 @@ class Worker {
         const std::byte* src = slots_[r.slot];
         if (nest_.form == TileForm::blocks) {
             int64_t shape[2] = {1, 1};
-            for (size_t d = nest_.first_reduced; d < nest_.dims.size(); ++d) shape[d < nest_.first_inner ? 0 : 1] *= nest_.dims[d];
+            for (size_t d = nest_.first_reduced; d < nest_.dims.size(); ++d)
+                shape[d < nest_.first_inner ? 0 : 1] *= nest_.dims[d];
             table_.reduce_blocks[kind][cls](workspace_ + r.lanes, src, shape, nullptr, nullptr, n);
             write_results(r, workspace_ + r.lanes, (unit * nest_.group_size + start) / shape[0], n / shape[0]);
         } else if (nest_.form == TileForm::run) {
@@ -334,7 +359,10 @@ class Worker {
             table_.reduce[kind][cls](&value, src, nullptr, nullptr, nullptr, n);
             combine(r, r.wide, workspace_ + r.wides, &value, 1);
         } else {
-            combine(r, r.cls, workspace_ + r.lanes + (nest_.form == TileForm::columns ? in_chunk * static_cast<int64_t>(size_of(r.cls)) : 0), src, n);
+            combine(
+                r, r.cls,
+                workspace_ + r.lanes + (nest_.form == TileForm::columns ? in_chunk * static_cast<int64_t>(size_of(r.cls)) : 0),
+                src, n);
         }
     }
 
@@ -352,7 +380,8 @@ class Worker {
             if (flushes(r)) {
                 table_.flush_sum(reinterpret_cast<double*>(values), reinterpret_cast<float*>(in_lanes), lanes);
             } else if (r.wide != r.cls) {
-                table_.cast[static_cast<int>(r.cls)][static_cast<int>(r.wide)](values, in_lanes, nullptr, nullptr, nullptr, lanes);
+                table_.cast[static_cast<int>(r.cls)][static_cast<int>(r.wide)](values, in_lanes, nullptr, nullptr, nullptr,
+                                                                               lanes);
             } else {
                 values = in_lanes;
             }
@@ -362,8 +391,11 @@ class Worker {
                 rows -= half;
             }
         }
-        if (p_.split_steps) std::memcpy(partials(r, thread_) + at * static_cast<int64_t>(size_of(r.wide)), values, static_cast<size_t>(count) * size_of(r.wide));
-        else write_results(r, values, at, count);
+        if (p_.split_steps)
+            std::memcpy(partials(r, thread_) + at * static_cast<int64_t>(size_of(r.wide)), values,
+                        static_cast<size_t>(count) * size_of(r.wide));
+        else
+            write_results(r, values, at, count);
     }
     int64_t inner_size() const {
         int64_t n = 1;
@@ -385,8 +417,10 @@ class Worker {
             for (int64_t i = 0; i < count; ++i) {  // through one element: conversions need room for their class
                 uint64_t value = 0;
                 const std::byte* wide = values + i * static_cast<int64_t>(size_of(r.wide));
-                if (r.wide != cls) cast(&value, wide, nullptr, nullptr, nullptr, 1);
-                else std::memcpy(&value, wide, size_of(cls));
+                if (r.wide != cls)
+                    cast(&value, wide, nullptr, nullptr, nullptr, 1);
+                else
+                    std::memcpy(&value, wide, size_of(cls));
                 store(dst + i * static_cast<int64_t>(size_of(r.dtype)), &value, nullptr, nullptr, nullptr, 1);
             }
         }

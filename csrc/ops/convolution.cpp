@@ -177,7 +177,11 @@ std::vector<OpDef> convolution() {
               .summary = "act(conv(x, w) + bias).",
               .inputs = kXWB,
               .attrs = kConvAct,
-              .infer = [](const InferCall& c) -> Types { return {conv_type(c, c.in[0].dims, c.in[1].dims, 0)}; },
+              .infer = [](const InferCall& c) -> Types {
+                  const Types y = infer_conv(c);
+                  infer::require_epilogue(c, y[0]);
+                  return y;
+              },
               .body = [](const OpCall& c) -> Out {
                   const Expr y = emit("conv", {c.in(0), c.in(1)}, conv_attrs(*c.node, 0)) + c.in(2);
                   const std::string& act = std::get<std::string>(c.node->attrs[5]);

@@ -58,4 +58,17 @@ void require_rank(const InferCall& c, size_t input, int rank) {
         fail<UserError>(c.op.name, ": input '", c.op.inputs[input], "' has shape ", to_string(c.in[input].dims), "; expected rank ", rank);
 }
 
+void require_type(const InferCall& c, size_t input, const TensorType& expected) {
+    if (c.in[input] != expected)
+        fail<UserError>(c.op.name, ": input '", c.op.inputs[input], "' is ", to_string(c.in[input]), "; expected ", to_string(expected));
+}
+
+void require_epilogue(const InferCall& c, const TensorType& result) {
+    require_type(c, 2, {result.dtype, {result.dims.back()}});
+    const std::string& act = std::get<std::string>(c.attrs.back());
+    const OpDef* op = act == "none" ? nullptr : find_op(act);
+    if (act != "none" && (op == nullptr || op->inputs.size() != 1 || (op->promotion != Promotion::floating && op->promotion != Promotion::same)))
+        fail<UserError>(c.op.name, ": act is '", act, "'; expected 'none' or the name of an activation");
+}
+
 }  // namespace fk::infer

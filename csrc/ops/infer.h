@@ -14,5 +14,8 @@ std::vector<TensorType> like_inputs(const InferCall& c);         // output i = t
 void require_float(const InferCall& c, size_t input);
 void require_integer(const InferCall& c, size_t input);
 void require_rank(const InferCall& c, size_t input, int rank);
+void require_type(const InferCall& c, size_t input, const TensorType& expected);
+// The bias (input 2) and activation (the last attribute) of matmul_bias_act and conv_bias_act.
+void require_epilogue(const InferCall& c, const TensorType& result);
 
 }  // namespace fk::infer

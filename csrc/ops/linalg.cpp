@@ -63,7 +63,11 @@ std::vector<OpDef> linalg() {
               .summary = "act(matmul(a, b) + bias).",
               .inputs = kABBias,
               .attrs = kFusedAttrs,
-              .infer = infer_matmul,
+              .infer = [](const InferCall& c) -> Types {
+                  const Types y = infer_matmul(c);
+                  infer::require_epilogue(c, y[0]);
+                  return y;
+              },
               .body = [](const OpCall& c) -> Out {
                   Expr y = matmul(c.in(0), c.in(1), c.node->bool_attr("transpose_a"), c.node->bool_attr("transpose_b")) + c.in(2);
                   const std::string& act = std::get<std::string>(c.node->attrs[2]);

@@ -31,6 +31,12 @@ Types infer_dense(const InferCall& c) {
     return {{c.in[0].dtype, rows_of(c.in[0])}};
 }
 
+// The gradients take the operands of their loss and dy, of the loss' type.
+Types infer_grad(const InferCall& c, InferFn loss) {
+    infer::require_type(c, 2, loss(c)[0]);
+    return {c.in[0]};
+}
+
 Expr column(Expr x) {
     Dims dims = x.dims();
     dims.push_back(1);
@@ -60,7 +66,7 @@ std::vector<OpDef> losses() {
         OpDef{.name = "sparse_softmax_cross_entropy_grad",
               .summary = "(softmax(logits) - one_hot(labels)) * dy.",
               .inputs = kLogitsLabelsDy,
-              .infer = infer::same_as_input,
+              .infer = [](const InferCall& c) { return infer_grad(c, infer_sparse); },
               .body = [](const OpCall& c) -> Out {
                   const Expr p = emit("softmax", {c.in(0)}, {int64_t{-1}});
                   return {(p - one_hot_like(c.in(1), c.in(0))) * column(c.in(2))};
@@ -80,7 +86,7 @@ std::vector<OpDef> losses() {
         OpDef{.name = "softmax_cross_entropy_grad",
               .summary = "(softmax(logits) * sum(targets) - targets) * dy.",
               .inputs = kLogitsTargetsDy,
-              .infer = infer::same_as_input,
+              .infer = [](const InferCall& c) { return infer_grad(c, infer_dense); },
               .body = [](const OpCall& c) -> Out {
                   const Expr p = emit("softmax", {c.in(0)}, {int64_t{-1}});
                   return {(p * reduce_sum(c.in(1), {-1}, true) - c.in(1)) * column(c.in(2))};

@@ -50,7 +50,7 @@ void check_affine(const InferCall& c) {
     const TensorType& x = c.in[0];
     if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
     for (size_t i = 1; i < 3 && i < c.in.size(); ++i)
-        if (c.op.inputs[i] != "dy" && (c.in[i].dims != Dims{x.dims.back()} || c.in[i].dtype != x.dtype))
+        if (c.in[i].dims != Dims{x.dims.back()} || c.in[i].dtype != x.dtype)
             fail<UserError>(c.op.name, ": ", c.op.inputs[i], " is ", to_string(c.in[i]), "; expected ", name(x.dtype), " of shape (", x.dims.back(),
                             ",) for input ", to_string(x));
 }
@@ -63,6 +63,16 @@ Types infer_batch_norm(const InferCall& c) {
 Types infer_layer_norm(const InferCall& c) {
     check_affine(c);
     return {c.in[0]};
+}
+
+// dx, dgamma, dbeta; every operand but x and dy has one value per channel.
+Types infer_norm_grad(const InferCall& c) {
+    infer::require_float(c, 0);
+    const TensorType x = c.in[0];
+    if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
+    const TensorType channel{x.dtype, {x.dims.back()}};
+    for (size_t i = 1; i < c.in.size(); ++i) infer::require_type(c, i, c.op.inputs[i] == "dy" ? x : channel);
+    return {x, channel, channel};
 }
 
 struct Moments {
@@ -159,7 +169,7 @@ std::vector<OpDef> normalization() {
               .summary = "Gradients of batch_norm_train's first output: dx, dgamma, dbeta.",
               .inputs = kBnGrad,
               .attrs = kEpsilon,
-              .infer = [](const InferCall& c) -> Types { return {c.in[0], c.in[1], c.in[1]}; },
+              .infer = infer_norm_grad,
               .body = batch_norm_grad_body},
         OpDef{.name = "layer_norm",
               .summary = "Normalises each row of the last axis (arXiv:1607.06450).",
@@ -174,7 +184,7 @@ std::vector<OpDef> normalization() {
               .summary = "Gradients of layer_norm: dx, dgamma, dbeta.",
               .inputs = kLnGrad,
               .attrs = kEpsilon,
-              .infer = [](const InferCall& c) -> Types { return {c.in[0], c.in[1], c.in[1]}; },
+              .infer = infer_norm_grad,
               .body = layer_norm_grad_body},
     };
 }

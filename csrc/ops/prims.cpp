@@ -39,7 +39,8 @@ double digamma(double a) {
     double lifted = 0;
     for (; a < 10; a += 1) lifted -= 1 / a;
     const double w = 1 / (a * a);
-    const double series = w * (1.0 / 12 - w * (1.0 / 120 - w * (1.0 / 252 - w * (1.0 / 240 - w * (1.0 / 132 - w * 691 / 32760)))));
+    const double series =
+        w * (1.0 / 12 - w * (1.0 / 120 - w * (1.0 / 252 - w * (1.0 / 240 - w * (1.0 / 132 - w * 691 / 32760)))));
     return lifted + std::log(a) - 0.5 / a - series;
 }
 
@@ -66,10 +67,12 @@ std::string_view cuda_text(Prim p) { return p == Prim::none ? "" : kEntries[stat
 double host_eval(Prim p, double a, [[maybe_unused]] double b, [[maybe_unused]] double c) {
     switch (p) {
 #define FK_PRIM(name, arity, promotion, host, cuda) \
-    case Prim::name: return host;
+    case Prim::name:                                \
+        return host;
 #include "ir/prims.def"
 #undef FK_PRIM
-        case Prim::none: break;
+        case Prim::none:
+            break;
     }
     return std::numeric_limits<double>::quiet_NaN();
 }

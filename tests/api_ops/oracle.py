@@ -10,7 +10,6 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import ml_dtypes  # noqa: E402
 import numpy as np  # noqa: E402
-
 from fastkeras import _engine  # noqa: E402
 
 # Relative tolerances per type of the result; the absolute one is the same, scaled to the data by the caller.

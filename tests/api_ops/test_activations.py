@@ -7,13 +7,34 @@ import pytest
 from oracle import Case, data, run_case
 
 X = data((4, 6), low=-4, high=8)
-CASES = [Case(n, X) for n in (
-    "celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu "
-    "relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid squareplus swish tanh tanh_shrink").split()]  # fmt: skip
-CASES += [Case("relu", X, **kw) for kw in (
-    {"negative_slope": 0.1}, {"max_value": 6}, {"max_value": 3.0}, {"threshold": 1.0}, {"threshold": 1.0, "negative_slope": 0.1},
-    {"threshold": 1.0, "negative_slope": 0.1, "max_value": 5.0}, {"negative_slope": 0.2, "max_value": 2.0}, {"max_value": 6, "threshold": 2.0})]  # fmt: skip
-CASES += [Case("threshold", X, 1.0, -2.0), Case("gelu", X, approximate=True), Case("softmax", X, axis=0), Case("relu", data((5,), "int32", -3, 3))]
+CASES = [
+    Case(n, X)
+    for n in (
+        "celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu "
+        "linear log_sigmoid log_softmax mish relu "
+        "relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid "
+        "squareplus swish tanh tanh_shrink"
+    ).split()
+]
+CASES += [
+    Case("relu", X, **kw)
+    for kw in (
+        {"negative_slope": 0.1},
+        {"max_value": 6},
+        {"max_value": 3.0},
+        {"threshold": 1.0},
+        {"threshold": 1.0, "negative_slope": 0.1},
+        {"threshold": 1.0, "negative_slope": 0.1, "max_value": 5.0},
+        {"negative_slope": 0.2, "max_value": 2.0},
+        {"max_value": 6, "threshold": 2.0},
+    )
+]
+CASES += [
+    Case("threshold", X, 1.0, -2.0),
+    Case("gelu", X, approximate=True),
+    Case("softmax", X, axis=0),
+    Case("relu", data((5,), "int32", -3, 3)),
+]
 
 
 @pytest.mark.parametrize("c", CASES, ids=repr)
@@ -24,7 +45,13 @@ def test_activation(c):
 def test_names():
     from fastkeras import activations
 
-    for name in [n for n in dir(activations) if callable(getattr(activations, n)) and n not in ("get", "serialize", "deserialize", "Any", "Callable") and not n.startswith("_")]:
+    for name in [
+        n
+        for n in dir(activations)
+        if callable(getattr(activations, n))
+        and n not in ("get", "serialize", "deserialize", "Any", "Callable")
+        and not n.startswith("_")
+    ]:
         f = getattr(activations, name)
         assert activations.get(name) is f
         assert activations.get(activations.serialize(f)) is f

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from fastkeras import _engine, ops, random
-from fastkeras.random.seed_generator import draw_seed, global_seed_generator, make_default_seed, reset_global_seed_generator
+from fastkeras.random.seed_generator import (
+    draw_seed,
+    global_seed_generator,
+    make_default_seed,
+    reset_global_seed_generator,
+)
 
 N = 20000
 
@@ -74,7 +78,9 @@ def test_seed_generator_goes_on_in_a_trace():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("f", [random.normal, random.uniform, random.truncated_normal], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "f", [random.normal, random.uniform, random.truncated_normal], ids=lambda f: f.__name__
+)
 def test_float_types(f, dtype):
     x = f((3, 4), dtype=dtype, seed=1)
     assert x.dtype == dtype and x.shape == (3, 4)
@@ -84,9 +90,13 @@ def test_float_types(f, dtype):
 
 def test_moments():
     close(draw(random.normal, (N,), mean=2.0, stddev=3.0, seed=1), 2.0, 3.0)
-    close(draw(random.normal, (N,), mean=np.float32(2.0), stddev=ops.convert_to_tensor(3.0), seed=1), 2.0, 3.0)
+    close(
+        draw(random.normal, (N,), mean=np.float32(2.0), stddev=ops.convert_to_tensor(3.0), seed=1), 2.0, 3.0
+    )
     close(draw(random.uniform, (N,), -1.0, 3.0, seed=1), 1.0, 4 / np.sqrt(12))
-    close(draw(random.uniform, (N,), np.float32(-1.0), ops.convert_to_tensor(3.0), seed=1), 1.0, 4 / np.sqrt(12))
+    close(
+        draw(random.uniform, (N,), np.float32(-1.0), ops.convert_to_tensor(3.0), seed=1), 1.0, 4 / np.sqrt(12)
+    )
     x = draw(random.truncated_normal, (N,), mean=1.0, stddev=2.0, seed=1)
     close(x, 1.0, 2 * 0.87962566)
     assert np.abs(x - 1).max() <= 4.0001
@@ -112,7 +122,12 @@ def test_randint():
     np.testing.assert_allclose(np.bincount(x.numpy(), minlength=8)[3:] / N, 0.2, atol=0.02)
     assert random.randint((9,), -5, 5, dtype="int8", seed=1).dtype == "int8"
     wide = random.randint((N,), 0, 2**50, dtype="int64", seed=1).numpy()
-    assert wide.min() >= 0 and wide.max() < 2**50 and abs(wide.mean() / 2**49 - 1) < 0.05 and len(set(wide & 255)) == 256
+    assert (
+        wide.min() >= 0
+        and wide.max() < 2**50
+        and abs(wide.mean() / 2**49 - 1) < 0.05
+        and len(set(wide & 255)) == 256
+    )
     y = random.randint((2, N), np.array([[0], [10]], "int32"), np.array([[2], [13]], "int32"), seed=1).numpy()
     assert set(y[0]) == {0, 1} and set(y[1]) == {10, 11, 12}
     with pytest.raises(ValueError, match="integer"):

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle import Case, data, run_case
-
 from fastkeras import ops
+from oracle import Case, data, run_case
 
 X = data((2, 3, 40))
 CASES = [
-    Case("fft", (X, data((2, 3, 40), seed=1))), Case("fft2", (X, data((2, 3, 40), seed=1))), Case("ifft2", (X, data((2, 3, 40), seed=1))),
-    Case("rfft", X), Case("rfft", X, fft_length=32), Case("rfft", X, fft_length=51), Case("irfft", (X, data((2, 3, 40), seed=1))), Case("irfft", (X, X), fft_length=60), Case("irfft", (X, X), fft_length=79),
-    *[Case("stft", data((2, 200)), 32, 8, n, window=w, center=c, tol=1e-4) for n in (32, 40) for w in ("hann", "hamming", None) for c in (True, False)],
+    Case("fft", (X, data((2, 3, 40), seed=1))),
+    Case("fft2", (X, data((2, 3, 40), seed=1))),
+    Case("ifft2", (X, data((2, 3, 40), seed=1))),
+    Case("rfft", X),
+    Case("rfft", X, fft_length=32),
+    Case("rfft", X, fft_length=51),
+    Case("irfft", (X, data((2, 3, 40), seed=1))),
+    Case("irfft", (X, X), fft_length=60),
+    Case("irfft", (X, X), fft_length=79),
+    *[
+        Case("stft", data((2, 200)), 32, 8, n, window=w, center=c, tol=1e-4)
+        for n in (32, 40)
+        for w in ("hann", "hamming", None)
+        for c in (True, False)
+    ],
     Case("stft", data((200,)), 16, 5, 16, window=np.linspace(0.1, 1, 16, dtype="float32"), tol=1e-4),
-    *[Case("istft", (data((2, 9, 17)), data((2, 9, 17), seed=1)), 32, 8, 32, window=w, center=c, tol=1e-4) for w in ("hann", "hamming", None) for c in (True, False) if not (w == "hann" and not c)],
+    *[
+        Case("istft", (data((2, 9, 17)), data((2, 9, 17), seed=1)), 32, 8, 32, window=w, center=c, tol=1e-4)
+        for w in ("hann", "hamming", None)
+        for c in (True, False)
+        if not (w == "hann" and not c)
+    ],
     Case("istft", (data((9, 17)), data((9, 17), seed=1)), 32, 10, 32, length=70, window="hamming", tol=1e-4),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("c", CASES, ids=repr)
@@ -49,9 +65,12 @@ LOGITS = data((4, 12, 6), low=-3, high=3)
 LABELS = np.array([[1, 2, 2, 3], [5, 4, 3, 2], [1, 1, 1, 0], [2, 0, 0, 0]], "int32")
 LENGTHS, TIMES = np.array([4, 4, 3, 1], "int32"), np.array([12, 9, 12, 5], "int32")
 CTC = [
-    Case("ctc_loss", LABELS, LOGITS, LENGTHS, TIMES, tol=1e-4), Case("ctc_loss", LABELS % 5, LOGITS, LENGTHS, TIMES, mask_index=5, tol=1e-4),
-    Case("ctc_decode", LOGITS, TIMES), Case("ctc_decode", LOGITS, TIMES, merge_repeated=False, mask_index=3), Case("ctc_decode", LOGITS, TIMES, mask_index=None),
-]  # fmt: skip
+    Case("ctc_loss", LABELS, LOGITS, LENGTHS, TIMES, tol=1e-4),
+    Case("ctc_loss", LABELS % 5, LOGITS, LENGTHS, TIMES, mask_index=5, tol=1e-4),
+    Case("ctc_decode", LOGITS, TIMES),
+    Case("ctc_decode", LOGITS, TIMES, merge_repeated=False, mask_index=3),
+    Case("ctc_decode", LOGITS, TIMES, mask_index=None),
+]
 
 
 @pytest.mark.parametrize("c", CTC, ids=repr)

@@ -15,7 +15,7 @@ namespace fk::test {
 using Buffer = std::vector<std::byte>;
 
 struct Scalar {
-    double real = 0;      // floating types
+    double real = 0;       // floating types
     __int128 integer = 0;  // the others
 };
 
@@ -28,7 +28,9 @@ inline float bf16_value(uint16_t h) { return std::bit_cast<float>(static_cast<ui
 
 // The nearest value of a 16-bit float type, by bisection over its ordered non-negative values; ties to the even one.
 inline uint16_t nearest16(double x, bool half) {
-    const auto value = [&](int h) { return static_cast<double>(half ? half_value(static_cast<uint16_t>(h)) : bf16_value(static_cast<uint16_t>(h))); };
+    const auto value = [&](int h) {
+        return static_cast<double>(half ? half_value(static_cast<uint16_t>(h)) : bf16_value(static_cast<uint16_t>(h)));
+    };
     const int top = half ? 0x7bff : 0x7f7f;  // largest finite
     if (std::isnan(x)) return half ? 0x7e00 : 0x7fc0;
     const double a = std::fabs(x);
@@ -38,8 +40,10 @@ inline uint16_t nearest16(double x, bool half) {
     int low = 0, high = top;
     while (low < high) {
         const int mid = (low + high + 1) / 2;
-        if (value(mid) <= a) low = mid;
-        else high = mid - 1;
+        if (value(mid) <= a)
+            low = mid;
+        else
+            high = mid - 1;
     }
     if (low < top) {
         const double down = a - value(low), up = value(low + 1) - a;
@@ -63,43 +67,73 @@ void write(std::byte* p, T v) {
 
 inline Scalar load(const std::byte* p, DType t) {
     switch (t) {
-        case DType::boolean: return {0, read<uint8_t>(p) != 0};
-        case DType::i8: return {0, read<int8_t>(p)};
-        case DType::i16: return {0, read<int16_t>(p)};
-        case DType::i32: return {0, read<int32_t>(p)};
-        case DType::i64: return {0, read<int64_t>(p)};
-        case DType::u8: return {0, read<uint8_t>(p)};
-        case DType::u16: return {0, read<uint16_t>(p)};
-        case DType::u32: return {0, read<uint32_t>(p)};
-        case DType::u64: return {0, read<uint64_t>(p)};
-        case DType::f16: return {half_value(read<uint16_t>(p)), 0};
-        case DType::bf16: return {bf16_value(read<uint16_t>(p)), 0};
-        case DType::f32: return {read<float>(p), 0};
-        case DType::f64: return {read<double>(p), 0};
+        case DType::boolean:
+            return {0, read<uint8_t>(p) != 0};
+        case DType::i8:
+            return {0, read<int8_t>(p)};
+        case DType::i16:
+            return {0, read<int16_t>(p)};
+        case DType::i32:
+            return {0, read<int32_t>(p)};
+        case DType::i64:
+            return {0, read<int64_t>(p)};
+        case DType::u8:
+            return {0, read<uint8_t>(p)};
+        case DType::u16:
+            return {0, read<uint16_t>(p)};
+        case DType::u32:
+            return {0, read<uint32_t>(p)};
+        case DType::u64:
+            return {0, read<uint64_t>(p)};
+        case DType::f16:
+            return {half_value(read<uint16_t>(p)), 0};
+        case DType::bf16:
+            return {bf16_value(read<uint16_t>(p)), 0};
+        case DType::f32:
+            return {read<float>(p), 0};
+        case DType::f64:
+            return {read<double>(p), 0};
     }
     return {};
 }
 
 inline __int128 wrap(__int128 v, DType t) {
     switch (t) {
-        case DType::boolean: return v != 0;
-        case DType::i8: return static_cast<int8_t>(v);
-        case DType::i16: return static_cast<int16_t>(v);
-        case DType::i32: return static_cast<int32_t>(v);
-        case DType::i64: return static_cast<int64_t>(v);
-        case DType::u8: return static_cast<uint8_t>(v);
-        case DType::u16: return static_cast<uint16_t>(v);
-        case DType::u32: return static_cast<uint32_t>(v);
-        default: return static_cast<uint64_t>(v);
+        case DType::boolean:
+            return v != 0;
+        case DType::i8:
+            return static_cast<int8_t>(v);
+        case DType::i16:
+            return static_cast<int16_t>(v);
+        case DType::i32:
+            return static_cast<int32_t>(v);
+        case DType::i64:
+            return static_cast<int64_t>(v);
+        case DType::u8:
+            return static_cast<uint8_t>(v);
+        case DType::u16:
+            return static_cast<uint16_t>(v);
+        case DType::u32:
+            return static_cast<uint32_t>(v);
+        default:
+            return static_cast<uint64_t>(v);
     }
 }
 
 inline void store(std::byte* p, DType t, Scalar v) {
     switch (t) {
-        case DType::f16: write(p, nearest16(v.real, true)); break;
-        case DType::bf16: write(p, nearest16(v.real, false)); break;
-        case DType::f32: write(p, static_cast<float>(v.real)); break;
-        case DType::f64: write(p, v.real); break;
+        case DType::f16:
+            write(p, nearest16(v.real, true));
+            break;
+        case DType::bf16:
+            write(p, nearest16(v.real, false));
+            break;
+        case DType::f32:
+            write(p, static_cast<float>(v.real));
+            break;
+        case DType::f64:
+            write(p, v.real);
+            break;
         default: {
             const auto u = static_cast<uint64_t>(wrap(v.integer, t));
             std::memcpy(p, &u, size_of(t));
@@ -148,39 +182,67 @@ inline __int128 floor_divide(__int128 a, __int128 b) {
 inline Scalar apply_integer(Prim p, __int128 a, __int128 b, DType t) {
     const int width = static_cast<int>(size_of(t)) * 8;
     switch (p) {
-        case Prim::add: return {0, a + b};
-        case Prim::subtract: return {0, a - b};
-        case Prim::multiply: return {0, static_cast<__int128>(static_cast<unsigned __int128>(a) * static_cast<unsigned __int128>(b))};
-        case Prim::maximum: return {0, a > b ? a : b};
-        case Prim::minimum: return {0, a < b ? a : b};
-        case Prim::neg: return {0, -a};
-        case Prim::abs: return {0, a < 0 ? -a : a};
-        case Prim::sign: return {0, (a > 0) - (a < 0)};
-        case Prim::floor_divide: return {0, floor_divide(a, b)};
-        case Prim::mod: return {0, b == 0 ? 0 : a - floor_divide(a, b) * b};
-        case Prim::bitwise_and: return {0, a & b};
-        case Prim::bitwise_or: return {0, a | b};
-        case Prim::bitwise_xor: return {0, a ^ b};
-        case Prim::bitwise_not: return {0, t == DType::boolean ? a == 0 : ~a};
-        case Prim::left_shift: return {0, b < 0 || b >= width ? 0 : a << b};
-        case Prim::right_shift: return {0, b < 0 || b >= width ? (a < 0 ? -1 : 0) : a >> b};
-        case Prim::equal: return {0, a == b};
-        case Prim::not_equal: return {0, a != b};
-        case Prim::less: return {0, a < b};
-        case Prim::less_equal: return {0, a <= b};
-        case Prim::greater: return {0, a > b};
-        case Prim::greater_equal: return {0, a >= b};
-        case Prim::logical_and: return {0, a && b};
-        case Prim::logical_or: return {0, a || b};
-        case Prim::logical_xor: return {0, (a != 0) != (b != 0)};
-        case Prim::logical_not: return {0, a == 0};
-        default: return {0, static_cast<__int128>(host_eval(p, static_cast<double>(a), static_cast<double>(b)))};
+        case Prim::add:
+            return {0, a + b};
+        case Prim::subtract:
+            return {0, a - b};
+        case Prim::multiply:
+            return {0, static_cast<__int128>(static_cast<unsigned __int128>(a) * static_cast<unsigned __int128>(b))};
+        case Prim::maximum:
+            return {0, a > b ? a : b};
+        case Prim::minimum:
+            return {0, a < b ? a : b};
+        case Prim::neg:
+            return {0, -a};
+        case Prim::abs:
+            return {0, a < 0 ? -a : a};
+        case Prim::sign:
+            return {0, (a > 0) - (a < 0)};
+        case Prim::floor_divide:
+            return {0, floor_divide(a, b)};
+        case Prim::mod:
+            return {0, b == 0 ? 0 : a - floor_divide(a, b) * b};
+        case Prim::bitwise_and:
+            return {0, a & b};
+        case Prim::bitwise_or:
+            return {0, a | b};
+        case Prim::bitwise_xor:
+            return {0, a ^ b};
+        case Prim::bitwise_not:
+            return {0, t == DType::boolean ? a == 0 : ~a};
+        case Prim::left_shift:
+            return {0, b < 0 || b >= width ? 0 : a << b};
+        case Prim::right_shift:
+            return {0, b < 0 || b >= width ? (a < 0 ? -1 : 0) : a >> b};
+        case Prim::equal:
+            return {0, a == b};
+        case Prim::not_equal:
+            return {0, a != b};
+        case Prim::less:
+            return {0, a < b};
+        case Prim::less_equal:
+            return {0, a <= b};
+        case Prim::greater:
+            return {0, a > b};
+        case Prim::greater_equal:
+            return {0, a >= b};
+        case Prim::logical_and:
+            return {0, a && b};
+        case Prim::logical_or:
+            return {0, a || b};
+        case Prim::logical_xor:
+            return {0, (a != 0) != (b != 0)};
+        case Prim::logical_not:
+            return {0, a == 0};
+        default:
+            return {0, static_cast<__int128>(host_eval(p, static_cast<double>(a), static_cast<double>(b)))};
     }
 }
 
 class Reference {
   public:
-    Reference(const Region& region, const std::vector<Buffer>& inputs) : region_(region), inputs_(inputs), values_(region.code.size()) {}
+    Reference(const Region& region, const std::vector<Buffer>& inputs)
+        : region_(region), inputs_(inputs), values_(region.code.size()) {}
 
     std::vector<Buffer> run() {
         std::vector<Buffer> out(region_.outputs.size());
@@ -212,8 +274,10 @@ class Reference {
                 }
                 if (is_float(spec.dtype) != is_float(from)) v = convert(v, from, spec.dtype);
                 auto& acc = results[o][static_cast<size_t>(r)];
-                if (!seen[o][static_cast<size_t>(r)]) acc = v;
-                else acc = combine(spec.kind, acc, v);
+                if (!seen[o][static_cast<size_t>(r)])
+                    acc = v;
+                else
+                    acc = combine(spec.kind, acc, v);
                 seen[o][static_cast<size_t>(r)] = true;
             }
             for (size_t d = c.size(); d-- > 0;) {
@@ -222,17 +286,22 @@ class Reference {
             }
         }
         for (size_t o = 0; o < out.size(); ++o)
-            for (size_t i = 0; i < results[o].size(); ++i) store(out[o].data() + i * size_of(region_.outputs[o].dtype), region_.outputs[o].dtype, results[o][i]);
+            for (size_t i = 0; i < results[o].size(); ++i)
+                store(out[o].data() + i * size_of(region_.outputs[o].dtype), region_.outputs[o].dtype, results[o][i]);
         return out;
     }
 
   private:
     static Scalar combine(ReduceKind kind, Scalar a, Scalar b) {
         switch (kind) {
-            case ReduceKind::sum: return {a.real + b.real, a.integer + b.integer};
-            case ReduceKind::prod: return {a.real * b.real, wrap(a.integer * b.integer, DType::i64)};
-            case ReduceKind::max: return {host_eval(Prim::maximum, a.real, b.real), std::max(a.integer, b.integer)};
-            case ReduceKind::min: break;
+            case ReduceKind::sum:
+                return {a.real + b.real, a.integer + b.integer};
+            case ReduceKind::prod:
+                return {a.real * b.real, wrap(a.integer * b.integer, DType::i64)};
+            case ReduceKind::max:
+                return {host_eval(Prim::maximum, a.real, b.real), std::max(a.integer, b.integer)};
+            case ReduceKind::min:
+                break;
         }
         return {host_eval(Prim::minimum, a.real, b.real), std::min(a.integer, b.integer)};
     }
@@ -243,9 +312,11 @@ class Reference {
                 const RegionInput& in = region_.inputs[static_cast<size_t>(instr.index)];
                 int64_t at = in.offset;
                 for (size_t d = 0; d < c.size(); ++d) at += c[d] * in.strides[d];
-                return load(inputs_[static_cast<size_t>(instr.index)].data() + at * static_cast<int64_t>(size_of(in.dtype)), in.dtype);
+                return load(inputs_[static_cast<size_t>(instr.index)].data() + at * static_cast<int64_t>(size_of(in.dtype)),
+                            in.dtype);
             }
-            case RegionOp::constant: return is_float(instr.dtype) ? Scalar{instr.imm, 0} : Scalar{0, instr.int_imm};
+            case RegionOp::constant:
+                return is_float(instr.dtype) ? Scalar{instr.imm, 0} : Scalar{0, instr.int_imm};
             case RegionOp::index: {
                 const RegionIndex& index = region_.indices[static_cast<size_t>(instr.index)];
                 int64_t at = index.offset;
@@ -257,7 +328,8 @@ class Reference {
                 std::memcpy(key, inputs_[static_cast<size_t>(instr.index)].data(), sizeof key);
                 return {0, philox_word(static_cast<uint64_t>(values_[static_cast<size_t>(instr.src[0])].integer), key)};
             }
-            case RegionOp::prim: break;
+            case RegionOp::prim:
+                break;
         }
         const auto source = [&](int k) { return values_[static_cast<size_t>(instr.src[k])]; };
         const auto type = [&](int k) { return region_.code[static_cast<size_t>(instr.src[k])].dtype; };
@@ -265,7 +337,8 @@ class Reference {
         if (instr.prim == Prim::where) return source(0).integer ? source(1) : source(2);
         const DType t = type(0);
         const Scalar a = source(0), b = arity(instr.prim) > 1 ? source(1) : Scalar{};
-        Scalar r = is_float(t) ? Scalar{host_eval(instr.prim, a.real, b.real), 0} : apply_integer(instr.prim, a.integer, b.integer, t);
+        Scalar r =
+            is_float(t) ? Scalar{host_eval(instr.prim, a.real, b.real), 0} : apply_integer(instr.prim, a.integer, b.integer, t);
         if (is_float(t) && !is_float(instr.dtype)) return {0, r.real != 0};
         if (!is_float(instr.dtype)) r.integer = wrap(r.integer, instr.dtype);
         return r;

@@ -259,6 +259,27 @@ TEST_CASE("fuse: batch statistics of one tensor share a loop") {
     CHECK(steps_of(g) == 1);
 }
 
+TEST_CASE("fuse: a group that grew late does not come to depend on itself") {
+    // exp(%1) and the last product may not share a loop: the loop of tanh(%0) and the sum stands between them.
+    const Graph g = parse_graph(R"(
+        %0 = parameter() : float32[1,4]
+        %1 = parameter() : float32[]
+        %2 = tanh(%0)
+        %3 = cumsum(%2) {axis = 1}
+        %4 = concatenate(%3, %3) {axis = 0}
+        %5 = exp(%1)
+        %6 = broadcast_to(%5) {shape = [1, 4]}
+        %7 = add(%0, %6)
+        %8 = reshape(%4) {shape = [8]}
+        %9 = slice(%8) {start = [0], stop = [1], step = [1]}
+        %10 = reshape(%9) {shape = []}
+        %11 = multiply(%5, %10)
+        return %7, %11
+    )");
+    CHECK_NOTHROW(verify(run_pipeline(g, cpu::impls()), "fuse"));
+    CHECK(worst_deviation(g, inputs_for(g, 1)) < 1e-6);
+}
+
 TEST_CASE("passes: random graphs compute the same with any pass disabled") {
     for (uint32_t seed = 0; seed < fuzz(150); ++seed) {
         RandomGraph r(seed, 12 + static_cast<int>(seed % 20));

@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-
 from fastkeras import layers
 
 
@@ -33,6 +32,6 @@ def test_the_table_is_what_type_checkers_see():
 
 
 def test_importing_the_package_loads_no_layer():
-    code = "import sys, fastkeras.layers; print([m for m in sys.modules if m.startswith('fastkeras.layers.')])"
+    code = "import sys, fastkeras.layers; print([m for m in sys.modules if 'fastkeras.layers.' in m])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "dense" not in found and "conv2d" not in found

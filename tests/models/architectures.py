@@ -1,4 +1,4 @@
-"""Models built the same way from fastkeras and from Keras: `build(k)`, where `k` holds the names of one of them."""
+"""Models built the same way from fastkeras and from Keras: `build(k)`, where `k` holds the names of one."""
 
 import types
 
@@ -8,7 +8,8 @@ def names_of(package):
         import keras
 
         return types.SimpleNamespace(
-            layers=keras.layers, ops=keras.ops, Input=keras.Input, Model=keras.Model, Sequential=keras.Sequential,
+            layers=keras.layers, ops=keras.ops, Input=keras.Input, Model=keras.Model,
+            Sequential=keras.Sequential,
             model_from_json=keras.models.model_from_json, clone_model=keras.models.clone_model,
             clear=keras.backend.clear_session,
         )  # fmt: skip
@@ -31,8 +32,15 @@ def chain(k):
 def sequential(k):
     L = k.layers  # noqa: N806
     return k.Sequential(
-        [k.Input((8, 8, 3)), L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D(), L.BatchNormalization(), L.Flatten(),
-         L.Dropout(0.3), L.Dense(5, kernel_regularizer="l2", name="out")]  # fmt: skip
+        [
+            k.Input((8, 8, 3)),
+            L.Conv2D(4, 3, activation="relu"),
+            L.MaxPooling2D(),
+            L.BatchNormalization(),
+            L.Flatten(),
+            L.Dropout(0.3),
+            L.Dense(5, kernel_regularizer="l2", name="out"),
+        ]  # fmt: skip
     )
 
 
@@ -41,7 +49,9 @@ def branches(k):
     shared = k.layers.Dense(3, name="shared")
     h = k.layers.Add()([shared(a), shared(b)])
     c = k.layers.Concatenate()([h, a])
-    return k.Model([a, b], [k.layers.Dense(1, name="left")(c), k.layers.Dense(2, name="right")(h)], name="branches")
+    return k.Model(
+        [a, b], [k.layers.Dense(1, name="left")(c), k.layers.Dense(2, name="right")(h)], name="branches"
+    )
 
 
 def by_name(k):
@@ -113,7 +123,8 @@ def subclass_free_sequential_without_input(k):
 
 
 ALL = [
-    chain, sequential, branches, by_name, operations, nested, twice, masked, training_flags, mixed, frozen, middle,
+    chain, sequential, branches, by_name, operations, nested, twice, masked, training_flags, mixed, frozen,
+    middle,
     subclass_free_sequential_without_input,
 ]  # fmt: skip
 

@@ -1,7 +1,6 @@
-"""Small layers written as a user would write them, so that the tests here need no other part of the library."""
+"""Small layers as a user would write them: the tests here need no other part of the library."""
 
 import numpy as np
-
 from fastkeras import ops
 from fastkeras.core.masking import get_keras_mask
 from fastkeras.layers.layer import Layer
@@ -19,7 +18,9 @@ class Affine(Layer):
         self.calls = 0
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), initializer=counting, name="kernel")
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], self.units), initializer=counting, name="kernel"
+        )
         if self.use_bias:
             self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 

@@ -7,7 +7,6 @@ import architectures
 import keras
 import numpy as np
 import pytest
-
 from fastkeras import models
 from fastkeras.core import tree
 from fastkeras.saving import custom_object_scope
@@ -35,7 +34,9 @@ def same_weights(source, target):
 def assert_same_outputs(a, b, data):
     flat = lambda y: [np.asarray(v, "float32") for v in tree.flatten(y)]  # noqa: E731
     for x, y in zip(flat(a(data)), flat(b(data)), strict=True):
-        np.testing.assert_allclose(x, y, rtol=2e-2 if "bfloat16" in str(getattr(a, "x", "")) else 2e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            x, y, rtol=2e-2 if "bfloat16" in str(getattr(a, "x", "")) else 2e-5, atol=1e-5
+        )
 
 
 @CASES
@@ -140,7 +141,17 @@ def _in_scope(text):
 
 
 @pytest.mark.parametrize(
-    "module", ["os", "subprocess", "builtins", "fastkeras.saving", "keras.src.utils", "keras.utils", "fastkeras", __name__]
+    "module",
+    [
+        "os",
+        "subprocess",
+        "builtins",
+        "fastkeras.saving",
+        "keras.src.utils",
+        "keras.utils",
+        "fastkeras",
+        __name__,
+    ],
 )
 @pytest.mark.parametrize("name", ["system", "Popen", "eval", "Custom", "get_file", "__import__", "_engine"])
 def test_a_configuration_cannot_name_anything_else(module, name):

@@ -3,14 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from simple_layers import Affine, MakeMask, Mode, Pair, UseMask, counting
-
 from fastkeras import _engine, ops
 from fastkeras.core.function import Function
 from fastkeras.core.keras_tensor import KerasTensor
 from fastkeras.core.operation import get_source_inputs
 from fastkeras.layers.input_layer import Input
 from fastkeras.models import Functional, Model, Sequential
+from simple_layers import Affine, MakeMask, Mode, Pair, UseMask, counting
 
 ONES = np.ones((2, 3), "float32")
 
@@ -27,7 +26,11 @@ def two_inputs(inputs=list):
 
 def test_model_with_inputs_and_outputs_is_functional():
     x = Input((3,))
-    for model in (Model(x, Affine(2)(x)), Model(inputs=x, outputs=Affine(2)(x)), Model(x, Affine(2)(x), name="n")):
+    for model in (
+        Model(x, Affine(2)(x)),
+        Model(inputs=x, outputs=Affine(2)(x)),
+        Model(x, Affine(2)(x), name="n"),
+    ):
         assert isinstance(model, Functional) and model.built
     assert model.name == "n" and [layer.name for layer in model.layers] == ["input_layer", "affine_2"]
     assert model.input is x and model.output.shape == (None, 2)
@@ -40,7 +43,14 @@ def test_value_is_that_of_the_layers():
     first, second = Affine(4), Affine(2)
     model = Model(x, second(first(x) * 2.0) + 1.0)
     expected = np.asarray(second(first(ONES) * 2.0)) + 1
-    for data in (ONES, ONES.astype("float64"), ONES.astype("int64"), _engine.tensor(ONES), [ONES], {"input_layer": ONES}):
+    for data in (
+        ONES,
+        ONES.astype("float64"),
+        ONES.astype("int64"),
+        _engine.tensor(ONES),
+        [ONES],
+        {"input_layer": ONES},
+    ):
         for _ in range(2):
             np.testing.assert_allclose(np.asarray(model(data)), expected, rtol=1e-6)
     assert model(np.ones((7, 3))).shape == (7, 2)
@@ -267,15 +277,21 @@ def test_layers_are_in_the_order_of_keras():
         def call(self, x):
             return x[0] + x[1]
 
+    keras.backend.clear_session()
     mine = build(Input, Affine, Add2, Model, lambda x: ops.concatenate(x))
-    theirs = build(keras.Input, keras.layers.Dense, keras.layers.Add, keras.Model, lambda x: keras.ops.concatenate(x))
+    theirs = build(
+        keras.Input, keras.layers.Dense, keras.layers.Add, keras.Model, lambda x: keras.ops.concatenate(x)
+    )
     assert [layer.name for layer in mine.layers] == [layer.name for layer in theirs.layers]
     assert [op.name for op in mine._operations] == [op.name for op in theirs.operations]
     assert [v.path for v in mine.weights] == [v.path for v in theirs.weights]
     for layer in mine.layers:
         if hasattr(layer, "kernel"):
             theirs.get_layer(layer.name).kernel.assign(counting(layer.kernel.shape, "float32"))
-    data = [np.linspace(0, 1, 8, dtype="float32").reshape(2, 4), np.linspace(-1, 1, 8, dtype="float32").reshape(2, 4)]
+    data = [
+        np.linspace(0, 1, 8, dtype="float32").reshape(2, 4),
+        np.linspace(-1, 1, 8, dtype="float32").reshape(2, 4),
+    ]
     for x, y in zip(mine(data), theirs(data)):
         np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol=1e-5)
 

@@ -7,8 +7,6 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from simple_layers import Affine, MakeMask, Mode, Pair, UseMask, counting
-
 from fastkeras import _engine, ops
 from fastkeras.core import dtype_policies
 from fastkeras.core.keras_tensor import KerasTensor
@@ -17,6 +15,7 @@ from fastkeras.core.variable import Variable
 from fastkeras.layers.input_layer import Input
 from fastkeras.layers.input_spec import InputSpec
 from fastkeras.layers.layer import Layer
+from simple_layers import Affine, MakeMask, Mode, Pair, UseMask, counting
 
 ONES = np.ones((2, 3), "float32")
 
@@ -51,7 +50,9 @@ def keras_twin():
 
         def build(self, input_shape):
             self.kernel = self.add_weight(
-                shape=(input_shape[-1], self.units), initializer=lambda s, dtype: counting(s, dtype), name="kernel"
+                shape=(input_shape[-1], self.units),
+                initializer=lambda s, dtype: counting(s, dtype),
+                name="kernel",
             )
             self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
@@ -78,7 +79,9 @@ def test_tracking_gives_the_variables_of_keras_in_its_order():
     mine, theirs = Nested(), keras_twin()()
     np.testing.assert_allclose(np.asarray(mine(ONES)), np.asarray(theirs(ONES)), rtol=1e-5)
     for attribute in ("variables", "weights", "trainable_variables", "non_trainable_variables"):
-        assert [v.path for v in getattr(mine, attribute)] == [v.path for v in getattr(theirs, attribute)], attribute
+        assert [v.path for v in getattr(mine, attribute)] == [v.path for v in getattr(theirs, attribute)], (
+            attribute
+        )
     assert mine.count_params() == theirs.count_params()
     for layer in (mine, theirs):
         layer.trainable = False
@@ -212,6 +215,18 @@ def _with(fn, ops_module):
     return types.FunctionType(fn.__code__, {**fn.__globals__, "ops": ops_module})
 
 
+@pytest.mark.parametrize("length", [10, 100, 5000])
+def test_a_table_of_positions_does_not_fix_the_length(length):
+    class Positions(Layer):
+        def build(self, input_shape):
+            self.table = self.add_weight(shape=(length, input_shape[-1]), initializer="zeros", name="t")
+
+        def call(self, x):
+            return x + self.table[: x.shape[1]]
+
+    assert Positions()(Input((None, 8))).shape == (None, None, 8)
+
+
 def test_compute_output_shape_by_tracing():
     layer = Affine(4)
     assert layer.compute_output_shape((None, 3)) == (None, 4)
@@ -283,14 +298,20 @@ def test_inputs_and_variables_take_the_compute_type():
             self.exact = self.add_weight(shape=(3,), initializer="ones", name="e", autocast=False)
 
         def call(self, x, n=None):
-            seen.update(x=x.dtype, w=self.w.dtype, exact=self.exact.dtype, n=n.dtype, y=ops.multiply(x, self.w).dtype)
+            seen.update(
+                x=x.dtype, w=self.w.dtype, exact=self.exact.dtype, n=n.dtype, y=ops.multiply(x, self.w).dtype
+            )
             return ops.multiply(x, self.w)
 
     layer = Look(dtype="mixed_bfloat16")
     y = layer(np.ones((2, 3), "float64"), n=np.arange(3))
-    assert seen == dict(x="bfloat16", w="bfloat16", exact="float32", n="int64", y="bfloat16")
+    assert seen == {"x": "bfloat16", "w": "bfloat16", "exact": "float32", "n": "int64", "y": "bfloat16"}
     assert y.dtype == "bfloat16" and layer.w.dtype == "float32" and layer.dtype == "float32"
-    assert (layer.compute_dtype, layer.variable_dtype, layer.input_dtype) == ("bfloat16", "float32", "bfloat16")
+    assert (layer.compute_dtype, layer.variable_dtype, layer.input_dtype) == (
+        "bfloat16",
+        "float32",
+        "bfloat16",
+    )
     plain = Look(dtype="float16")
     assert plain(ONES, n=np.arange(3)).dtype == "float16" and plain.w.dtype == "float16"
 
@@ -456,9 +477,10 @@ def test_base_config_is_that_of_keras():
         def get_config(self):
             return super().get_config()
 
-    assert Plain(name="p", dtype="mixed_bfloat16", trainable=False).get_config() == KPlain(
-        name="p", dtype="mixed_bfloat16", trainable=False
-    ).get_config()
+    assert (
+        Plain(name="p", dtype="mixed_bfloat16", trainable=False).get_config()
+        == KPlain(name="p", dtype="mixed_bfloat16", trainable=False).get_config()
+    )
     auto, kauto = type("Auto", (Layer,), {}), type("Auto", (keras.layers.Layer,), {})
     assert auto(name="p").get_config() == kauto(name="p").get_config()
 
@@ -483,7 +505,9 @@ def test_copies():
     new = copy.deepcopy(layer)
     new.first.kernel.assign(new.first.kernel + 1)
     assert not np.array_equal(new.first.kernel.numpy(), layer.first.kernel.numpy())
-    assert len(new.weights) == len(layer.weights) and not {id(v) for v in new.weights} & {id(v) for v in layer.weights}
+    assert len(new.weights) == len(layer.weights) and not {id(v) for v in new.weights} & {
+        id(v) for v in layer.weights
+    }
     np.testing.assert_array_equal(np.asarray(copy.deepcopy(layer)(ONES)), np.asarray(layer(ONES)))
     new.many[1]["c"] = 3
     same = pickle.loads(pickle.dumps(layer))
@@ -523,12 +547,16 @@ def test_unknown_arguments():
 @pytest.mark.parametrize(
     ("spec", "x", "message"),
     [
-        (dict(ndim=3), ONES, "expected ndim=3, found ndim=2. Full shape received: (2, 3)"),
-        (dict(min_ndim=3), ONES, "expected min_ndim=3, found ndim=2"),
-        (dict(max_ndim=1), ONES, "expected max_ndim=1, found ndim=2"),
-        (dict(axes={-1: 4}), ONES, "expected axis -1 of input shape to have value 4, but received input with shape (2, 3)"),
-        (dict(shape=(None, 5)), ONES, "expected shape=(None, 5), found shape=(2, 3)"),
-        (dict(dtype="int32"), ONES, "expected dtype=int32, found dtype=float32"),
+        ({"ndim": 3}, ONES, "expected ndim=3, found ndim=2. Full shape received: (2, 3)"),
+        ({"min_ndim": 3}, ONES, "expected min_ndim=3, found ndim=2"),
+        ({"max_ndim": 1}, ONES, "expected max_ndim=1, found ndim=2"),
+        (
+            {"axes": {-1: 4}},
+            ONES,
+            "expected axis -1 of input shape to have value 4, but received input with shape (2, 3)",
+        ),
+        ({"shape": (None, 5)}, ONES, "expected shape=(None, 5), found shape=(2, 3)"),
+        ({"dtype": "int32"}, ONES, "expected dtype=int32, found dtype=float32"),
     ],
 )
 def test_input_spec_says_what_it_expected(spec, x, message):
@@ -641,7 +669,8 @@ def test_keras_tensors_have_no_values_and_say_so():
 
 def test_keras_tensor_operators_record_the_ops_of_keras():
     def graph(x):
-        ys = [x + 1, 1 - x, x * x, 2 / x, x // 2, x % 2, x**2, -x, abs(x), x > 0, x <= 1, x @ x, x[:, 0], x[..., None]]  # fmt: skip
+        ys = [x + 1, 1 - x, x * x, 2 / x, x // 2, x % 2, x**2, -x, abs(x), x > 0, x <= 1, x @ x]
+        ys += [x[:, 0], x[..., None]]
         return [(type(y._keras_history.operation).__name__, y.shape, str(y.dtype)) for y in ys]
 
     assert graph(KerasTensor((3, 3))) == graph(keras.KerasTensor((3, 3)))

@@ -4,10 +4,9 @@ import gc
 import weakref
 
 import numpy as np
-from simple_layers import Affine, MakeMask, UseMask
-
 from fastkeras.layers.input_layer import Input
 from fastkeras.models import Model, Sequential
+from simple_layers import Affine, MakeMask, UseMask
 
 
 def test_models_are_freed():
@@ -33,8 +32,9 @@ def test_models_are_freed():
         model = make()
         for _ in range(3):
             model(np.ones((2, 3), "float32"))
-        watched = [weakref.ref(model), weakref.ref(model.layers[-1]), weakref.ref(type(model)) if make is subclassed
-                   else weakref.ref(model), *map(weakref.ref, model.weights)]  # fmt: skip
+        watched = [weakref.ref(x) for x in (model, model.layers[-1], *model.weights)]
+        if make is subclassed:
+            watched.append(weakref.ref(type(model)))
         del model
         gc.collect()
         assert [r() for r in watched] == [None] * len(watched), make.__name__

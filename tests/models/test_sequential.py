@@ -5,12 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from simple_layers import Affine, MakeMask, Mode, Pair, UseMask
-
 from fastkeras import _engine, ops
 from fastkeras.core.variable import Variable
 from fastkeras.layers.input_layer import Input
 from fastkeras.models import Functional, Model, Sequential
+from simple_layers import Affine, MakeMask, Mode, Pair, UseMask
 
 ONES = np.ones((2, 3), "float32")
 
@@ -20,7 +19,8 @@ def test_with_an_input_it_is_built_at_once():
     assert model.built and model.input_shape == (None, 3) and model.output_shape == (None, 2)
     assert [layer.name for layer in model.layers] == ["affine", "affine_1"]
     assert [v.path for v in model.weights] == [
-        "sequential/affine/kernel", "sequential/affine/bias", "sequential/affine_1/kernel", "sequential/affine_1/bias",
+        "sequential/affine/kernel", "sequential/affine/bias",
+        "sequential/affine_1/kernel", "sequential/affine_1/bias",
     ]  # fmt: skip
     assert len(model.inputs) == 1 and model.outputs[0].shape == (None, 2) and model.count_params() == 26
     assert Model(model.input, model.layers[0].output)(ONES).shape == (2, 4)
@@ -120,7 +120,10 @@ def test_trainable():
     assert not model.trainable_weights and len(model.non_trainable_weights) == 4
     model.trainable = True
     model.layers[0].trainable = False
-    assert [v.path for v in model.trainable_weights] == ["sequential/affine_1/kernel", "sequential/affine_1/bias"]
+    assert [v.path for v in model.trainable_weights] == [
+        "sequential/affine_1/kernel",
+        "sequential/affine_1/bias",
+    ]
 
 
 class Net(Model):
@@ -156,7 +159,11 @@ def test_subclassed():
 def test_subclassed_models_can_be_built_from_a_shape():
     model = Net()
     model.build((None, 3))
-    assert model.built and model.first.get_build_config() == {"input_shape": (None, 3)} and len(model.weights) == 4
+    assert (
+        model.built
+        and model.first.get_build_config() == {"input_shape": (None, 3)}
+        and len(model.weights) == 4
+    )
     y = model(Input((3,)))
     assert y.shape == (None, 2)
 
@@ -221,7 +228,12 @@ def test_copies_and_pickles(kind):
 def test_state_tree():
     model = Sequential([Input((3,)), Affine(2, name="d")], name="m")
     state = model.get_state_tree("numpy_array")
-    assert list(state) == ["trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables"]
+    assert list(state) == [
+        "trainable_variables",
+        "non_trainable_variables",
+        "optimizer_variables",
+        "metrics_variables",
+    ]
     assert set(state["trainable_variables"]["m"]["d"]) == {"kernel", "bias"}
     state["trainable_variables"]["m"]["d"]["bias"] = np.array([5.0, 6.0])
     model.set_state_tree(state)

@@ -4,10 +4,9 @@ import architectures
 import keras
 import numpy as np
 import pytest
-from simple_layers import Affine
-
 from fastkeras.models import Model, Sequential
 from fastkeras.models.summary import readable_memory_size
+from simple_layers import Affine
 
 MINE, THEIRS = architectures.names_of("fastkeras"), architectures.names_of("keras")
 
@@ -27,7 +26,9 @@ def both(build):
     return models
 
 
-@pytest.mark.parametrize("options", [{}, {"expand_nested": True}, {"show_trainable": True}, {"line_length": 70}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"expand_nested": True}, {"show_trainable": True}, {"line_length": 70}], ids=str
+)
 @pytest.mark.parametrize(
     # `middle` has an input named after a tensor that Keras numbered.
     "build", [b for b in architectures.ALL if b is not architectures.middle], ids=lambda f: f.__name__

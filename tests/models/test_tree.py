@@ -4,7 +4,6 @@ from collections import OrderedDict, namedtuple
 
 import keras
 import pytest
-
 from fastkeras.core import tree
 from fastkeras.core.tracking import TrackedDict, TrackedList
 

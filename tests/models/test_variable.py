@@ -6,7 +6,6 @@ import pickle
 import keras
 import numpy as np
 import pytest
-
 from fastkeras import _engine, ops
 from fastkeras.core.naming import name_scope
 from fastkeras.core.scopes import AutocastScope, StatelessScope
@@ -15,12 +14,12 @@ from fastkeras.core.variable import Variable
 
 def test_creation_follows_keras():
     for args in (
-        dict(initializer=1.0),
-        dict(initializer=np.ones((2, 3), "float32")),
-        dict(initializer=[1, 2, 3]),
-        dict(initializer=[1.0, 2.0], dtype="float16"),
-        dict(initializer=True),
-        dict(initializer=np.arange(3, dtype="int32"), trainable=False),
+        {"initializer": 1.0},
+        {"initializer": np.ones((2, 3), "float32")},
+        {"initializer": [1, 2, 3]},
+        {"initializer": [1.0, 2.0], "dtype": "float16"},
+        {"initializer": True},
+        {"initializer": np.arange(3, dtype="int32"), "trainable": False},
     ):
         mine, theirs = Variable(name="v", **args), keras.Variable(name="v", **args)
         assert (mine.shape, mine.dtype, mine.ndim, mine.trainable, mine.path, mine.name) == (
@@ -43,7 +42,7 @@ def test_initializer_callable_and_name():
 
 @pytest.mark.parametrize(
     "bad",
-    [dict(name="a/b"), dict(aggregation="max"), dict(synchronization="sometimes")],
+    [{"name": "a/b"}, {"aggregation": "max"}, {"synchronization": "sometimes"}],
 )
 def test_bad_arguments(bad):
     with pytest.raises(ValueError):
@@ -123,7 +122,9 @@ def test_autocast_scope_changes_what_float_variables_read_as():
         AutocastScope("int32")
 
 
-@pytest.mark.skipif(not hasattr(_engine, "set_autocast"), reason="the engine cannot cast variables it reads by itself")
+@pytest.mark.skipif(
+    not hasattr(_engine, "set_autocast"), reason="the engine cannot cast variables it reads by itself"
+)
 def test_tensor_on_the_left_sees_autocast_too():
     v = Variable([1.0])
     x = _engine.tensor(np.array([2.0]), "bfloat16")

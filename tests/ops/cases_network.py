@@ -7,8 +7,7 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
-
-from case_types import DOUBLE, DOUBLE_WHY, SUM_WHY, Case, S, Spec, V, Z, add, np_dtype, vector
+from case_types import DOUBLE, DOUBLE_WHY, NAN, SUM_WHY, Case, S, Spec, V, Z, add, np_dtype, vector
 from oracles import ORACLES
 
 # --- matmul ----------
@@ -62,6 +61,57 @@ add(
 )
 add("matmul", Case([S(7, 9, dtype="float64"), S(9, 5, dtype="float64")], {}, (1e-12, 1e-12), DOUBLE_WHY))
 add("matmul", Case([Z(7, 9, high=9), Z(9, 5, high=9)]))
+
+# The activations that have a fused kernel, and two that only the body knows. Gradients are checked for those without
+# kinks.
+_ACTS = ("none", "relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "elu", "softplus", "log_sigmoid")
+_SMOOTH_ACTS = {"none", "sigmoid", "tanh", "silu", "gelu", "softplus", "log_sigmoid"}
+for _act, (_a, _b, _attrs) in itertools.product(
+    _ACTS,
+    (
+        ((3, 5), (5, 7), {}),
+        ((65, 33), (17, 65), {"transpose_a": True, "transpose_b": True}),
+        ((2, 3, 9), (9, 4), {}),
+    ),
+):
+    _n = _b[-2] if _attrs else _b[-1]
+    add(
+        "matmul_bias_act",
+        Case(
+            [Spec(_a, low=-1, high=1), Spec(_b, low=-1, high=1), S(_n)],
+            {"act": _act, **_attrs},
+            (1e-5, 2e-5),
+            _DOT,
+            grad=(0, 1, 2) if _act in _SMOOTH_ACTS and len(_a) == 3 else "checked on another case",
+            smooth=True,
+        ),
+    )
+add(
+    "matmul_bias_act",
+    Case(
+        [S(128, 256, low=-1, high=1), S(256, 128, low=-1, high=1), S(128)],
+        {"act": "relu"},
+        (1e-5, 1e-4),
+        _DOT,
+    ),
+    Case(
+        [
+            S(9, 33, dtype="bfloat16", low=-1, high=1),
+            S(33, 6, dtype="bfloat16", low=-1, high=1),
+            S(6, dtype="bfloat16"),
+        ],
+        {"act": "gelu"},
+        (2e-2, 2e-2),
+        _DOT,
+    ),
+    Case(
+        [S(9, 33, dtype="float64"), S(33, 6, dtype="float64"), S(6, dtype="float64")],
+        {"act": "tanh"},
+        (1e-12, 1e-12),
+        DOUBLE_WHY,
+    ),
+    Case([V((NAN, 1.0), (2.0, -3.0)), V((1.0,), (1.0,)), V(0.5)], {"act": "relu"}),
+)
 
 # --- convolution ----------
 
@@ -137,6 +187,52 @@ conv((2, 8, 8, 16), (3, 3, 16, 16), low=[1, 1], high=[1, 1], dtype="bfloat16", g
 conv((2, 8, 8, 3), (3, 3, 3, 5), dtype="float16", grad=False)
 conv((2, 6, 6, 3), (3, 3, 3, 5), dtype="float64", grad=False)
 
+for _act in _ACTS:
+    add(
+        "conv_bias_act",
+        Case(
+            [S(2, 6, 5, 3, low=-1, high=1), S(3, 3, 3, 4, low=-1, high=1), S(4)],
+            {
+                "act": _act,
+                "strides": [2, 1],
+                "pad_low": [1, 1],
+                "pad_high": [1, 0],
+                "dilations": [1, 1],
+                "groups": 1,
+            },
+            (1e-5, 4e-5),
+            _DOT,
+            grad=(0, 1, 2) if _act in _SMOOTH_ACTS else "checked on another case",
+            smooth=True,
+        ),
+    )
+_PLAIN_1D = {"strides": [1], "pad_low": [0], "pad_high": [0], "dilations": [1]}
+add(
+    "conv_bias_act",
+    Case(
+        [S(3, 19, 4, low=-1, high=1), S(5, 2, 6, low=-1, high=1), S(6)],
+        {"act": "relu", "groups": 2, **_PLAIN_1D},
+        (1e-5, 4e-5),
+        _DOT,
+    ),
+    Case(
+        [
+            S(2, 9, 8, dtype="bfloat16", low=-1, high=1),
+            S(3, 8, 8, dtype="bfloat16", low=-1, high=1),
+            S(8, dtype="bfloat16"),
+        ],
+        {"act": "silu", **_PLAIN_1D},
+        (2e-2, 4e-2),
+        _DOT,
+    ),
+    Case(
+        [S(2, 9, 3, dtype="float64"), S(3, 3, 5, dtype="float64"), S(5, dtype="float64")],
+        {"act": "none", **_PLAIN_1D},
+        (1e-12, 1e-12),
+        DOUBLE_WHY,
+    ),
+)
+
 # --- pooling ----------
 
 
@@ -149,7 +245,7 @@ def pool(
     dtype: str = "float32",
     grad: bool = True,
 ) -> None:
-    """One geometry for both poolings and their gradients."""
+    """One geometry for both poolings, their gradients and the gradient of the maximum's gradient."""
     rank = len(window)
     attrs = {
         "window": list(window),
@@ -182,6 +278,16 @@ def pool(
             mean,
             "overlapping windows add up",
             grad=(2,) if grad else "checked on another case",
+            smooth=grad,
+        ),
+    )
+    add(
+        "max_pool_select",
+        Case(
+            [data, pooled, Spec(x, dtype)],
+            attrs,
+            grad=(2,) if grad else "checked on another case",
+            smooth=grad,
         ),
     )
 
@@ -200,6 +306,10 @@ pool((2, 8, 8, 16), [2, 2], [2, 2], dtype="bfloat16", grad=False)
 _TIES = vector([[[[1.0], [1.0], [0.0], [2.0]], [[1.0], [0.0], [2.0], [2.0]]]])
 _TIED = {"window": [2, 2], "strides": [2, 2], "pad_low": [0, 0], "pad_high": [0, 0]}
 add("max_pool_grad", Case([_TIES, vector([[[[1.0], [2.0]]]]), vector([[[[10.0], [20.0]]]])], _TIED))
+add(
+    "max_pool_select",
+    Case([_TIES, vector([[[[1.0], [2.0]]]]), vector(np.arange(8.0).reshape(1, 2, 4, 1))], _TIED),
+)
 
 # --- normalisation and losses ----------
 
@@ -235,6 +345,19 @@ for _shape, _epsilon in (
 ):
     _c, _affine = _shape[-1], [S(_shape[-1], low=0.5, high=2), S(_shape[-1])]
     _small = int(np.prod(_shape)) < 200
+    _axes = tuple(range(len(_shape) - 1))
+    _x = np.random.default_rng(len(_shape)).uniform(-3, 3, _shape)
+    add(
+        "batch_norm_train_grad",
+        Case(  # the statistics must be those of x: the table cannot say that in a Spec
+            [*map(vector, (_x, np.linspace(0.5, 2, _c), _x.mean(_axes), _x.var(_axes))), Spec(_shape)],
+            {"epsilon": _epsilon},
+            (2e-5, 4e-5),
+            "means of cancelling terms",
+            grad=(0, 1, 2, 3, 4) if _small else "checked on another case",
+            smooth=_small,
+        ),
+    )
     add(
         "batch_norm_train",
         Case(
@@ -255,6 +378,17 @@ for _shape, _epsilon in (
 ):
     _affine = [S(_shape[-1], low=0.5, high=2), S(_shape[-1])]
     _small = int(np.prod(_shape)) < 200
+    add(
+        "layer_norm_grad",
+        Case(
+            [Spec(_shape), _affine[0], Spec(_shape)],
+            {"epsilon": _epsilon},
+            (2e-5, 4e-5),
+            "means of cancelling terms",
+            grad=(0, 1, 2),
+            smooth=_small,
+        ),
+    )
     add(
         "layer_norm",
         Case(
@@ -290,6 +424,22 @@ for _shape in ((3, 517), (37, 10), (2, 5, 7), (4, 1), (11,)):
     add(
         "sparse_softmax_cross_entropy",
         Case([Spec(_shape), _labels], {}, (4e-6, 4e-6), _EXP, grad=(0,), smooth=_small),
+    )
+    _row = Spec(_shape[:-1])
+    add(
+        "sparse_softmax_cross_entropy_grad",
+        Case([Spec(_shape), _labels, _row], {}, (4e-6, 4e-6), _EXP, grad=(0, 2), smooth=_small),
+    )
+    add(
+        "softmax_cross_entropy_grad",
+        Case(
+            [Spec(_shape), Spec(_shape, "float32", 0, 1), _row],
+            {},
+            (1e-5, 1e-4),
+            _EXP,
+            grad=(0, 1, 2),
+            smooth=_small,
+        ),
     )
     add(
         "softmax_cross_entropy",

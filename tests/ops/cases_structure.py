@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from case_types import DOUBLE, DOUBLE_WHY, INF, NAN, SUM_WHY, Case, S, Spec, V, Z, add, vector
 
 # --- structure ----------

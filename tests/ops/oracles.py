@@ -233,6 +233,16 @@ def _conv_input_grad(
     return dx[(slice(None), *(slice(a, a + d) for a, d in zip(pad_low, space)))]
 
 
+def _with_epilogue(product: Callable) -> Callable:
+    """act(product(a, b) + bias)"""
+
+    def fused(a: np.ndarray, b: np.ndarray, bias: np.ndarray, act: str = "none", **attrs) -> np.ndarray:
+        y = product(a, b, **attrs) + bias
+        return y if act == "none" else ORACLES[act](y)
+
+    return fused
+
+
 def _last(v: np.ndarray, count: int) -> tuple[int, ...]:
     return tuple(range(v.ndim - count, v.ndim))
 
@@ -266,6 +276,22 @@ def _max_pool_grad(
     return dx[(slice(None), *(slice(a, a + d) for a, d in zip(pad_low, x.shape[1:-1])))]
 
 
+def _max_pool_select(
+    x: np.ndarray,
+    y: np.ndarray,
+    dd: np.ndarray,
+    window: list[int],
+    strides: list[int],
+    pad_low: list[int],
+    pad_high: list[int],
+) -> np.ndarray:
+    """What `dd` holds where each window of x has its first largest element."""
+    geometry = (window, strides, pad_low, pad_high)
+    flat = (*y.shape, math.prod(window))
+    first = _windows(x, *geometry, fill=-np.inf).reshape(flat).argmax(-1)
+    return np.take_along_axis(_windows(dd, *geometry).reshape(flat), first[..., None], -1)[..., 0]
+
+
 def _avg_pool_grad(
     dy: np.ndarray,
     input_shape: list[int],
@@ -296,6 +322,10 @@ def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     return x - np.logaddexp.reduce(x, axis=axis, keepdims=True)
 
 
+def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.exp(log_softmax(x, axis))
+
+
 def _batch_norm_train(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float):
     axes = tuple(range(x.ndim - 1))
     mean, variance = x.mean(axes), x.var(axes)
@@ -305,6 +335,38 @@ def _batch_norm_train(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilo
 def _layer_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float) -> np.ndarray:
     centred = x - x.mean(-1, keepdims=True)
     return centred / np.sqrt(x.var(-1, keepdims=True) + epsilon) * gamma + beta
+
+
+def _through_normalisation(xhat: np.ndarray, rstd: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """g times the Jacobian of x -> xhat, rows [..., n] at a time: rstd (I - 1/n - xhat xhat^T / n)."""
+    n = xhat.shape[-1]
+    jacobian = np.eye(n) - 1 / n - xhat[..., :, None] * xhat[..., None, :] / n
+    return (jacobian @ g[..., None])[..., 0] * rstd
+
+
+def _batch_norm_train_grad(
+    x: np.ndarray, gamma: np.ndarray, mean: np.ndarray, variance: np.ndarray, dy: np.ndarray, epsilon: float
+):
+    rows, seen = (a.reshape(-1, x.shape[-1]).T for a in (x, dy))
+    rstd = 1 / np.sqrt(variance + epsilon)[:, None]
+    xhat = (rows - mean[:, None]) * rstd
+    dx = _through_normalisation(xhat, rstd, seen * gamma[:, None])
+    return dx.T.reshape(x.shape), (seen * xhat).sum(-1), seen.sum(-1)
+
+
+def _layer_norm_grad(x: np.ndarray, gamma: np.ndarray, dy: np.ndarray, epsilon: float):
+    rstd = 1 / np.sqrt(x.var(-1, keepdims=True) + epsilon)
+    xhat = (x - x.mean(-1, keepdims=True)) * rstd
+    lead = tuple(range(x.ndim - 1))
+    return _through_normalisation(xhat, rstd, dy * gamma), (dy * xhat).sum(lead), dy.sum(lead)
+
+
+def _sparse_cross_entropy_grad(logits: np.ndarray, labels: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    return (softmax(logits) - np.eye(logits.shape[-1])[labels]) * dy[..., None]
+
+
+def _cross_entropy_grad(logits: np.ndarray, targets: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    return (softmax(logits) * targets.sum(-1, keepdims=True) - targets) * dy[..., None]
 
 
 def _sparse_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -474,20 +536,27 @@ ORACLES: dict[str, Callable] = {
     "one_hot": lambda indices, depth, dtype: to_dtype(indices[..., None] == np.arange(depth), dtype),
     # linear algebra, convolution, pooling
     "matmul": _matmul,
+    "matmul_bias_act": _with_epilogue(_matmul),
     "conv": _conv,
+    "conv_bias_act": _with_epilogue(_conv),
     "conv_input_grad": _conv_input_grad,
     "conv_filter_grad": _conv_filter_grad,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "max_pool_grad": _max_pool_grad,
+    "max_pool_select": _max_pool_select,
     "avg_pool_grad": _avg_pool_grad,
     # normalisation and losses
-    "softmax": lambda x, axis=-1: np.exp(log_softmax(x, axis)),
+    "softmax": softmax,
     "log_softmax": log_softmax,
     "batch_norm_train": _batch_norm_train,
+    "batch_norm_train_grad": _batch_norm_train_grad,
     "layer_norm": _layer_norm,
+    "layer_norm_grad": _layer_norm_grad,
     "sparse_softmax_cross_entropy": _sparse_cross_entropy,
+    "sparse_softmax_cross_entropy_grad": _sparse_cross_entropy_grad,
     "softmax_cross_entropy": lambda logits, targets: -(targets * log_softmax(logits)).sum(-1),
+    "softmax_cross_entropy_grad": _cross_entropy_grad,
     "sigmoid_cross_entropy": lambda logits, targets: softplus(logits) - logits * targets,
     # random
     "random_bits": random_bits,

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastkeras import _engine
-
 from case_types import BFLOAT16, FLOATS, dtype_name, np_dtype
 from cases import CASES, Case, materialise
+from fastkeras import _engine
 from oracles import ORACLES, philox4x32
 
 _STEP = 2e-6  # of the central differences: truncation and rounding both stay under 1e-9 of smooth functions
 _FLOAT32_GRAD_TOL = 2e-5  # of the directional derivative in float32, relative to the sum of |terms|
 _BOOL_OUT = {"isfinite", "isnan", "isinf", "logical_not"}
+_THREE_OUTPUTS = {"batch_norm_train", "batch_norm_train_grad", "layer_norm_grad"}
 
 
 def _params(wanted: Any = lambda case: True) -> list[Any]:
@@ -57,7 +57,7 @@ def _expected_dtypes(op: str, case: Case, arrays: list[np.ndarray]) -> list[str]
     if op == "top_k":
         return [dtype_name(arrays[0].dtype), "int32"]
     first = dtype_name(arrays[1 if op == "where" else 0].dtype)
-    return [first] * (3 if op == "batch_norm_train" else 1)
+    return [first] * (3 if op in _THREE_OUTPUTS else 1)
 
 
 def _ulp(want: np.ndarray, dtype: str) -> np.ndarray:
@@ -222,6 +222,11 @@ def test_a_label_out_of_range_is_an_error() -> None:
     for bad in (3, -1):
         with pytest.raises((ValueError, IndexError, _engine.EngineError)):
             _engine.call("sparse_softmax_cross_entropy", logits, np.array([0, bad], np.int32)).numpy()
+        dy = _engine.tensor(np.ones(2, np.float32))
+        with pytest.raises((ValueError, IndexError, _engine.EngineError)):
+            _engine.call(
+                "sparse_softmax_cross_entropy_grad", logits, np.array([0, bad], np.int32), dy
+            ).numpy()
 
 
 # --- gradients ----------

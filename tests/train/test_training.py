@@ -303,6 +303,16 @@ def test_predict_takes_what_is_almost_right():
     np.testing.assert_allclose(model.predict(X, steps=2, batch_size=5, verbose=0), expected[:10], rtol=1e-5)
 
 
+def test_predict_of_part_of_the_data_is_not_mistaken_for_all():
+    model = classifier()
+    for _ in range(2):
+        assert model.predict(X, batch_size=5, steps=1, verbose=0).shape == (5, 3)
+        assert model.predict(X, batch_size=20, verbose=0).shape == (20, 3)
+    for wrong in (0, -1, "3"):
+        with pytest.raises((ValueError, TypeError)):
+            model.predict(X, batch_size=wrong, verbose=0)
+
+
 def test_predict_follows_the_weights():
     model = classifier()
     one = X[:1]

@@ -4,10 +4,14 @@
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
 
-template <class T> constexpr bool kFloating = static_cast<T>(0.5) != static_cast<T>(0);
-template <class T> constexpr bool kSigned = static_cast<T>(-1) < static_cast<T>(0);
-template <class T> constexpr T kMin = kSigned<T> ? static_cast<T>(uint64_t{1} << (sizeof(T) * 8 - 1)) : T{0};
-template <class T> constexpr T kMax = static_cast<T>(~kMin<T>);
+template <class T>
+constexpr bool kFloating = static_cast<T>(0.5) != static_cast<T>(0);
+template <class T>
+constexpr bool kSigned = static_cast<T>(-1) < static_cast<T>(0);
+template <class T>
+constexpr T kMin = kSigned<T> ? static_cast<T>(uint64_t{1} << (sizeof(T) * 8 - 1)) : T{0};
+template <class T>
+constexpr T kMax = static_cast<T>(~kMin<T>);
 
 template <class D>
 struct To {
@@ -22,8 +26,16 @@ struct To {
         }
     }
 };
-struct ToBool { template <class A> static uint8_t of(A a) { return a != 0; } };
-template <class D> struct FromBool { static D of(uint8_t a) { return static_cast<D>(a != 0); } };
+struct ToBool {
+    template <class A>
+    static uint8_t of(A a) {
+        return a != 0;
+    }
+};
+template <class D>
+struct FromBool {
+    static D of(uint8_t a) { return static_cast<D>(a != 0); }
+};
 
 template <class A>
 void fill_from(KernelTable& t, Class from) {
@@ -37,8 +49,14 @@ void fill_from(KernelTable& t, Class from) {
     row[id(Class::f64)] = map1<double, A, To<double>>;
 }
 
-template <class T> struct Wrap { static int32_t of(int32_t a) { return static_cast<T>(a); } };
-template <class T> struct Clamp { static int32_t of(int32_t a) { return a < kMin<T> ? kMin<T> : a > kMax<T> ? kMax<T> : a; } };
+template <class T>
+struct Wrap {
+    static int32_t of(int32_t a) { return static_cast<T>(a); }
+};
+template <class T>
+struct Clamp {
+    static int32_t of(int32_t a) { return a < kMin<T> ? kMin<T> : a > kMax<T> ? kMax<T> : a; }
+};
 
 template <class T>
 void fill_small(KernelTable& t, DType type) {
@@ -59,7 +77,9 @@ void fill_small(KernelTable& t, DType type) {
     return x;
 }
 
-struct FromBf16 { static float of(uint16_t h) { return float_of(static_cast<uint32_t>(h) << 16); } };
+struct FromBf16 {
+    static float of(uint16_t h) { return float_of(static_cast<uint32_t>(h) << 16); }
+};
 struct ToBf16 {  // round to nearest even; NaN stays NaN
     static uint16_t of(float x) {
         const uint32_t u = bits_of(x);
@@ -107,7 +127,8 @@ constexpr int kHalfWidth = 16;
     _mm512_storeu_ps(d, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a))));
 }
 [[gnu::always_inline]] inline void float_to_half(uint16_t* d, const float* a) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(d), _mm512_cvtps_ph(_mm512_loadu_ps(a), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(d),
+                        _mm512_cvtps_ph(_mm512_loadu_ps(a), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 #elif defined(__F16C__)
 constexpr int kHalfWidth = 8;
@@ -115,7 +136,8 @@ constexpr int kHalfWidth = 8;
     _mm256_storeu_ps(d, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a))));
 }
 [[gnu::always_inline]] inline void float_to_half(uint16_t* d, const float* a) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(d), _mm256_cvtps_ph(_mm256_loadu_ps(a), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(d),
+                     _mm256_cvtps_ph(_mm256_loadu_ps(a), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 #else
 constexpr int kHalfWidth = 1;

@@ -16,24 +16,48 @@ struct Minimum {
         return a != a ? a : m;
     }
 };
-struct Neg { static double of(double a) { return -a; } };
-struct Abs { static double of(double a) { return __builtin_fabs(a); } };
-struct Sign { static double of(double a) { return static_cast<double>((a > 0) - (a < 0)); } };
-struct Sqrt { static double of(double a) { return __builtin_sqrt(a); } };
-struct Rsqrt { static double of(double a) { return 1.0 / __builtin_sqrt(a); } };
-struct Reciprocal { static double of(double a) { return 1.0 / a; } };
-struct IsFinite { static bool of(double a) { return __builtin_fabs(a) < __builtin_inf(); } };
-struct IsNan { static bool of(double a) { return a != a; } };
-struct IsInf { static bool of(double a) { return __builtin_fabs(a) == __builtin_inf(); } };
-struct FloorDivide { static double of(double a, double b) { return __builtin_floor(a / b); } };
+struct Neg {
+    static double of(double a) { return -a; }
+};
+struct Abs {
+    static double of(double a) { return __builtin_fabs(a); }
+};
+struct Sign {
+    static double of(double a) { return static_cast<double>((a > 0) - (a < 0)); }
+};
+struct Sqrt {
+    static double of(double a) { return __builtin_sqrt(a); }
+};
+struct Rsqrt {
+    static double of(double a) { return 1.0 / __builtin_sqrt(a); }
+};
+struct Reciprocal {
+    static double of(double a) { return 1.0 / a; }
+};
+struct IsFinite {
+    static bool of(double a) { return __builtin_fabs(a) < __builtin_inf(); }
+};
+struct IsNan {
+    static bool of(double a) { return a != a; }
+};
+struct IsInf {
+    static bool of(double a) { return __builtin_fabs(a) == __builtin_inf(); }
+};
+struct FloorDivide {
+    static double of(double a, double b) { return __builtin_floor(a / b); }
+};
 struct Mod {
     static double of(double a, double b) {
         const double r = __builtin_fmod(a, b);
         return r != 0 && (r < 0) != (b < 0) ? r + b : r;
     }
 };
-struct Power { static double of(double a, double b) { return __builtin_pow(a, b); } };
-struct Atan2 { static double of(double a, double b) { return __builtin_atan2(a, b); } };
+struct Power {
+    static double of(double a, double b) { return __builtin_pow(a, b); }
+};
+struct Atan2 {
+    static double of(double a, double b) { return __builtin_atan2(a, b); }
+};
 
 template <double (*f)(double)>
 void library_map(void* dst, const void* a, const void*, const void*, const void*, int64_t n) {

@@ -17,25 +17,53 @@ struct Minimum {
     }
 };
 struct FloorDivide {  // in double: the quotient of floats must not round up to an integer first
-    static float of(float a, float b) { return static_cast<float>(__builtin_floor(static_cast<double>(a) / static_cast<double>(b))); }
+    static float of(float a, float b) {
+        return static_cast<float>(__builtin_floor(static_cast<double>(a) / static_cast<double>(b)));
+    }
 };
 
-struct Neg { static float of(float a) { return -a; } };
-struct Abs { static float of(float a) { return __builtin_fabsf(a); } };
-struct Sign { static float of(float a) { return static_cast<float>((a > 0) - (a < 0)); } };
-struct Sqrt { static float of(float a) { return __builtin_sqrtf(a); } };
-struct Rsqrt { static float of(float a) { return 1.0f / __builtin_sqrtf(a); } };
-struct Reciprocal { static float of(float a) { return 1.0f / a; } };
-struct IsFinite { static bool of(float a) { return __builtin_fabsf(a) < __builtin_inff(); } };
-struct IsNan { static bool of(float a) { return a != a; } };
-struct IsInf { static bool of(float a) { return __builtin_fabsf(a) == __builtin_inff(); } };
+struct Neg {
+    static float of(float a) { return -a; }
+};
+struct Abs {
+    static float of(float a) { return __builtin_fabsf(a); }
+};
+struct Sign {
+    static float of(float a) { return static_cast<float>((a > 0) - (a < 0)); }
+};
+struct Sqrt {
+    static float of(float a) { return __builtin_sqrtf(a); }
+};
+struct Rsqrt {
+    static float of(float a) { return 1.0f / __builtin_sqrtf(a); }
+};
+struct Reciprocal {
+    static float of(float a) { return 1.0f / a; }
+};
+struct IsFinite {
+    static bool of(float a) { return __builtin_fabsf(a) < __builtin_inff(); }
+};
+struct IsNan {
+    static bool of(float a) { return a != a; }
+};
+struct IsInf {
+    static bool of(float a) { return __builtin_fabsf(a) == __builtin_inff(); }
+};
 
 // Rounding by the addition trick where the instruction set has no rounding instruction.
 #if defined(__AVX2__)
-struct Floor { static float of(float a) { return __builtin_floorf(a); } };
-struct Ceil { static float of(float a) { return __builtin_ceilf(a); } };
-struct Trunc { static float of(float a) { return __builtin_truncf(a); } };
-struct Round { static float of(float a) { return __builtin_rintf(a); } };
+struct Floor {
+    static float of(float a) { return __builtin_floorf(a); }
+};
+struct Ceil {
+    static float of(float a) { return __builtin_ceilf(a); }
+};
+struct Trunc {
+    static float of(float a) { return __builtin_truncf(a); }
+};
+struct Round {
+    static float of(float a) { return __builtin_rintf(a); }
+};
 #else
 struct Round {
     static float of(float a) {
@@ -65,10 +93,14 @@ template <class Inner, PairOuter outer>
 struct Pair {
     static float of(float a, float b, float c) {
         const float x = Inner::of(a, b);
-        if constexpr (outer == PairOuter::add) return x + c;
-        else if constexpr (outer == PairOuter::subtract) return x - c;
-        else if constexpr (outer == PairOuter::rsub) return c - x;
-        else return x * c;
+        if constexpr (outer == PairOuter::add)
+            return x + c;
+        else if constexpr (outer == PairOuter::subtract)
+            return x - c;
+        else if constexpr (outer == PairOuter::rsub)
+            return c - x;
+        else
+            return x * c;
     }
 };
 template <class Op, Form2 F, bool kScalarC>

@@ -5,39 +5,124 @@
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
 
-template <class T> struct Bits;
-template <> struct Bits<int32_t> { using U = uint32_t; };
-template <> struct Bits<uint32_t> { using U = uint32_t; };
-template <> struct Bits<int64_t> { using U = uint64_t; };
-template <> struct Bits<uint64_t> { using U = uint64_t; };
-template <class T> using Unsigned = typename Bits<T>::U;
-template <class T> constexpr bool kSigned = static_cast<T>(-1) < static_cast<T>(0);
+template <class T>
+struct Bits;
+template <>
+struct Bits<int32_t> {
+    using U = uint32_t;
+};
+template <>
+struct Bits<uint32_t> {
+    using U = uint32_t;
+};
+template <>
+struct Bits<int64_t> {
+    using U = uint64_t;
+};
+template <>
+struct Bits<uint64_t> {
+    using U = uint64_t;
+};
+template <class T>
+using Unsigned = typename Bits<T>::U;
+template <class T>
+constexpr bool kSigned = static_cast<T>(-1) < static_cast<T>(0);
 
-struct WrapAdd { template <class T> static T of(T a, T b) { return static_cast<T>(static_cast<Unsigned<T>>(a) + static_cast<Unsigned<T>>(b)); } };
-struct WrapSubtract { template <class T> static T of(T a, T b) { return static_cast<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b)); } };
-struct WrapMultiply { template <class T> static T of(T a, T b) { return static_cast<T>(static_cast<Unsigned<T>>(a) * static_cast<Unsigned<T>>(b)); } };
-struct WrapNeg { template <class T> static T of(T a) { return static_cast<T>(Unsigned<T>{0} - static_cast<Unsigned<T>>(a)); } };
-struct WrapAbs {
-    template <class T> static T of(T a) {
-        if constexpr (kSigned<T>) return a < 0 ? WrapNeg::of(a) : a;
-        else return a;
+struct WrapAdd {
+    template <class T>
+    static T of(T a, T b) {
+        return static_cast<T>(static_cast<Unsigned<T>>(a) + static_cast<Unsigned<T>>(b));
     }
 };
-struct Sign { template <class T> static T of(T a) { return static_cast<T>((a > 0) - (a < 0)); } };
-struct Not { template <class T> static T of(T a) { return static_cast<T>(~a); } };
-struct IsZero { template <class T> static bool of(T a) { return a == 0; } };
-struct Maximum { template <class T> static T of(T a, T b) { return a > b ? a : b; } };
-struct Minimum { template <class T> static T of(T a, T b) { return a < b ? a : b; } };
-struct And { template <class T> static T of(T a, T b) { return a & b; } };
-struct Or { template <class T> static T of(T a, T b) { return a | b; } };
-struct Xor { template <class T> static T of(T a, T b) { return a ^ b; } };
+struct WrapSubtract {
+    template <class T>
+    static T of(T a, T b) {
+        return static_cast<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b));
+    }
+};
+struct WrapMultiply {
+    template <class T>
+    static T of(T a, T b) {
+        return static_cast<T>(static_cast<Unsigned<T>>(a) * static_cast<Unsigned<T>>(b));
+    }
+};
+struct WrapNeg {
+    template <class T>
+    static T of(T a) {
+        return static_cast<T>(Unsigned<T>{0} - static_cast<Unsigned<T>>(a));
+    }
+};
+struct WrapAbs {
+    template <class T>
+    static T of(T a) {
+        if constexpr (kSigned<T>)
+            return a < 0 ? WrapNeg::of(a) : a;
+        else
+            return a;
+    }
+};
+struct Sign {
+    template <class T>
+    static T of(T a) {
+        return static_cast<T>((a > 0) - (a < 0));
+    }
+};
+struct Not {
+    template <class T>
+    static T of(T a) {
+        return static_cast<T>(~a);
+    }
+};
+struct IsZero {
+    template <class T>
+    static bool of(T a) {
+        return a == 0;
+    }
+};
+struct Maximum {
+    template <class T>
+    static T of(T a, T b) {
+        return a > b ? a : b;
+    }
+};
+struct Minimum {
+    template <class T>
+    static T of(T a, T b) {
+        return a < b ? a : b;
+    }
+};
+struct And {
+    template <class T>
+    static T of(T a, T b) {
+        return a & b;
+    }
+};
+struct Or {
+    template <class T>
+    static T of(T a, T b) {
+        return a | b;
+    }
+};
+struct Xor {
+    template <class T>
+    static T of(T a, T b) {
+        return a ^ b;
+    }
+};
 // Operands are 0 or 1 except when a foreign buffer says otherwise.
-struct BoolAnd { static uint8_t of(uint8_t a, uint8_t b) { return (a != 0) & (b != 0); } };
-struct BoolOr { static uint8_t of(uint8_t a, uint8_t b) { return (a | b) != 0; } };
-struct BoolXor { static uint8_t of(uint8_t a, uint8_t b) { return (a != 0) ^ (b != 0); } };
+struct BoolAnd {
+    static uint8_t of(uint8_t a, uint8_t b) { return (a != 0) & (b != 0); }
+};
+struct BoolOr {
+    static uint8_t of(uint8_t a, uint8_t b) { return (a | b) != 0; }
+};
+struct BoolXor {
+    static uint8_t of(uint8_t a, uint8_t b) { return (a != 0) ^ (b != 0); }
+};
 
 struct LeftShift {
-    template <class T> static T of(T a, T b) {
+    template <class T>
+    static T of(T a, T b) {
         constexpr Unsigned<T> width = sizeof(T) * 8;
         const Unsigned<T> by = static_cast<Unsigned<T>>(b);
         const Unsigned<T> shifted = static_cast<Unsigned<T>>(a) << (by & (width - 1));
@@ -45,14 +130,16 @@ struct LeftShift {
     }
 };
 struct RightShift {
-    template <class T> static T of(T a, T b) {
+    template <class T>
+    static T of(T a, T b) {
         constexpr Unsigned<T> width = sizeof(T) * 8;
         const Unsigned<T> by = static_cast<Unsigned<T>>(b);
         return static_cast<T>(by < width ? a >> (by & (width - 1)) : a < 0 ? T(-1) : T{0});
     }
 };
 struct FloorDivide {
-    template <class T> static T of(T a, T b) {
+    template <class T>
+    static T of(T a, T b) {
         if (b == 0) return 0;
         if constexpr (kSigned<T>) {
             if (b == -1) return WrapNeg::of(a);
@@ -64,7 +151,8 @@ struct FloorDivide {
     }
 };
 struct Mod {
-    template <class T> static T of(T a, T b) {
+    template <class T>
+    static T of(T a, T b) {
         if (b == 0) return 0;
         if constexpr (kSigned<T>) {
             if (b == -1) return 0;
@@ -76,7 +164,8 @@ struct Mod {
     }
 };
 struct Power {
-    template <class T> static T of(T a, T b) {
+    template <class T>
+    static T of(T a, T b) {
         using U = Unsigned<T>;
         if constexpr (kSigned<T>) {
             if (b < 0) return a == 1 ? T{1} : a == -1 ? static_cast<T>(b & 1 ? -1 : 1) : T{0};

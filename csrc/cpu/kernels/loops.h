@@ -63,19 +63,84 @@ void set_binary(TileFn (&entry)[kForm2Count]) {
 }
 
 // Operations that read the same on every arithmetic type.
-struct Add { template <class T> static T of(T a, T b) { return a + b; } };
-struct Subtract { template <class T> static T of(T a, T b) { return a - b; } };
-struct Multiply { template <class T> static T of(T a, T b) { return a * b; } };
-struct Divide { template <class T> static T of(T a, T b) { return a / b; } };
-struct Equal { template <class T> static bool of(T a, T b) { return a == b; } };
-struct NotEqual { template <class T> static bool of(T a, T b) { return a != b; } };
-struct Less { template <class T> static bool of(T a, T b) { return a < b; } };
-struct LessEqual { template <class T> static bool of(T a, T b) { return a <= b; } };
-struct Greater { template <class T> static bool of(T a, T b) { return a > b; } };
-struct GreaterEqual { template <class T> static bool of(T a, T b) { return a >= b; } };
-struct Identity { template <class T> static T of(T a) { return a; } };
-struct Always { template <class T> static bool of(T) { return true; } };
-struct Never { template <class T> static bool of(T) { return false; } };
+struct Add {
+    template <class T>
+    static T of(T a, T b) {
+        return a + b;
+    }
+};
+struct Subtract {
+    template <class T>
+    static T of(T a, T b) {
+        return a - b;
+    }
+};
+struct Multiply {
+    template <class T>
+    static T of(T a, T b) {
+        return a * b;
+    }
+};
+struct Divide {
+    template <class T>
+    static T of(T a, T b) {
+        return a / b;
+    }
+};
+struct Equal {
+    template <class T>
+    static bool of(T a, T b) {
+        return a == b;
+    }
+};
+struct NotEqual {
+    template <class T>
+    static bool of(T a, T b) {
+        return a != b;
+    }
+};
+struct Less {
+    template <class T>
+    static bool of(T a, T b) {
+        return a < b;
+    }
+};
+struct LessEqual {
+    template <class T>
+    static bool of(T a, T b) {
+        return a <= b;
+    }
+};
+struct Greater {
+    template <class T>
+    static bool of(T a, T b) {
+        return a > b;
+    }
+};
+struct GreaterEqual {
+    template <class T>
+    static bool of(T a, T b) {
+        return a >= b;
+    }
+};
+struct Identity {
+    template <class T>
+    static T of(T a) {
+        return a;
+    }
+};
+struct Always {
+    template <class T>
+    static bool of(T) {
+        return true;
+    }
+};
+struct Never {
+    template <class T>
+    static bool of(T) {
+        return false;
+    }
+};
 
 constexpr int id(Prim p) { return static_cast<int>(p); }
 constexpr int id(Class c) { return static_cast<int>(c); }

@@ -60,6 +60,27 @@ template <class T>
 
 constexpr int64_t kLineBytes = 64;
 
+// d[r][c] = s[c][r] for 4 by 4 words.
+template <class T>
+[[gnu::always_inline]] inline void transpose4(T* d, int64_t d_stride, const T* s, int64_t s_stride) {
+    typedef uint32_t v4 __attribute__((vector_size(16)));
+    const v4 a = load<v4>(s), b = load<v4>(s + s_stride), e = load<v4>(s + 2 * s_stride), f = load<v4>(s + 3 * s_stride);
+    constexpr v4 kLow = {0, 4, 1, 5}, kHigh = {2, 6, 3, 7}, kFirst = {0, 1, 4, 5}, kSecond = {2, 3, 6, 7};
+    const v4 ab_low = __builtin_shuffle(a, b, kLow), ab_high = __builtin_shuffle(a, b, kHigh);
+    const v4 ef_low = __builtin_shuffle(e, f, kLow), ef_high = __builtin_shuffle(e, f, kHigh);
+    store(d, __builtin_shuffle(ab_low, ef_low, kFirst));
+    store(d + d_stride, __builtin_shuffle(ab_low, ef_low, kSecond));
+    store(d + 2 * d_stride, __builtin_shuffle(ab_high, ef_high, kFirst));
+    store(d + 3 * d_stride, __builtin_shuffle(ab_high, ef_high, kSecond));
+}
+
+template <int cols, class T>
+[[gnu::always_inline]] inline void gather_narrow(T* d, const T* s, int64_t rows, int64_t row_stride, int64_t col_stride) {
+#pragma GCC ivdep
+    for (int64_t r = 0; r < rows; ++r)
+        for (int c = 0; c < cols; ++c) d[r * cols + c] = s[r * row_stride + c * col_stride];
+}
+
 template <class T>
 void gather(void* dst, const void* src, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride) {
     constexpr int64_t kLine = kLineBytes / static_cast<int64_t>(sizeof(T));
@@ -69,16 +90,22 @@ void gather(void* dst, const void* src, int64_t rows, int64_t cols, int64_t row_
         for (int64_t r = 0; r < rows; ++r) copy_row(d + r * cols, s + r * row_stride, cols);
     } else if (col_stride == 0) {
         for (int64_t r = 0; r < rows; ++r) fill_row(d + r * cols, s[r * row_stride], cols);
-    } else if (row_stride == 1 && rows > 1) {  // transposed: a cache line of the source at a time
+    } else if (row_stride == 1 && rows > 1 && cols >= 4) {  // transposed: a cache line of the source at a time
         for (int64_t r0 = 0; r0 < rows; r0 += kLine) {
             const int64_t n = rows - r0 < kLine ? rows - r0 : kLine;
-            for (int64_t c = 0; c < cols; ++c) {
-                const T* line = s + r0 + c * col_stride;
-                T* to = d + r0 * cols + c;
-#pragma GCC unroll 4
-                for (int64_t r = 0; r < n; ++r) to[r * cols] = line[r];
-            }
+            int64_t c = 0;
+            if constexpr (sizeof(T) == 4)
+                if (n == kLine)
+                    for (; c + 4 <= cols; c += 4)
+                        for (int64_t r = r0; r < r0 + kLine; r += 4)
+                            transpose4(d + r * cols + c, cols, s + r + c * col_stride, col_stride);
+            for (; c < cols; ++c)
+                for (int64_t r = r0; r < r0 + n; ++r) d[r * cols + c] = s[r + c * col_stride];
         }
+    } else if (cols == 2) {
+        gather_narrow<2>(d, s, rows, row_stride, col_stride);
+    } else if (cols == 3) {
+        gather_narrow<3>(d, s, rows, row_stride, col_stride);
     } else {
         for (int64_t r = 0; r < rows; ++r)
             for (int64_t c = 0; c < cols; ++c) d[r * cols + c] = s[r * row_stride + c * col_stride];

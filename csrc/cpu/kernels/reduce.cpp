@@ -5,14 +5,31 @@
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
 
-template <class T> struct WideOf { using type = T; };
-template <> struct WideOf<float> { using type = double; };
-template <class T> using Wide = typename WideOf<T>::type;
+template <class T>
+struct WideOf {
+    using type = T;
+};
+template <>
+struct WideOf<float> {
+    using type = double;
+};
+template <class T>
+using Wide = typename WideOf<T>::type;
 
-template <class T> struct WrappingOf { using type = T; };
-template <> struct WrappingOf<int32_t> { using type = uint32_t; };
-template <> struct WrappingOf<int64_t> { using type = uint64_t; };
-template <class T> using Wrapping = typename WrappingOf<T>::type;  // signed overflow must wrap
+template <class T>
+struct WrappingOf {
+    using type = T;
+};
+template <>
+struct WrappingOf<int32_t> {
+    using type = uint32_t;
+};
+template <>
+struct WrappingOf<int64_t> {
+    using type = uint64_t;
+};
+template <class T>
+using Wrapping = typename WrappingOf<T>::type;  // signed overflow must wrap
 
 template <class T, int bytes>
 struct VectorOf {
@@ -24,23 +41,44 @@ using Vector = typename VectorOf<T, bytes>::type;
 // Each works on scalars and on vectors. Sums and products compute in `Element`; repeating a value changes no extreme.
 struct Sum {
     static constexpr bool kExtreme = false;
-    template <class V> static V of(V a, V b) { return a + b; }
+    template <class V>
+    static V of(V a, V b) {
+        return a + b;
+    }
 };
 struct Prod {
     static constexpr bool kExtreme = false;
-    template <class V> static V of(V a, V b) { return a * b; }
+    template <class V>
+    static V of(V a, V b) {
+        return a * b;
+    }
 };
 struct Max {
     static constexpr bool kExtreme = true;
-    template <class V> static V of(V a, V b) { return (b > a) | (b != b) ? b : a; }
+    template <class V>
+    static V of(V a, V b) {
+        return (b > a) | (b != b) ? b : a;
+    }
 };
 struct Min {
     static constexpr bool kExtreme = true;
-    template <class V> static V of(V a, V b) { return (b < a) | (b != b) ? b : a; }
+    template <class V>
+    static V of(V a, V b) {
+        return (b < a) | (b != b) ? b : a;
+    }
 };
-template <class T, class Op> struct ElementOf { using type = Wrapping<T>; };
-template <class T> struct ElementOf<T, Max> { using type = T; };
-template <class T> struct ElementOf<T, Min> { using type = T; };
+template <class T, class Op>
+struct ElementOf {
+    using type = Wrapping<T>;
+};
+template <class T>
+struct ElementOf<T, Max> {
+    using type = T;
+};
+template <class T>
+struct ElementOf<T, Min> {
+    using type = T;
+};
 
 // The lanes of a vector, halves first.
 template <class T, class Op, int bytes>
@@ -103,8 +141,10 @@ template <class T, class Op>
 
 template <class T, class Op>
 void reduce_all(void* dst, const void* a, const void*, const void*, const void*, int64_t n) {
-    if constexpr (Op::kExtreme) *at<T>(dst) = reduce_run<T, Op>(at<T>(a), n);
-    else *at<Wide<T>>(dst) = static_cast<Wide<T>>(reduce_run<T, Op>(at<T>(a), n));
+    if constexpr (Op::kExtreme)
+        *at<T>(dst) = reduce_run<T, Op>(at<T>(a), n);
+    else
+        *at<Wide<T>>(dst) = static_cast<Wide<T>>(reduce_run<T, Op>(at<T>(a), n));
 }
 
 constexpr int64_t kRun = 16, kMaxColumns = 512;

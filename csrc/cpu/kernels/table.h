@@ -12,7 +12,7 @@
 #include "ops/prims.h"
 
 namespace fk {
-double erfinv(double a);   // ops/prims.cpp
+double erfinv(double a);  // ops/prims.cpp
 double digamma(double a);
 }  // namespace fk
 
@@ -48,14 +48,14 @@ struct KernelTable {
     TileFn clamp[kDTypeCount];  // int32 to int32, saturating
 
     // Super-instructions on float: outer(inner(a, b), c), and compare(a, b) ? c : d.
-    TileFn pair[kPairInnerCount][kPairOuterCount][kForm2Count][2];                  // [form of a, b][c is scalar]
-    TileFn compare_select[kCompareCount][kForm2Count][kForm3Count];                 // [form of a, b][form of c, d]
+    TileFn pair[kPairInnerCount][kPairOuterCount][kForm2Count][2];   // [form of a, b][c is scalar]
+    TileFn compare_select[kCompareCount][kForm2Count][kForm3Count];  // [form of a, b][form of c, d]
 
     TileFn copy[kSizeCount];
-    TileFn splat[kSizeCount];                             // dst[i] = a[0]
-    TileFn iota;                                          // int64: dst[i] = a[0] + i * b[0]
-    TileFn philox;                                        // uint32: dst[i] = word a[i] (int64) of the stream with key b[0], b[1]
-    TileFn philox_run;                                    // the same for indices a[0], a[0] + 1, ...
+    TileFn splat[kSizeCount];  // dst[i] = a[0]
+    TileFn iota;               // int64: dst[i] = a[0] + i * b[0]
+    TileFn philox;             // uint32: dst[i] = word a[i] (int64) of the stream with key b[0], b[1]
+    TileFn philox_run;         // the same for indices a[0], a[0] + 1, ...
 
     // Horizontal reductions of n >= 1 elements into one wide value: double for float sums and products, else the class.
     TileFn reduce[kReduceKindCount][kClassCount];
@@ -69,9 +69,17 @@ struct KernelTable {
     void (*scatter[kSizeCount])(void* dst, const void* src, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride);
 };
 
-namespace isa_portable { const KernelTable& kernel_table(); }
-namespace isa_avx2 { const KernelTable& kernel_table(); }
-namespace isa_avx512 { const KernelTable& kernel_table(); }
-namespace isa_avx512_bf16 { const KernelTable& kernel_table(); }
+namespace isa_portable {
+const KernelTable& kernel_table();
+}
+namespace isa_avx2 {
+const KernelTable& kernel_table();
+}
+namespace isa_avx512 {
+const KernelTable& kernel_table();
+}
+namespace isa_avx512_bf16 {
+const KernelTable& kernel_table();
+}
 
 }  // namespace fk::cpu

@@ -1,6 +1,6 @@
 // Elementary functions of float: vector polynomials for the ones models use, the C library per element for the rest.
 #include "cpu/kernels/loops.h"
-#include "cpu/kernels/math.h"
+#include "cpu/kernels/math_wide.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {

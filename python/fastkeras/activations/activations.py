@@ -31,7 +31,11 @@ def relu(
             return call("relu6", as_float(x))
     x = as_float(x)
     if threshold == 0.0:
-        out = call("relu", x) if negative_slope == 0.0 else call("leaky_relu", x, negative_slope=float(negative_slope))
+        out = (
+            call("relu", x)
+            if negative_slope == 0.0
+            else call("leaky_relu", x, negative_slope=float(negative_slope))
+        )
     else:
         below = (x - threshold) * negative_slope if negative_slope != 0.0 else 0.0
         out = call("where", call("greater", x, threshold), x, below)

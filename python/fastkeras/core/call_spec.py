@@ -1,4 +1,4 @@
-"""What is known of a layer's `call()`: its parameters, worked out once per class, and the arguments of one call."""
+"""A layer's `call()`: its parameters, worked out once per class, and the arguments of one call."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class CallInfo:
     """The parameters of a `call()` method (without self)."""
 
     __slots__ = (
-        "signature", "positional", "names", "defaults", "required", "has_training", "var_positional", "var_keyword",
-        "masks", "has_mask", "simple",
+        "signature", "positional", "names", "defaults", "required", "has_training", "var_positional",
+        "var_keyword", "masks", "has_mask", "simple",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any]) -> None:
@@ -39,9 +39,8 @@ class CallInfo:
         # One argument at least by position, and nothing unusual: the fast path may call without binding.
         self.simple = bool(self.positional) and len(self.required) <= 1
 
-
     def mask_parameters(self, spec: CallSpec) -> list[tuple[str, str]]:
-        """(argument, parameter for its mask): `mask` for the only tensor argument, `x_mask` for one of several."""
+        """Pairs (argument, parameter for its mask): `mask` of a lone tensor, else `x_mask` of tensor `x`."""
         if not self.masks and not self.has_mask:
             return []
         tensors = [n for n in spec.tensors if n != "mask" and not n.endswith("_mask")]
@@ -91,7 +90,8 @@ class CallSpec:
                     given[name] = value
                 else:
                     raise TypeError(
-                        f"call() got an unexpected keyword argument '{name}'. It takes: {', '.join(info.names)}"
+                        f"call() got an unexpected keyword argument '{name}'. It takes: "
+                        f"{', '.join(info.names)}"
                     )
         else:
             bound = info.signature.bind(*args, **kwargs).arguments
@@ -168,10 +168,10 @@ def fit_shapes(target: Callable[..., Any], shapes: dict[str, Any], class_name: s
     for name in parameters:
         if not name.endswith("_shape"):
             raise ValueError(
-                f"For a `{target.__name__}()` method with more than one argument, all arguments should have a "
-                f"`_shape` suffix and match an argument from `call()`. E.g. `{target.__name__}(self, foo_shape, "
-                f"bar_shape)`. For layer '{class_name}', received `{target.__name__}()` argument `{name}`, which "
-                "does not end in `_shape`."
+                f"For a `{target.__name__}()` method with more than one argument, all arguments should have "
+                f"a `_shape` suffix and match an argument from `call()`. E.g. `{target.__name__}(self, "
+                f"foo_shape, bar_shape)`. For layer '{class_name}', received `{target.__name__}()` argument "
+                f"`{name}`, which does not end in `_shape`."
             )
         if name in shapes:
             out[name] = shapes[name]
@@ -194,7 +194,9 @@ def _method_info(fn: Any, is_method: bool) -> tuple[list[str] | None, frozenset[
     if found is None:
         parameters = list(inspect.signature(fn).parameters.values())[1 if is_method else 0 :]
         required = frozenset(p.name for p in parameters if p.default is p.empty)
-        names: list[str] | None = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        names: list[str] | None = [
+            p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
             names = None
         found = (names, required)

@@ -1,7 +1,8 @@
 """Library-wide settings: default float type, epsilon, image data format and training limits.
 
 Settings start from `$KERAS_HOME/keras.json` (default `~/.keras/keras.json`) if that file exists and can be
-read; nothing is ever written there. The backend named by the file or by KERAS_BACKEND is ignored: there is one.
+read; nothing is ever written there. The backend named by the file or by KERAS_BACKEND is ignored: there is
+one.
 """
 
 from __future__ import annotations

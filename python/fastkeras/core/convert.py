@@ -17,8 +17,8 @@ def convert_to_tensor(x: Any, dtype: Any = None) -> Any:
     """Returns `x` as a tensor.
 
     Args:
-        x: tensor, variable, NumPy array, number, nested list, or an array of another library. A KerasTensor is
-            returned as it is.
+        x: tensor, variable, NumPy array, number, nested list, or an array of another library. A KerasTensor
+            is returned as it is.
         dtype: type name, or None to keep the type of `x` (Python floats become the default float type).
 
     Raises:

@@ -22,8 +22,8 @@ class DTypePolicy:
 
     Args:
         name: a type name (`"float32"`, `"bfloat16"`, `"int32"`: computation and variables both use it), or
-            `"mixed_float16"` / `"mixed_bfloat16"` (computation in 16 bits, variables in float32). Default: the
-            global policy's name.
+            `"mixed_float16"` / `"mixed_bfloat16"` (computation in 16 bits, variables in float32). Default:
+            the global policy's name.
 
     Raises:
         TypeError: if `name` is not a string.
@@ -39,7 +39,10 @@ class DTypePolicy:
         if name is None:
             name = dtype_policy().name
         if not isinstance(name, str):
-            raise TypeError(f"'name' must be a string, such as 'mixed_float16'. Received: name={name} (of type {type(name)})")
+            raise TypeError(
+                f"'name' must be a string, such as 'mixed_float16'. Received: name={name} (of type "
+                f"{type(name)})"
+            )
         self._name = name
         self._compute_dtype, self._variable_dtype = self._parse_name(name)
         self._quantization_mode: str | None = None
@@ -52,8 +55,8 @@ class DTypePolicy:
             return "bfloat16", "float32"
         if "_from_" in name and name.startswith(_QUANTIZED):
             raise NotImplementedError(
-                f"The quantized dtype policy {name!r} is not supported: fastkeras does not quantize layers. Use "
-                "'float32', 'mixed_bfloat16' or 'mixed_float16'."
+                f"The quantized dtype policy {name!r} is not supported: fastkeras does not quantize layers. "
+                "Use 'float32', 'mixed_bfloat16' or 'mixed_float16'."
             )
         try:
             dtype = standardize_dtype(name)
@@ -85,7 +88,7 @@ class DTypePolicy:
         return self._quantization_mode
 
     def convert_input(self, x: Any, autocast: bool, dtype: str) -> Any:
-        """Returns `x` as a tensor, in `dtype` if it is floating-point and `autocast` is true; non-arrays as they are."""
+        """Returns arrays as tensors (floating-point ones in `dtype` if `autocast`), other values as is."""
         kind = type(x)
         if kind is _Tensor:
             if autocast and x.dtype != dtype and is_float_dtype(dtype) and is_float_dtype(x.dtype):
@@ -184,8 +187,8 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):
     def __setitem__(self, key: str, policy: Any) -> None:
         if key in self._policy_map:
             raise ValueError(
-                f"{key} already exist in the DTypePolicyMap with value {self._policy_map[key]}. Please make sure to "
-                "not use duplicated keys."
+                f"{key} already exist in the DTypePolicyMap with value {self._policy_map[key]}. Please make "
+                "sure to not use duplicated keys."
             )
         self._policy_map[key] = get(policy)
 
@@ -206,15 +209,22 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):
 
         default = self._default_policy_arg
         return {
-            "default_policy": serialize_keras_object(default) if isinstance(default, DTypePolicy) else default,
+            "default_policy": serialize_keras_object(default)
+            if isinstance(default, DTypePolicy)
+            else default,
             "policy_map": serialize_keras_object(self._policy_map),
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> DTypePolicyMap:
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> DTypePolicyMap:
         from fastkeras.saving.serialization import deserialize_keras_object
 
-        config = {k: deserialize_keras_object(v, custom_objects) if isinstance(v, dict) else v for k, v in config.items()}
+        config = {
+            k: deserialize_keras_object(v, custom_objects) if isinstance(v, dict) else v
+            for k, v in config.items()
+        }
         return cls(**config)
 
     def __eq__(self, other: object) -> bool:
@@ -225,7 +235,7 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<DTypePolicyMap at {hex(id(self))} default_policy={self.default_policy.name} mapping={self._policy_map}>"
+        return f"<DTypePolicyMap default_policy={self.default_policy.name} mapping={self._policy_map}>"
 
 
 def _quantized_policy(name: str) -> type:
@@ -236,7 +246,9 @@ def _quantized_policy(name: str) -> type:
         )
 
     return type(
-        name, (DTypePolicy,), {"__init__": __init__, "__doc__": "Not supported: fastkeras does not quantize layers."}
+        name,
+        (DTypePolicy,),
+        {"__init__": __init__, "__doc__": "Not supported: fastkeras does not quantize layers."},
     )
 
 
@@ -269,8 +281,8 @@ def set_dtype_policy(policy: Any) -> None:
     if not isinstance(policy, DTypePolicy):
         if not isinstance(policy, str):
             raise ValueError(
-                "Invalid `policy` argument. Expected the string name of a policy (such as 'mixed_float16') or a "
-                f"`DTypePolicy` instance. Received: policy={policy} (of type {type(policy)})"
+                "Invalid `policy` argument. Expected the string name of a policy (such as 'mixed_float16') "
+                f"or a `DTypePolicy` instance. Received: policy={policy} (of type {type(policy)})"
             )
         policy = DTypePolicy(policy)
     _global_policy = policy
@@ -333,4 +345,3 @@ QuantizedFloat8DTypePolicy = _quantized_policy("QuantizedFloat8DTypePolicy")
 Int4DTypePolicy = _quantized_policy("Int4DTypePolicy")
 GPTQDTypePolicy = _quantized_policy("GPTQDTypePolicy")
 AWQDTypePolicy = _quantized_policy("AWQDTypePolicy")
-

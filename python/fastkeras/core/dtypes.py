@@ -21,8 +21,9 @@ def standardize_dtype(dtype: Any) -> str:
     """Returns the standard name of `dtype`.
 
     Args:
-        dtype: None (the default float type), a name, a Python type, a NumPy dtype or scalar type, or an object
-            of another library whose `name` or text form is a type name (`jax.numpy.float32`, `torch.float32`).
+        dtype: None (the default float type), a name, a Python type, a NumPy dtype or scalar type, or an
+            object of another library whose `name` or text form is a type name (`jax.numpy.float32`,
+            `torch.float32`).
 
     Raises:
         ValueError: if it names no known type.

@@ -1,7 +1,7 @@
 """`Function`: a fixed graph of operations between symbolic inputs and outputs, and the way it is run.
 
-The graph is put in order once. Running it is a walk over a list of steps whose arguments are positions in a list of
-values, so that a call costs little more than the calls of its operations.
+The graph is put in order once. Running it is a walk over a list of steps whose arguments are positions in a
+list of values, so that a call costs little more than the calls of its operations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TENSOR, _TENSORS, _LIST, _GENERAL = range(4)
 
 
 class _Step:
-    """One call: which operation, where its tensors are, where its results go, which values are no longer needed."""
+    """One call: the operation, where its tensors are, where its results go, what is not needed after it."""
 
     __slots__ = ("operation", "call", "kind", "slots", "leaves", "spec", "out", "single", "free")
 
@@ -49,7 +49,10 @@ class _Step:
             self.kind = _TENSORS
             self.slots = tuple(slot_of[key_of(a)] for a in args)
         elif (
-            not kwargs and len(args) == 1 and type(args[0]) is list and all(isinstance(a, KerasTensor) for a in args[0])
+            not kwargs
+            and len(args) == 1
+            and type(args[0]) is list
+            and all(isinstance(a, KerasTensor) for a in args[0])
         ):
             self.kind = _LIST
             self.slots = tuple(slot_of[key_of(a)] for a in args[0])
@@ -113,15 +116,19 @@ class Function(Operation):
         self._inputs = tree.flatten(inputs)
         self._outputs = tree.flatten(outputs)
         if not self._inputs:
-            raise ValueError(f"`inputs` argument cannot be empty. Received:\ninputs={inputs}\noutputs={outputs}")
+            raise ValueError(
+                f"`inputs` argument cannot be empty. Received:\ninputs={inputs}\noutputs={outputs}"
+            )
         if not self._outputs:
-            raise ValueError(f"`outputs` argument cannot be empty. Received:\ninputs={inputs}\noutputs={outputs}")
+            raise ValueError(
+                f"`outputs` argument cannot be empty. Received:\ninputs={inputs}\noutputs={outputs}"
+            )
         for kind, tensors in (("inputs", self._inputs), ("outputs", self._outputs)):
             for t in tensors:
                 if not isinstance(t, KerasTensor):
                     raise ValueError(
-                        f"All `{kind}` values must be KerasTensors. Received: {kind}={tensors} including invalid value "
-                        f"{t} of type {type(t)}"
+                        f"All `{kind}` values must be KerasTensors. Received: {kind}={tensors} including "
+                        f"invalid value {t} of type {type(t)}"
                     )
         graph = map_graph(self._inputs, self._outputs)
         self._nodes, self._nodes_by_depth, self._operations, self._operations_by_depth = graph
@@ -202,14 +209,15 @@ class Function(Operation):
         return tree.pack_sequence_as(self._outputs_struct, [values[s] for s in self._output_slots])
 
     def _run_with(self, flat_inputs: list[Any], operation_fn: Callable[[Operation, Any, Any], Any]) -> Any:
-        """Runs the graph with each operation replaced: `operation_fn(operation, args, kwargs)` gives its result."""
+        """Runs the graph with `operation_fn(operation, args, kwargs)` in place of each operation."""
         values: list[Any] = [None] * self._slot_count
         for slot, x in zip(self._input_slots, flat_inputs):
             values[slot] = x
         for step in self._steps:
             args, kwargs = step.arguments(values)
             if step.call is not step.operation:
-                kwargs = {k: v for k, v in kwargs.items() if k not in step.operation.static}  # type: ignore[attr-defined]
+                static = step.operation.static  # type: ignore[attr-defined]
+                kwargs = {k: v for k, v in kwargs.items() if k not in static}
             result = operation_fn(step.operation, args, kwargs)
             for slot, x in zip((step.out,) if step.single else step.out, tree.flatten(result)):
                 values[slot] = x
@@ -224,7 +232,9 @@ class Function(Operation):
             for x, t in zip(flat, self._inputs)
         ):
             return tree.map_structure(lambda t: KerasTensor(t.shape, dtype=t.dtype), self._outputs_struct)
-        return self._run_with(flat, lambda operation, args, kwargs: operation.compute_output_spec(*args, **kwargs))
+        return self._run_with(
+            flat, lambda operation, args, kwargs: operation.compute_output_spec(*args, **kwargs)
+        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the shapes of the outputs for inputs of these shapes."""
@@ -237,7 +247,9 @@ class Function(Operation):
         flat = [KerasTensor(s, dtype=t.dtype) for s, t in zip(shapes, self._inputs)]
         if all(x.shape == t.shape for x, t in zip(flat, self._inputs)):
             return tree.map_structure(lambda t: t.shape, self._outputs_struct)
-        specs = self._run_with(flat, lambda operation, args, kwargs: operation.compute_output_spec(*args, **kwargs))
+        specs = self._run_with(
+            flat, lambda operation, args, kwargs: operation.compute_output_spec(*args, **kwargs)
+        )
         return tree.map_structure(lambda t: t.shape, specs)
 
     def _assert_input_compatibility(self, inputs: Any) -> None:
@@ -254,14 +266,14 @@ class Function(Operation):
                 continue
             if len(shape) != len(t.shape):
                 raise ValueError(
-                    f"{type(self).__name__} was passed incompatible inputs. For input '{t.name}', expected shape "
-                    f"{t.shape}, but received instead a tensor with shape {tuple(shape)}."
+                    f"{type(self).__name__} was passed incompatible inputs. For input '{t.name}', expected "
+                    f"shape {t.shape}, but received instead a tensor with shape {tuple(shape)}."
                 )
             for d, e in zip(shape, t.shape):
                 if d is not None and e is not None and d != e:
                     raise ValueError(
-                        f"{type(self).__name__} was passed incompatible inputs. For input '{t.name}', expected shape "
-                        f"{t.shape}, but received instead a tensor with shape {tuple(shape)}."
+                        f"{type(self).__name__} was passed incompatible inputs. For input '{t.name}', "
+                        f"expected shape {t.shape}, but received instead a tensor with shape {tuple(shape)}."
                     )
 
 
@@ -278,8 +290,8 @@ def map_graph(
     """Finds the calls between inputs and outputs and orders them by their distance from the outputs.
 
     Returns:
-        The nodes; the nodes by depth (outputs have depth 0); the operations, inputs first, those of one depth in the
-        order they are met from the outputs; the operations by depth.
+        The nodes; the nodes by depth (outputs have depth 0); the operations, inputs first, those of one depth
+        in the order they are met from the outputs; the operations by depth.
 
     Raises:
         ValueError: if an output depends on an input that is not in `inputs`, or operations share a name.
@@ -330,7 +342,8 @@ def map_graph(
     for operation in ordered:
         if operation.name in names:
             raise ValueError(
-                f'The name "{operation.name}" is used {sum(o.name == operation.name for o in ordered)} times in the '
+                f'The name "{operation.name}" is used '
+                f"{sum(o.name == operation.name for o in ordered)} times in the "
                 "model. All operation names should be unique."
             )
         names[operation.name] = operation
@@ -389,16 +402,18 @@ def _check_connected(inputs: list[KerasTensor], nodes_by_depth: dict[int, list[N
                 if key_of(t) not in available:
                     name = t._keras_history.operation.name if t._keras_history else t.name
                     raise ValueError(
-                        f"Graph disconnected: cannot find parent for tensor {t} at operation {node.operation}. The "
-                        f"following previous operations were accessed without issue: {before}. Tensor '{name}' is not "
-                        "computed from `inputs`: add the Input it comes from to `inputs`."
+                        f"Graph disconnected: cannot find parent for tensor {t} at operation "
+                        f"{node.operation}. The following previous operations were accessed without issue: "
+                        f"{before}. Tensor '{name}' is not computed from `inputs`: add the Input it comes "
+                        "from to `inputs`."
                     )
             if node.is_input:
                 t = node.output_tensors[0]
                 if key_of(t) not in available:
                     raise ValueError(
-                        f"Graph disconnected: `outputs` depend on the input '{node.operation.name}' ({t}), which is not "
-                        f"among `inputs`. Received inputs: {[x.name for x in inputs]}. Add it to `inputs`."
+                        f"Graph disconnected: `outputs` depend on the input '{node.operation.name}' ({t}), "
+                        f"which is not among `inputs`. Received inputs: {[x.name for x in inputs]}. Add it "
+                        "to `inputs`."
                     )
             before.append(node.operation.name)
             available.update(key_of(t) for t in node.output_tensors)

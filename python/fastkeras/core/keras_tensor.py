@@ -59,8 +59,8 @@ class KerasTensor:
             raise TypeError(f"KerasTensor() got unexpected keyword arguments: {', '.join(sorted(kwargs))}.")
         if sparse or ragged:
             raise NotImplementedError(
-                "Sparse and ragged KerasTensors are not supported by fastkeras: pass dense tensors, and a mask or "
-                "padding for sequences of different lengths."
+                "Sparse and ragged KerasTensors are not supported by fastkeras: pass dense tensors, and a "
+                "mask or padding for sequences of different lengths."
             )
         self._shape = standardize_shape(shape)
         self._dtype = standardize_dtype(dtype)
@@ -77,8 +77,8 @@ class KerasTensor:
     @shape.setter
     def shape(self, value: Any) -> None:
         raise AttributeError(
-            f"The `shape` attribute of KerasTensor is immutable. One should create a new instance of KerasTensor "
-            f"for this. Received: {value}"
+            "The `shape` attribute of KerasTensor is immutable. One should create a new instance of "
+            f"KerasTensor for this. Received: {value}"
         )
 
     @property
@@ -89,8 +89,8 @@ class KerasTensor:
     @dtype.setter
     def dtype(self, value: Any) -> None:
         raise AttributeError(
-            f"The `dtype` attribute of KerasTensor is immutable. One should create a new instance of KerasTensor "
-            f"for this. Received: {value}"
+            "The `dtype` attribute of KerasTensor is immutable. One should create a new instance of "
+            f"KerasTensor for this. Received: {value}"
         )
 
     @property
@@ -149,9 +149,8 @@ class KerasTensor:
         return _ops().cast(self, dtype)
 
     def __repr__(self) -> str:
-        return (
-            f"<KerasTensor shape={self._shape}, dtype={self._dtype}, sparse=False, ragged=False, name={self.name}>"
-        )
+        kind = "sparse=False, ragged=False"
+        return f"<KerasTensor shape={self._shape}, dtype={self._dtype}, {kind}, name={self.name}>"
 
     # What only a value can answer.
 
@@ -159,8 +158,9 @@ class KerasTensor:
         return kind(
             f"{what} asks a symbolic KerasTensor for a value, and it has none: it only describes the shape "
             f"{self._shape} and dtype {self._dtype} of data that a model will get later. "
-            "Use `fastkeras.ops` functions (ops.where or ops.cond in place of `if`, ops.while_loop in place of "
-            "`while`), or put the code in the `call()` method of a custom Layer, where tensors have values."
+            "Use `fastkeras.ops` functions (ops.where or ops.cond in place of `if`, ops.while_loop in place "
+            "of `while`), or put the code in the `call()` method of a custom Layer, where tensors have "
+            "values."
         )
 
     def __bool__(self) -> bool:
@@ -220,14 +220,16 @@ def _install_operators() -> None:
         return lambda self: getattr(_ops(), op)(self)
 
     binary = {
-        "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",
-        "mod": "mod", "pow": "power", "matmul": "matmul",
+        "add": "add", "sub": "subtract", "mul": "multiply",
+        "truediv": "true_divide", "floordiv": "floor_divide", "mod": "mod",
+        "pow": "power", "matmul": "matmul",
         "and": "logical_and", "or": "logical_or", "xor": "logical_xor",
     }  # fmt: skip
     for name, op in binary.items():
         setattr(KerasTensor, f"__{name}__", forward(op))
         setattr(KerasTensor, f"__r{name}__", reflected(op))
-    # == and != stay comparisons of identity, so that KerasTensors can be looked for in lists and dictionaries.
+    # == and != stay comparisons of identity, so that KerasTensors can be looked for in lists and
+    # dictionaries.
     compare = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
     for name, op in compare.items():
         setattr(KerasTensor, f"__{name}__", forward(op))
@@ -249,7 +251,9 @@ def standardize_shape(shape: Any) -> tuple[int | None, ...]:
     try:
         dims = tuple(shape)
     except TypeError:
-        raise ValueError(f"Cannot convert {shape!r} to a shape: expected a tuple of integers and None.") from None
+        raise ValueError(
+            f"Cannot convert {shape!r} to a shape: expected a tuple of integers and None."
+        ) from None
     out: list[int | None] = []
     for d in dims:
         if type(d) is int and d >= 0:
@@ -260,8 +264,8 @@ def standardize_shape(shape: Any) -> tuple[int | None, ...]:
             out.append(d.__index__())
         else:
             raise ValueError(
-                f"Cannot convert {shape!r} to a shape. Every dimension must be a non-negative integer or None; "
-                f"found {d!r} of type {type(d).__name__}."
+                f"Cannot convert {shape!r} to a shape. Every dimension must be a non-negative integer or "
+                f"None; found {d!r} of type {type(d).__name__}."
             )
     return tuple(out)
 
@@ -293,7 +297,11 @@ def is_keras_tensor(x: Any) -> bool:
 def any_symbolic_tensors(args: Any = None, kwargs: Any = None) -> bool:
     """Whether any argument, at any depth of nesting, is a KerasTensor."""
     for x in args or ():
-        if type(x) is KerasTensor or (type(x) in _CONTAINERS and _holds_symbolic(x)) or isinstance(x, KerasTensor):
+        if (
+            type(x) is KerasTensor
+            or (type(x) in _CONTAINERS and _holds_symbolic(x))
+            or isinstance(x, KerasTensor)
+        ):
             return True
     if kwargs:
         for x in kwargs.values():

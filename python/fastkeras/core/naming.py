@@ -15,11 +15,7 @@ def to_snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def to_snake_case_cached(name: str, _cache: dict[str, str] = {}) -> str:  # noqa: B006 - the cache is the point
-    snake = _cache.get(name)
-    if snake is None:
-        snake = _cache[name] = to_snake_case(name)
-    return snake
+_snake_names: dict[str, str] = {}
 
 
 def uniquify(name: str) -> str:
@@ -32,7 +28,10 @@ def uniquify(name: str) -> str:
 
 def auto_name(prefix: str) -> str:
     """Returns a name not given out before on this thread, made of `prefix` in snake case."""
-    return uniquify(to_snake_case_cached(prefix))
+    snake = _snake_names.get(prefix)
+    if snake is None:
+        snake = _snake_names[prefix] = to_snake_case(prefix)
+    return uniquify(snake)
 
 
 def get_uid(prefix: str = "") -> int:

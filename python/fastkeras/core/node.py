@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Node:
     """A call of `operation` on symbolic arguments.
 
-    Making one links the graph: each output gets its `_keras_history`, the operation and those before it learn of the
-    node.
+    Making one links the graph: each output gets its `_keras_history`, the operation and those before it learn
+    of the node.
 
     Args:
         operation: what was called.
@@ -25,7 +25,8 @@ class Node:
     """
 
     __slots__ = (
-        "operation", "args", "kwargs", "input_tensors", "outputs", "is_input", "index", "explicit_training", "__weakref__",
+        "operation", "args", "kwargs", "input_tensors", "outputs", "is_input", "index", "explicit_training",
+        "__weakref__",
     )  # fmt: skip
 
     def __init__(

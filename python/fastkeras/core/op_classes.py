@@ -1,8 +1,8 @@
 """The classes that stand for ops in functional graphs.
 
-Keras saves a call of an op as an instance of a class: `ops.mean(x, axis=1)` is a `Mean` with `axis` in its configuration
-and `x` among the arguments of the node. The table says, for each op, in which module Keras keeps the class and which
-parameters go into the configuration, so that files and summaries come out the same.
+Keras saves a call of an op as an instance of a class: `ops.mean(x, axis=1)` is a `Mean` with `axis` in its
+configuration and `x` among the arguments of the node. The table says, for each op, in which module Keras
+keeps the class and which parameters go into the configuration, so that files and summaries come out the same.
 """
 
 from __future__ import annotations
@@ -112,12 +112,29 @@ _TABLE = {
 }
 # Class names that are not the op's name in camel case.
 _CLASS_NAMES = {
-    "allclose": "AllClose", "batch_normalization": "BatchNorm", "cdist": "CDist",
-    "ctc_decode": "CTCDecode", "ctc_loss": "CTCLoss", "fft": "FFT", "fft2": "FFT2",
-    "hsv_to_rgb": "HSVToRGB", "ifft2": "IFFT2", "irfft": "IRFFT", "isin": "IsIn", "istft": "ISTFT",
-    "jvp": "JVP", "layer_normalization": "LayerNorm", "psnr": "PSNR", "rfft": "RFFT",
-    "rgb_to_grayscale": "RGBToGrayscale", "rgb_to_hsv": "RGBToHSV", "rms_normalization": "RMSNorm",
-    "searchsorted": "SearchSorted", "ssim": "SSIM", "stft": "STFT", "svd": "SVD",
+    "allclose": "AllClose",
+    "batch_normalization": "BatchNorm",
+    "cdist": "CDist",
+    "ctc_decode": "CTCDecode",
+    "ctc_loss": "CTCLoss",
+    "fft": "FFT",
+    "fft2": "FFT2",
+    "hsv_to_rgb": "HSVToRGB",
+    "ifft2": "IFFT2",
+    "irfft": "IRFFT",
+    "isin": "IsIn",
+    "istft": "ISTFT",
+    "jvp": "JVP",
+    "layer_normalization": "LayerNorm",
+    "psnr": "PSNR",
+    "rfft": "RFFT",
+    "rgb_to_grayscale": "RGBToGrayscale",
+    "rgb_to_hsv": "RGBToHSV",
+    "rms_normalization": "RMSNorm",
+    "searchsorted": "SearchSorted",
+    "ssim": "SSIM",
+    "stft": "STFT",
+    "svd": "SVD",
 }
 
 
@@ -130,7 +147,10 @@ def _load() -> None:
     for module, text in _TABLE.items():
         for word in text.split():
             name, _, parameters = word.partition("(")
-            _known[name] = (f"keras.src.ops.{module}", tuple(parameters.rstrip(")").split(",")) if parameters else ())
+            _known[name] = (
+                f"keras.src.ops.{module}",
+                tuple(parameters.rstrip(")").split(",")) if parameters else (),
+            )
             _by_class_name.setdefault(class_name(name), name)
 
 
@@ -184,7 +204,9 @@ def op_class_from_keras(name: str) -> type[OpNode] | None:
 
     fn = getattr(ops, op_name, None)
     if fn is None:
-        raise NotImplementedError(f"The op `fastkeras.ops.{op_name}`, which this model uses, is not available.")
+        raise NotImplementedError(
+            f"The op `fastkeras.ops.{op_name}`, which this model uses, is not available."
+        )
     return op_class(fn)
 
 

@@ -1,4 +1,4 @@
-"""`Operation`: something callable on tensors that can be a node of a functional graph (layers and ops are)."""
+"""`Operation`: something callable on tensors that can be a node of a functional graph (layers, ops)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from fastkeras.core import tree
 from fastkeras.core.keras_tensor import KerasTensor, any_symbolic_tensors
-from fastkeras.core.naming import auto_name, to_snake_case
+from fastkeras.core.naming import auto_name
 from fastkeras.core.node import Node
 
 
@@ -69,8 +69,9 @@ class Operation:
             raise with_context(
                 e,
                 f"Could not automatically infer the output shape / dtype of '{self.name}' (of type "
-                f"{type(self).__name__}). Either the `{type(self).__name__}.call()` method is incorrect, or you need "
-                f"to implement the `{type(self).__name__}.compute_output_spec() / compute_output_shape()` method.",
+                f"{type(self).__name__}). Either the `{type(self).__name__}.call()` method is incorrect, or "
+                f"you need to implement the `{type(self).__name__}.compute_output_spec() / "
+                "compute_output_shape()` method.",
             ) from None
 
     def quantized_call(self, *args: Any, **kwargs: Any) -> Any:
@@ -78,7 +79,7 @@ class Operation:
         raise NotImplementedError("Quantization is not supported by fastkeras.")
 
     def rematerialized_call(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
-        """Returns `fn` as it is: what is kept between forward and backward passes is the compiler's decision."""
+        """Returns `fn` as it is: what is kept between the passes is the compiler's decision."""
         return fn
 
     # Configuration.
@@ -102,8 +103,8 @@ class Operation:
         if arguments is None:
             raise NotImplementedError(
                 f"Object {type(self).__name__} was created by passing non-serializable argument values in "
-                "`__init__()`, and therefore the object must override `get_config()` in order to be serializable. "
-                "Please implement `get_config()`.\n\nExample:\n\n"
+                "`__init__()`, and therefore the object must override `get_config()` in order to be "
+                "serializable. Please implement `get_config()`.\n\nExample:\n\n"
                 "class CustomLayer(fastkeras.layers.Layer):\n"
                 "    def __init__(self, arg1, arg2, **kwargs):\n"
                 "        super().__init__(**kwargs)\n"
@@ -117,7 +118,9 @@ class Operation:
         config.update({k: v for k, v in arguments.items() if k != "name"})
         parameters = _init_parameters(type(self))
         if not parameters.open_ended:
-            for key in [k for k in ("name", "trainable", "dtype") if k in config and k not in parameters.names]:
+            for key in [
+                k for k in ("name", "trainable", "dtype") if k in config and k not in parameters.names
+            ]:
                 del config[key]
         return config
 
@@ -164,7 +167,11 @@ class Operation:
             instance = cls(**config)
             if later.get("trainable") is False:
                 instance.trainable = False  # type: ignore[attr-defined]
-            if "dtype" in later and hasattr(instance, "dtype_policy") and instance.dtype_policy != later["dtype"]:
+            if (
+                "dtype" in later
+                and hasattr(instance, "dtype_policy")
+                and instance.dtype_policy != later["dtype"]
+            ):
                 instance.dtype_policy = later["dtype"]
             return instance
         except Exception as e:
@@ -196,7 +203,9 @@ class Operation:
     def _first_node(self, attribute: str) -> Node:
         nodes = self.__dict__.get("_inbound_nodes") or ()
         if not nodes:
-            raise AttributeError(f"The layer {self.name} has never been called and thus has no defined {attribute}.")
+            raise AttributeError(
+                f"The layer {self.name} has never been called and thus has no defined {attribute}."
+            )
         return nodes[0]
 
 
@@ -260,7 +269,8 @@ def _is_plain(value: Any) -> bool:
 class OpNode(Operation):
     """A call of a function of `fastkeras.ops` in a functional graph.
 
-    Each op has a subclass named as Keras names its class (`Add`, `Reshape`), so that summaries and files look the same.
+    Each op has a subclass named as Keras names its class (`Add`, `Reshape`), so that summaries and files look
+    the same.
 
     Args:
         static: the arguments that Keras stores with the operation instead of with the call.
@@ -334,12 +344,15 @@ class OpNode(Operation):
         except Exception as e:
             from fastkeras.core.traceback_utils import describe, with_context
 
-            lines = [f"  • {describe(a)}" for a in args] + [f"  • {k}={describe(v)}" for k, v in kwargs.items()]
+            lines = [f"  • {describe(a)}" for a in args] + [
+                f"  • {k}={describe(v)}" for k, v in kwargs.items()
+            ]
             raise with_context(
                 e,
-                f"Exception encountered when inferring the result of `ops.{self.op_name}` on symbolic tensors.",
-                f"Arguments received by ops.{self.op_name}() (sizes that are None here were tried as numbers):\n"
-                + "\n".join(lines),
+                f"Exception encountered when inferring the result of `ops.{self.op_name}` on symbolic "
+                "tensors.",
+                f"Arguments received by ops.{self.op_name}() (sizes that are None here were tried as "
+                "numbers):\n" + "\n".join(lines),
             ) from None
 
     def get_config(self) -> dict[str, Any]:
@@ -384,7 +397,13 @@ def get_source_inputs(tensor: KerasTensor) -> list[KerasTensor]:
     return sources
 
 
-__all__ = ["OpNode", "Operation", "default", "get_source_inputs", "is_default", "to_snake_case", "symbolic_op"]
+__all__ = [
+    "OpNode",
+    "Operation",
+    "default",
+    "get_source_inputs",
+    "is_default",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -108,9 +108,9 @@ class StatelessScope:
             value = variable._as_tensor(value)
             if tuple(value.shape) != tuple(variable.shape):
                 raise ValueError(
-                    "All values in argument `state_mapping` must have the shape of the variable they stand for. "
-                    f"For variable {variable.path!r} of shape {variable.shape}, received a value of shape "
-                    f"{tuple(value.shape)}."
+                    "All values in argument `state_mapping` must have the shape of the variable they stand "
+                    f"for. For variable {variable.path!r} of shape {variable.shape}, received a value of "
+                    f"shape {tuple(value.shape)}."
                 )
             self._mapped.append((variable, value))
 

@@ -1,8 +1,9 @@
-"""Symbolic execution: shapes and types of results without values, and the decorator that makes ops accept KerasTensors.
+"""Symbolic execution: shapes and types of results without values, and the decorator that makes ops accept
+KerasTensors.
 
-The engine knows exact shapes only, so an unknown dimension is found by experiment: the function is traced with one
-size in its place and then with another, and the dimensions of the result that differ are unknown. Nothing is computed
-and no memory is taken: a trace that is dropped never runs.
+The engine knows exact shapes only, so an unknown dimension is found by experiment: the function is traced
+with one size in its place and then with another, and the dimensions of the result that differ are unknown.
+Nothing is computed and no memory is taken: a trace that is dropped never runs.
 """
 
 from __future__ import annotations
@@ -23,13 +24,18 @@ from fastkeras.core.variable import Variable
 _Tensor = _engine.Tensor
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-# Two sizes for an unknown first dimension, two for the other unknown ones. They are unlikely as real sizes, and have
-# many divisors: strides, pooling and reshapes must divide them and still tell the two apart. The second row is for
-# functions that mix the first dimension with others, the third for very large windows.
+# Two sizes for an unknown first dimension, two for the other unknown ones. They are unlikely as real sizes, and
+# have many divisors: strides, pooling and reshapes must divide them and still tell the two apart. The second row
+# is for functions that mix the first dimension with others, the third for very large windows, the rest for
+# functions with a limit to sizes, such as a table of positions.
 _SIZES = (
     ((4, 6), (1120, 2240)),
     ((1120, 2240), (1120, 2240)),
     ((10080, 20160), (10080, 20160)),
+    ((4, 6), (52, 78)),
+    ((4, 6), (14, 22)),
+    ((4, 6), (3, 5)),
+    ((3, 5), (3, 5)),
 )
 
 # Whether the engine casts variables by itself inside an autocast scope.
@@ -130,7 +136,11 @@ def _collect(x: Any, leaves: list[KerasTensor]) -> None:
 
 
 def _trace(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], first: int | None, other: int | None
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    first: int | None,
+    other: int | None,
 ) -> list[Any] | Any:
     seen: dict[int, Any] = {}
 
@@ -169,7 +179,7 @@ def _has_tensor_dims(result: Any) -> bool:
 
 
 def _to_symbolic(a: Any, b: Any) -> Any:
-    """KerasTensors for the tensors in result `a`; dimensions unlike those of the second result `b` become None."""
+    """KerasTensors for the tensors in result `a`; dimensions unlike those of result `b` become None."""
     if type(a) is _Tensor and (b is None or type(b) is _Tensor):
         return _one(a, b)
     if b is None:
@@ -177,8 +187,8 @@ def _to_symbolic(a: Any, b: Any) -> Any:
     flat_a, flat_b = tree.flatten(a), tree.flatten(b)
     if len(flat_a) != len(flat_b):
         raise ValueError(
-            f"A function returned {len(flat_a)} results for one batch size and {len(flat_b)} for another: the "
-            "structure of the outputs must not depend on an unknown dimension."
+            f"A function returned {len(flat_a)} results for one batch size and {len(flat_b)} for another: "
+            "the structure of the outputs must not depend on an unknown dimension."
         )
     return tree.pack_sequence_as(a, [_one(x, y) for x, y in zip(flat_a, flat_b)])
 
@@ -190,7 +200,9 @@ def _one(x: Any, y: Any) -> Any:
     if y is not None and hasattr(y, "shape"):
         other = tuple(y.shape)
         if len(shape) != len(other):
-            raise ValueError("A function's result changed its number of dimensions with an unknown dimension.")
+            raise ValueError(
+                "A function's result changed its number of dimensions with an unknown dimension."
+            )
         shape = tuple(d if d == e else None for d, e in zip(shape, other))
     out = KerasTensor(shape, x.dtype)
     mask = get_keras_mask(x)
@@ -200,14 +212,15 @@ def _one(x: Any, y: Any) -> Any:
 
 
 def symbolic_op(fn: Any = None, *, spec: Callable[..., Any] | None = None) -> Any:
-    """Decorator for public ops: with a KerasTensor among the arguments, records a graph node instead of running.
+    """Decorator for public ops: with a KerasTensor among the arguments, records a graph node instead of
+    running.
 
     Args:
         fn: the op, a function of tensors.
         spec: optional function with the op's parameters that returns KerasTensors. Needed only by an op whose
-            result shape cannot be found by tracing it with sizes put in for unknown dimensions (`reshape`, say,
-            where no size put in need be divisible as the real one is). It may return NotImplemented to leave a
-            case to tracing.
+            result shape cannot be found by tracing it with sizes put in for unknown dimensions (`reshape`,
+            say, where no size put in need be divisible as the real one is). It may return NotImplemented to
+            leave a case to tracing.
 
     Example:
         @symbolic_op
@@ -260,7 +273,8 @@ def _get_item_spec(x: KerasTensor, key: Any) -> Any:
     """Part of an unknown dimension has an unknown size, whatever the trial sizes say."""
     keys = key if isinstance(key, tuple) else (key,)
     if not isinstance(x, KerasTensor) or any(
-        not (k is None or k is Ellipsis or isinstance(k, (int, slice)) and not isinstance(k, bool)) for k in keys
+        not (k is None or k is Ellipsis or isinstance(k, (int, slice)) and not isinstance(k, bool))
+        for k in keys
     ):
         return NotImplemented
     if sum(k is Ellipsis for k in keys) > 1:

@@ -1,4 +1,4 @@
-"""Errors raised inside layers: the layer and its arguments are named once, and internal frames can be left out."""
+"""Errors raised inside layers: layer and arguments are named once, internal frames can be left out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_traceback_filtering_enabled() -> bool:
 
 
 def with_context(error: BaseException, before: str = "", after: str = "") -> BaseException:
-    """Returns an error of the same type whose message has text added, unless some layer has added its text already."""
+    """Returns an error of the same type whose message has text added, unless some layer has done so."""
     if getattr(error, "_fastkeras_context", False) or not isinstance(error, Exception):
         return error
     message = "\n\n".join(part for part in (before, str(error), after) if part)

@@ -1,7 +1,7 @@
 """Tracking by attribute assignment: a layer finds the variables, layers and metrics stored on it.
 
-A `Tracker` sorts what is assigned into named stores. Lists, tuples, dicts and sets are replaced by tracked twins, so
-that `self.blocks.append(layer)` is noticed too.
+A `Tracker` sorts what is assigned into named stores. Lists, tuples, dicts and sets are replaced by tracked
+twins, so that `self.blocks.append(layer)` is noticed too.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ class Tracker:
             ValueError: if the tracker is locked.
         """
         if self.locked:
-            raise ValueError(self._lock_message or "The state of this object is locked: it cannot be added to.")
+            raise ValueError(
+                self._lock_message or "The state of this object is locked: it cannot be added to."
+            )
         self.config[store_name][1].append(value)
         self.stored_ids[store_name].add(id(value))
 

@@ -37,7 +37,9 @@ def _register() -> None:
         lambda keys, leaves: collections.OrderedDict(zip(keys, leaves)),
         namespace=_NS,
     )
-    optree.register_pytree_node(TrackedSet, lambda x: (list(x), None), lambda _, leaves: set(leaves), namespace=_NS)
+    optree.register_pytree_node(
+        TrackedSet, lambda x: (list(x), None), lambda _, leaves: set(leaves), namespace=_NS
+    )
 
 
 def _sorted_keys(x: dict[Any, Any]) -> list[Any]:
@@ -125,8 +127,8 @@ def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) 
     """Rebuilds `structure`, letting `func` replace any substructure.
 
     Args:
-        func: called with each substructure and leaf; returns None to go on into it, `MAP_TO_NONE` to put None there,
-            anything else to put that there.
+        func: called with each substructure and leaf; returns None to go on into it, `MAP_TO_NONE` to put None
+            there, anything else to put that there.
         top_down: whether containers are offered before what they hold.
     """
     if not callable(func):
@@ -179,7 +181,7 @@ def _plain(spec: Any, structure: Any) -> Any:
 
 
 def assert_same_paths(a: Any, b: Any) -> None:
-    """Raises ValueError unless the leaves of `a` and `b` have the same paths, whatever the container types."""
+    """Raises ValueError unless the leaves of `a` and `b` have the same paths; container types may differ."""
     paths_a = {path for path, _ in flatten_with_path(a)}
     paths_b = {path for path, _ in flatten_with_path(b)}
     if paths_a != paths_b:

@@ -30,12 +30,13 @@ class Variable(_engine.Cell):
     """A value that persists between calls and can be assigned.
 
     Args:
-        initializer: the initial value (array, tensor or number), or a callable `f(shape, dtype=...)`, or the name
-            of an initializer.
+        initializer: the initial value (array, tensor or number), or a callable `f(shape, dtype=...)`, or the
+            name of an initializer.
         shape: required with a callable, ignored otherwise.
         dtype: type name; default the float type for callables, the type of the value otherwise.
         trainable: whether optimizers update it.
-        autocast: whether a floating-point variable reads as the compute type inside layers of mixed precision.
+        autocast: whether a floating-point variable reads as the compute type inside layers of mixed
+            precision.
         aggregation: how replicas' values are combined: "none", "mean", "sum", "only_first_replica" or None.
         synchronization: when replicas' values are combined: "none", "on_read", "on_write", "auto" or None.
         name: default "variable", "variable_1", ...
@@ -150,9 +151,9 @@ class Variable(_engine.Cell):
         value = self._as_tensor(value)
         if value.shape != self.shape:
             raise ValueError(
-                "The shape of the target variable and the shape of the target value in `variable.assign(value)` "
-                f"must match. variable.shape={tuple(self.shape)}, Received: value.shape={tuple(value.shape)}. "
-                f"Target variable: {self._path}"
+                "The shape of the target variable and the shape of the target value in "
+                f"`variable.assign(value)` must match. variable.shape={tuple(self.shape)}, Received: "
+                f"value.shape={tuple(value.shape)}. Target variable: {self._path}"
             )
         scope = state.stateless
         if scope is not None:
@@ -368,6 +369,10 @@ def _initial_value(initializer: Any, shape: Any, dtype: Any) -> Tensor:
             )
         dtype = dtype or config.floatx()
         shape = _standardize_shape(shape)
+        budget = state.attributes.get("variable_budget")
+        if budget is not None:
+            # A file is being loaded: what it asks for must be in proportion to what it holds.
+            budget.take(shape, dtype)
         value = initializer(shape, dtype=dtype)
         if type(value) is not _Tensor:
             value = _convert(value._read() if isinstance(value, Variable) else value, dtype)
@@ -394,8 +399,8 @@ def _standardize_shape(shape: Any) -> tuple[int, ...]:
     for d in shape:
         if not hasattr(d, "__index__") or isinstance(d, bool) or int(d) < 0:
             raise ValueError(
-                "The shape of a variable must consist of non-negative integers (None is not one: every dimension "
-                f"has to be known). Received: shape={shape}"
+                "The shape of a variable must consist of non-negative integers (None is not one: every "
+                f"dimension has to be known). Received: shape={shape}"
             )
         out.append(int(d))
     return tuple(out)

@@ -50,19 +50,20 @@ class InputLayer(Layer):
             raise ValueError(f"Unrecognized keyword arguments passed to InputLayer: {kwargs}")
         if sparse or ragged:
             raise NotImplementedError(
-                "Sparse and ragged inputs are not supported by fastkeras: pass dense arrays, padded to one length."
+                "Sparse and ragged inputs are not supported by fastkeras: pass dense arrays, padded to one "
+                "length."
             )
         if input_tensor is not None:
             if not isinstance(input_tensor, KerasTensor):
                 raise ValueError(
-                    f"Argument `input_tensor` must be a KerasTensor. Received invalid type: input_tensor={input_tensor} "
-                    f"(of type {type(input_tensor)})"
+                    "Argument `input_tensor` must be a KerasTensor. Received invalid type: "
+                    f"input_tensor={input_tensor} (of type {type(input_tensor)})"
                 )
             batch_size = input_tensor.shape[0] if input_tensor.shape else None
             if dtype is not None and standardize_dtype(dtype) != input_tensor.dtype:
                 raise ValueError(
-                    f"`input_tensor.dtype` differs from `dtype`. Received: input_tensor.dtype={input_tensor.dtype}, "
-                    f"dtype={dtype}"
+                    "`input_tensor.dtype` differs from `dtype`. Received: "
+                    f"input_tensor.dtype={input_tensor.dtype}, dtype={dtype}"
                 )
             dtype = input_tensor.dtype
             if shape is None and batch_shape is None:
@@ -81,7 +82,11 @@ class InputLayer(Layer):
         self.ragged = False
         self.optional = bool(optional)
         self.built = True
-        output = input_tensor if input_tensor is not None else KerasTensor(self._batch_shape, dtype=self._dtype, name=name)
+        output = (
+            input_tensor
+            if input_tensor is not None
+            else KerasTensor(self._batch_shape, dtype=self._dtype, name=name)
+        )
         self._input_tensor = output
         Node(self, (), {}, output)
         self._lock_state()
@@ -140,7 +145,7 @@ def Input(  # noqa: N802 - the public name is Keras'
         model = fastkeras.Model(x, fastkeras.layers.Dense(10)(x))
     """
     layer = InputLayer(
-        shape=shape, batch_size=batch_size, dtype=dtype, sparse=sparse, ragged=ragged, batch_shape=batch_shape,
-        input_tensor=tensor, optional=optional, name=name,
+        shape=shape, batch_size=batch_size, dtype=dtype, sparse=sparse, ragged=ragged,
+        batch_shape=batch_shape, input_tensor=tensor, optional=optional, name=name,
     )  # fmt: skip
     return layer._inbound_nodes[0].outputs

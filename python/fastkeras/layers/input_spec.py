@@ -62,7 +62,8 @@ class InputSpec:
             max_axis = max(self.axes)
             if max_axis > max_dim:
                 raise ValueError(
-                    f"Axis {max_axis} is greater than the maximum allowed value: {max_dim}. Received: axes={axes}"
+                    f"Axis {max_axis} is greater than the maximum allowed value: {max_dim}. Received: "
+                    f"axes={axes}"
                 )
 
     def __repr__(self) -> str:
@@ -112,7 +113,8 @@ def assert_input_compatibility(input_spec: Any, inputs: Any, layer_name: str) ->
                     values.append(None)
                     continue
                 raise ValueError(
-                    f'Missing data for input "{spec.name}" of layer "{layer_name}". You passed a data dictionary '
+                    f'Missing data for input "{spec.name}" of layer "{layer_name}". '
+                    "You passed a data dictionary "
                     f"with keys {list(inputs.keys())}. Expected the following keys: {names}"
                 )
             values.append(inputs[spec.name])
@@ -122,7 +124,8 @@ def assert_input_compatibility(input_spec: Any, inputs: Any, layer_name: str) ->
         from fastkeras.core.traceback_utils import describe
 
         raise ValueError(
-            f'Layer "{layer_name}" expects {len(specs)} input(s), but it received {len(values)} input tensors. '
+            f'Layer "{layer_name}" expects {len(specs)} input(s), '
+            f"but it received {len(values)} input tensors. "
             f"Inputs received: {describe(list(values))}"
         )
     for i, (value, spec) in enumerate(zip(values, specs)):
@@ -133,11 +136,16 @@ def assert_input_compatibility(input_spec: Any, inputs: Any, layer_name: str) ->
 def _check(spec: InputSpec, x: Any, index: int, layer_name: str) -> None:
     if x is None and spec.optional:
         return
-    which = f'Input {index} of layer "{layer_name}"' if spec.name is None else (
-        f'Input {index} with name "{spec.name}" of layer "{layer_name}"'
+    which = (
+        f'Input {index} of layer "{layer_name}"'
+        if spec.name is None
+        else (f'Input {index} with name "{spec.name}" of layer "{layer_name}"')
     )
     if not hasattr(x, "shape"):
-        raise ValueError(f"Inputs to a layer should be tensors. Got '{x}' (of type {type(x)}) as input for layer '{layer_name}'.")
+        raise ValueError(
+            f"Inputs to a layer should be tensors. Got '{x}' (of type {type(x)}) as input for layer "
+            f"'{layer_name}'."
+        )
     shape = tuple(x.shape)
     ndim = len(shape)
     if spec.ndim is not None and not spec.allow_last_axis_squeeze and ndim != spec.ndim:
@@ -180,5 +188,6 @@ def _check(spec: InputSpec, x: Any, index: int, layer_name: str) -> None:
         )
         if not ok:
             raise ValueError(
-                f"{which} is incompatible with the layer: expected shape={spec.shape}, found shape={tuple(x.shape)}"
+                f"{which} is incompatible with the layer: expected shape={spec.shape}, found "
+                f"shape={tuple(x.shape)}"
             )

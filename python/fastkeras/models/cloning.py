@@ -28,10 +28,11 @@ def clone_model(
     Args:
         model: a functional or Sequential model, or (without the options below) a subclassed one.
         input_tensors: KerasTensors to build the clone on, in place of new inputs.
-        clone_function: called with each layer (not with InputLayers), returns the layer for the clone; default
-            `layer.__class__.from_config(layer.get_config())`. For functional models it gets operations too.
-        call_function: called as `call_function(layer, *args, **kwargs)` for each call; default `layer(*args, **kwargs)`.
-            Functional models only.
+        clone_function: called with each layer (not with InputLayers), returns the layer for the clone;
+            default `layer.__class__.from_config(layer.get_config())`. For functional models it gets
+            operations too.
+        call_function: called as `call_function(layer, *args, **kwargs)` for each call; default `layer(*args,
+            **kwargs)`. Functional models only.
         recursive: whether models inside are cloned layer by layer with `clone_function`.
         **kwargs: `cache`, a dictionary in which clones are looked up by the `id()` of layers and put.
 
@@ -54,29 +55,35 @@ def clone_model(
     if isinstance(model, Sequential):
         if call_function is not None:
             raise ValueError(
-                "`call_function` argument is not supported with Sequential models. In a Sequential model, layers aren't "
-                f"called at model-construction time (they're merely listed). Use `call_function` with Functional models "
-                f"only. Received model of type '{type(model).__name__}', with call_function={call_function}"
+                "`call_function` argument is not supported with Sequential models. In a Sequential model, "
+                "layers aren't called at model-construction time (they're merely listed). Use "
+                "`call_function` with Functional models only. Received model of type "
+                f"'{type(model).__name__}', with call_function={call_function}"
             )
         return _clone_sequential(model, clone_function or _default_clone, cache, recursive, input_tensors)
     if isinstance(model, Functional):
         if functional_like_constructor(type(model)):
             if clone_function is None and call_function is None and input_tensors is None and not recursive:
                 clone_function = _default_clone
-            return _clone_functional(model, clone_function or _default_clone, call_function, cache, recursive, input_tensors)
+            return _clone_functional(
+                model, clone_function or _default_clone, call_function, cache, recursive, input_tensors
+            )
         if clone_function or call_function or input_tensors is not None:
             raise ValueError(
-                "Arguments `clone_function`, `call_function` and `input_tensors` are only supported for Sequential models "
-                f"or Functional models. Received a model of type '{type(model).__name__}', with a custom `__init__()`."
+                "Arguments `clone_function`, `call_function` and `input_tensors` are only supported for "
+                f"Sequential models or Functional models. Received a model of type '{type(model).__name__}', "
+                "with a custom `__init__()`."
             )
         return type(model).from_config(model.get_config())
     if clone_function is not None or input_tensors is not None or call_function is not None:
-        name = "clone_function" if clone_function is not None else (
-            "input_tensors" if input_tensors is not None else "call_function"
+        name = (
+            "clone_function"
+            if clone_function is not None
+            else ("input_tensors" if input_tensors is not None else "call_function")
         )
         raise ValueError(
-            f"Argument `{name}` is only supported for Sequential and Functional models. Received model of type "
-            f"'{type(model).__name__}'."
+            f"Argument `{name}` is only supported for Sequential and Functional models. Received model of "
+            f"type '{type(model).__name__}'."
         )
     if not isinstance(model, Model):
         raise ValueError(f"Expected `model` argument to be a `Model` instance. Received: model={model}")
@@ -97,7 +104,10 @@ def _cached(layer: Any, cache: dict[int, Any] | None, make: Callable[[Any], Any]
 
 
 def _maker(
-    clone_function: Callable[[Any], Any], call_function: Callable[..., Any] | None, cache: Any, recursive: bool
+    clone_function: Callable[[Any], Any],
+    call_function: Callable[..., Any] | None,
+    cache: Any,
+    recursive: bool,
 ) -> Callable[[Any], Any]:
     def make(layer: Any) -> Any:
         if recursive and isinstance(layer, (Sequential, Functional)):
@@ -154,8 +164,8 @@ def _clone_functional(
             )
         if len(flat) != len(model._inputs):
             raise ValueError(
-                f"`input_tensors` must have one tensor for each of the {len(model._inputs)} inputs of the model. "
-                f"Received: input_tensors={input_tensors}"
+                f"`input_tensors` must have one tensor for each of the {len(model._inputs)} inputs of the "
+                f"model. Received: input_tensors={input_tensors}"
             )
         tensors = flat
     else:

@@ -59,7 +59,8 @@ class Functional(Function, Model):
         self.input_names = [t._keras_history.operation.name for t in self._inputs]
         # Names of a model's inputs by which a dictionary of data is understood.
         self.__dict__["_input_keys"] = [
-            {t._keras_history.operation.name, t._name or t._keras_history.operation.name} for t in self._inputs
+            {t._keras_history.operation.name, t._name or t._keras_history.operation.name}
+            for t in self._inputs
         ]
         self.__dict__["_input_spec"] = self._make_input_spec()
         if trainable is not None and not trainable:
@@ -76,7 +77,9 @@ class Functional(Function, Model):
 
     @layers.setter
     def layers(self, _: Any) -> None:
-        raise AttributeError("`Model.layers` attribute is reserved and should not be used. Please use another name.")
+        raise AttributeError(
+            "`Model.layers` attribute is reserved and should not be used. Please use another name."
+        )
 
     @property
     def input(self) -> Any:
@@ -106,8 +109,10 @@ class Functional(Function, Model):
         """Runs the layers of the graph.
 
         Args:
-            inputs: tensors or arrays in the form of the model's inputs; a dictionary by input names is understood too.
-            training: whether layers such as Dropout act as in training; None: as in the layer around, else not.
+            inputs: tensors or arrays in the form of the model's inputs; a dictionary by input names is
+                understood too.
+            training: whether layers such as Dropout act as in training; None: as in the layer around, else
+                not.
             mask: masks for the inputs, or None.
         """
         values = self._standardize_inputs(inputs)
@@ -136,7 +141,7 @@ class Functional(Function, Model):
                 self._raise_bad_shape(x, t)
 
     def _match_structure(self, inputs: Any) -> Any:
-        """`inputs` in the form of the model's own, from dictionaries by name and from lists for dictionaries."""
+        """`inputs` in the form of the model's own; those of a dictionary are found by their names."""
         struct = self._inputs_struct
         if isinstance(inputs, dict) and not isinstance(struct, dict):
             if (isinstance(struct, (list, tuple)) or len(self._inputs) == 1) and not any(
@@ -150,8 +155,9 @@ class Functional(Function, Model):
                             flat.append(None)
                             continue
                         raise ValueError(
-                            f'Missing data for input "{t._keras_history.operation.name}". You passed a data dictionary '
-                            f"with keys {list(inputs.keys())}. Expected the following keys: {self.input_names}"
+                            f'Missing data for input "{t._keras_history.operation.name}". '
+                            f"You passed a data dictionary with keys {list(inputs.keys())}. "
+                            f"Expected the following keys: {self.input_names}"
                         )
                     flat.append(inputs[found[0]])
                 return tree.pack_sequence_as(struct, flat)
@@ -162,7 +168,8 @@ class Functional(Function, Model):
                     if isinstance(struct[k], KerasTensor) and self._is_optional(struct[k]):
                         continue
                     raise ValueError(
-                        f'Missing data for input "{k}". You passed a data dictionary with keys {list(inputs.keys())}. '
+                        f'Missing data for input "{k}". '
+                        f"You passed a data dictionary with keys {list(inputs.keys())}. "
                         f"Expected the following keys: {list(struct.keys())}"
                     )
                 inputs = {k: inputs.get(k) for k in struct}
@@ -181,13 +188,13 @@ class Functional(Function, Model):
             flat = tree.flatten(inputs)
             if len(flat) != len(self._inputs):
                 raise ValueError(
-                    f"The structure of `inputs` doesn't match the expected structure.\nExpected: {self._names_struct()}\n"
-                    f"Received: {len(flat)} value(s): inputs={_describe(inputs)}"
+                    "The structure of `inputs` doesn't match the expected structure.\nExpected: "
+                    f"{self._names_struct()}\nReceived: {len(flat)} value(s): inputs={_describe(inputs)}"
                 )
             if len(flat) > 1 and isinstance(self._inputs_struct, dict) != isinstance(inputs, dict):
                 warnings.warn(
-                    f"The structure of `inputs` doesn't match the expected structure.\nExpected: {self._names_struct()}\n"
-                    f"Received: inputs={_describe(inputs)}",
+                    "The structure of `inputs` doesn't match the expected structure.\nExpected: "
+                    f"{self._names_struct()}\nReceived: inputs={_describe(inputs)}",
                     stacklevel=2,
                 )
         out = []
@@ -195,8 +202,8 @@ class Functional(Function, Model):
             if x is None:
                 if not self._is_optional(t):
                     raise ValueError(
-                        f"Missing data for input '{t._keras_history.operation.name}': received None. Make the input with "
-                        "`Input(..., optional=True)` if it may be left out."
+                        f"Missing data for input '{t._keras_history.operation.name}': received None. Make "
+                        "the input with `Input(..., optional=True)` if it may be left out."
                     )
                 out.append(None)
                 continue
@@ -231,8 +238,8 @@ class Functional(Function, Model):
 
     def _raise_bad_shape(self, x: Any, t: KerasTensor) -> None:
         raise ValueError(
-            f"Invalid input shape for input '{t._keras_history.operation.name}' of model '{self.name}'. Expected shape "
-            f"{t.shape}, but input has incompatible shape {tuple(x.shape)}"
+            f"Invalid input shape for input '{t._keras_history.operation.name}' of model '{self.name}'. "
+            f"Expected shape {t.shape}, but input has incompatible shape {tuple(x.shape)}"
         )
 
     def _names_struct(self) -> Any:
@@ -353,9 +360,9 @@ def _check_names_of_dict(inputs: Any) -> None:
             name = t._name or t._keras_history.operation.name
             if key != name:
                 warnings.warn(
-                    "When providing `inputs` as a dict, all keys in the dict must match the names of the corresponding "
-                    f"tensors. Received key '{key}' mapping to value {t} which has name '{name}'. Change the tensor name "
-                    f"to '{key}' (via `Input(..., name='{key}')`)",
+                    "When providing `inputs` as a dict, all keys in the dict must match the names of the "
+                    f"corresponding tensors. Received key '{key}' mapping to value {t} which has name "
+                    f"'{name}'. Change the tensor name to '{key}' (via `Input(..., name='{key}')`)",
                     stacklevel=4,
                 )
 
@@ -366,4 +373,10 @@ def _describe(inputs: Any) -> str:
     return describe(inputs)
 
 
-__all__ = ["Functional", "Operation", "clone_graph_nodes", "functional_like_constructor", "is_input_keras_tensor"]
+__all__ = [
+    "Functional",
+    "Operation",
+    "clone_graph_nodes",
+    "functional_like_constructor",
+    "is_input_keras_tensor",
+]

@@ -95,7 +95,9 @@ def _serialize(x: Any) -> Any:
     return serialize_keras_object(x)
 
 
-def functional_from_config(cls: type, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+def functional_from_config(
+    cls: type, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+) -> Any:
     """Makes a model from the result of `functional_to_config()`.
 
     Raises:
@@ -107,23 +109,26 @@ def functional_from_config(cls: type, config: dict[str, Any], custom_objects: di
     for data in config["layers"]:
         name = data.get("name") or data["config"].get("name")
         if name in created:
-            raise ValueError(f"The configuration of model '{config.get('name')}' holds two layers named '{name}'.")
+            raise ValueError(
+                f"The configuration of model '{config.get('name')}' holds two layers named '{name}'."
+            )
         if "module" not in data:
             raise ValueError(
-                f"The configuration of layer '{name}' is in the format of Keras 2, which is not supported: it has no "
-                "'module'. Load the model in tf.keras, or Keras 3, and save it as a .keras file."
+                f"The configuration of layer '{name}' is in the format of Keras 2, which is not supported: "
+                "it has no 'module'. Load the model in tf.keras, or Keras 3, and save it as a .keras file."
             )
         operation = deserialize_keras_object(data, custom_objects=custom_objects)
         if not isinstance(operation, Operation):
             raise ValueError(
-                f"Unexpected object from deserialization, expected a layer or operation, got a {type(operation)}"
+                "Unexpected object from deserialization, expected a layer or operation, got a "
+                f"{type(operation)}"
             )
         created[name] = operation
         for number, node_data in enumerate(data.get("inbound_nodes") or ()):
             waiting.append((operation, node_data, number))
     done: dict[str, int] = {}
     # Operations made with a node already (input layers); numbers in the file count from there.
-    first_node = {name: 0 for name in created}
+    first_node = dict.fromkeys(created, 0)
     start = {id(op): len(op._inbound_nodes) for op in created.values()}
     for name, op in created.items():
         first_node[name] = 0 if _is_input(op) else start[id(op)]
@@ -148,8 +153,8 @@ def functional_from_config(cls: type, config: dict[str, Any], custom_objects: di
         if len(later) == len(waiting):
             names = sorted({operation.name for operation, _, _ in later})
             raise ValueError(
-                f"Could not rebuild model '{config.get('name')}': the inputs of {names} are not computed by any layer of "
-                "the configuration."
+                f"Could not rebuild model '{config.get('name')}': the inputs of {names} are not computed by "
+                "any layer of the configuration."
             )
         waiting = later
 
@@ -157,7 +162,9 @@ def functional_from_config(cls: type, config: dict[str, Any], custom_objects: di
         if isinstance(x, (list, tuple)) and len(x) == 3 and isinstance(x[0], str) and isinstance(x[1], int):
             t = tensor(x)
             if t is None:
-                raise ValueError(f"The configuration refers to call {x[1]} of layer '{x[0]}', which it does not hold.")
+                raise ValueError(
+                    f"The configuration refers to call {x[1]} of layer '{x[0]}', which it does not hold."
+                )
             return t
         if isinstance(x, dict):
             return {k: structure(v) for k, v in x.items()}
@@ -165,7 +172,9 @@ def functional_from_config(cls: type, config: dict[str, Any], custom_objects: di
 
     inputs = structure(config["input_layers"])
     outputs = structure(config["output_layers"])
-    return cls(inputs=inputs, outputs=outputs, name=config.get("name"), trainable=config.get("trainable", True))
+    return cls(
+        inputs=inputs, outputs=outputs, name=config.get("name"), trainable=config.get("trainable", True)
+    )
 
 
 def _is_input(operation: Operation) -> bool:
@@ -178,8 +187,8 @@ def _call(operation: Operation, node_data: Any, tensor: Any, custom_objects: Any
     """Repeats a call; False if one of its inputs is not there yet."""
     if not isinstance(node_data, dict):
         raise ValueError(
-            f"The calls of layer '{operation.name}' are in the format of Keras 2, which is not supported. Load the model "
-            "in tf.keras, or Keras 3, and save it as a .keras file."
+            f"The calls of layer '{operation.name}' are in the format of Keras 2, which is not supported. "
+            "Load the model in tf.keras, or Keras 3, and save it as a .keras file."
         )
     missing = False
 
@@ -210,4 +219,3 @@ def _call(operation: Operation, node_data: Any, tensor: Any, custom_objects: Any
             or training != call_info(type(operation)).defaults.get("training")
         )
     return True
-

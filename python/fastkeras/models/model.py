@@ -17,8 +17,8 @@ from fastkeras.training.trainer import Trainer
 class Model(Trainer, Layer):
     """A model groups layers and has `fit`, `evaluate`, `predict`, `save` and `summary`.
 
-    There are three ways to make one: `Model(inputs, outputs)` from symbolic tensors, `Sequential([...])` from a list of
-    layers, or a subclass that makes layers in `__init__()` and uses them in `call()`.
+    There are three ways to make one: `Model(inputs, outputs)` from symbolic tensors, `Sequential([...])` from
+    a list of layers, or a subclass that makes layers in `__init__()` and uses them in `call()`.
 
     Args:
         inputs: KerasTensors in any nesting (with `outputs` only).
@@ -53,8 +53,8 @@ class Model(Trainer, Layer):
             return
         if args:
             raise TypeError(
-                f"{type(self).__name__}() takes either no positional arguments (a subclass with its own `call()`), or "
-                f"`inputs` and `outputs`. Received {len(args)}: {args}"
+                f"{type(self).__name__}() takes either no positional arguments (a subclass with its own "
+                f"`call()`), or `inputs` and `outputs`. Received {len(args)}: {args}"
             )
         if "inputs" in kwargs or "outputs" in kwargs:
             raise ValueError(
@@ -76,14 +76,19 @@ class Model(Trainer, Layer):
 
     @layers.setter
     def layers(self, _: Any) -> None:
-        raise AttributeError("`Model.layers` attribute is reserved and should not be used. Please use another name.")
+        raise AttributeError(
+            "`Model.layers` attribute is reserved and should not be used. Please use another name."
+        )
 
     def _set_layers(self, layers: list[Layer]) -> None:
         """Makes `layers` the tracked ones, in this order, before any others assigned to attributes."""
         tracker = self._tracker
         store = tracker.config["layers"][1]
         known = {id(layer) for layer in layers}
-        store[:] = [*layers, *(layer for layer in store if id(layer) not in known and id(layer) in self._assigned())]
+        store[:] = [
+            *layers,
+            *(layer for layer in store if id(layer) not in known and id(layer) in self._assigned()),
+        ]
         tracker.stored_ids["layers"] = {id(layer) for layer in store}
         self.__dict__["_layers"] = store
 
@@ -99,7 +104,9 @@ class Model(Trainer, Layer):
             ValueError: if there is no such layer, or not exactly one of `name` and `index` is given.
         """
         if index is not None and name is not None:
-            raise ValueError(f"Provide only a layer name or a layer index. Received: index={index}, name={name}.")
+            raise ValueError(
+                f"Provide only a layer name or a layer index. Received: index={index}, name={name}."
+            )
         layers = self.layers
         if index is not None:
             if len(layers) <= index or index < -len(layers):
@@ -111,7 +118,9 @@ class Model(Trainer, Layer):
             for layer in layers:
                 if layer.name == name:
                     return layer
-            raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in layers]}.")
+            raise ValueError(
+                f"No such layer: {name}. Existing layers are: {[layer.name for layer in layers]}."
+            )
         raise ValueError("Provide either a layer name or layer index at `get_layer`.")
 
     # Building.
@@ -121,8 +130,8 @@ class Model(Trainer, Layer):
         """Makes the variables by tracing `call()` for inputs of this shape.
 
         Args:
-            input_shape: a shape with the batch dimension (None for any size), or a structure of shapes as `call()`
-                takes inputs.
+            input_shape: a shape with the batch dimension (None for any size), or a structure of shapes as
+                `call()` takes inputs.
 
         Raises:
             ValueError: if `call()` fails on inputs of that shape; then call the model on data instead.
@@ -131,16 +140,18 @@ class Model(Trainer, Layer):
         if input_shape is None:
             raise ValueError("Input shape must be defined when calling `build()` on a model. Received: None")
         if self._might_have_unbuilt_state() or not self.built:
-            inputs = tree.map_shape_structure(lambda s: KerasTensor(s, dtype=self._compute_dtype), input_shape)
+            inputs = tree.map_shape_structure(
+                lambda s: KerasTensor(s, dtype=self._compute_dtype), input_shape
+            )
             from fastkeras.core.symbolic import compute_output_spec
 
             try:
                 compute_output_spec(lambda x: self.call(x), inputs)
             except Exception as e:
                 raise ValueError(
-                    f"Model '{self.name}' could not be built for inputs of shape {input_shape}: its `call()` failed. "
-                    "Call the model on real data once instead of `build()`, or define `build()` in the class.\n\n"
-                    f"Exception encountered: {type(e).__name__}: {e}"
+                    f"Model '{self.name}' could not be built for inputs of shape {input_shape}: its `call()` "
+                    "failed. Call the model on real data once instead of `build()`, or define `build()` in "
+                    f"the class.\n\nException encountered: {type(e).__name__}: {e}"
                 ) from e
         self.built = True
 
@@ -214,7 +225,9 @@ class Model(Trainer, Layer):
 
         save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
-    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None) -> None:
+    def save_weights(
+        self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None
+    ) -> None:
         """Saves the weights as a `.weights.h5` file.
 
         Args:
@@ -255,13 +268,16 @@ class Model(Trainer, Layer):
             from fastkeras.export import export_model
         except ImportError:
             raise NotImplementedError(
-                f"Exporting a model (format={format!r}) is not available in fastkeras. `model.save('name.keras')` writes a "
-                "file that Keras loads, and Keras exports it."
+                f"Exporting a model (format={format!r}) is not available in fastkeras. "
+                "`model.save('name.keras')` writes a file that Keras loads, and Keras exports it."
             ) from None
-        export_model(self, filepath, format=format, verbose=verbose, input_signature=input_signature, **kwargs)
+        export_model(
+            self, filepath, format=format, verbose=verbose, input_signature=input_signature, **kwargs
+        )
 
     def to_json(self, **kwargs: Any) -> str:
-        """Returns the architecture as JSON text, from which `models.model_from_json()` makes a model without weights.
+        """Returns the architecture as JSON text, from which `models.model_from_json()` makes a model without
+        weights.
 
         Args:
             **kwargs: passed to `json.dumps()`.
@@ -292,7 +308,7 @@ class Model(Trainer, Layer):
             return super().from_config(config)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Returns the serialized arguments of `compile()`; an empty dictionary if the model is not compiled."""
+        """Returns the serialized arguments of `compile()`; an empty dictionary before `compile()`."""
         return super().get_compile_config() or {}
 
     # State as a tree.
@@ -337,7 +353,9 @@ class Model(Trainer, Layer):
             elif name == "optimizer_variables":
                 if getattr(self, "optimizer", None) is None:
                     if values:
-                        raise ValueError("The state tree holds optimizer variables, but the model has no optimizer.")
+                        raise ValueError(
+                            "The state tree holds optimizer variables, but the model has no optimizer."
+                        )
                     continue
                 variables = list(self.optimizer.variables)
             elif name == "metrics_variables":
@@ -348,7 +366,8 @@ class Model(Trainer, Layer):
             for path, value in _leaves(values):
                 if path not in by_path:
                     raise ValueError(
-                        f"The state tree holds '{path}', which is not one of the model's {name}: {sorted(by_path)}"
+                        f"The state tree holds '{path}', which is not one of the model's {name}: "
+                        f"{sorted(by_path)}"
                     )
                 by_path[path].assign(value)
 
@@ -370,9 +389,13 @@ class Model(Trainer, Layer):
 
     # Not available.
 
-    def quantize(self, mode: str | None = None, config: Any = None, filters: Any = None, **kwargs: Any) -> None:
+    def quantize(
+        self, mode: str | None = None, config: Any = None, filters: Any = None, **kwargs: Any
+    ) -> None:
         """Not available: fastkeras does not quantize."""
-        raise NotImplementedError("Quantization is not supported by fastkeras. Use the 'mixed_bfloat16' policy to save memory.")
+        raise NotImplementedError(
+            "Quantization is not supported by fastkeras. Use the 'mixed_bfloat16' policy to save memory."
+        )
 
     def get_quantization_layer_structure(self, mode: str | None = None) -> Any:
         """Not available: fastkeras does not quantize."""
@@ -397,7 +420,9 @@ def _inject_functional(cls: type) -> type:
         return Functional
     if cls is object or cls is Functional or issubclass(cls, Functional):
         return cls
-    cls.__bases__ = tuple(_inject_functional(base) if issubclass(base, Model) else base for base in cls.__bases__)
+    cls.__bases__ = tuple(
+        _inject_functional(base) if issubclass(base, Model) else base for base in cls.__bases__
+    )
     return cls
 
 
@@ -419,8 +444,8 @@ def _nested(variables: list[Variable], value: Callable[[Variable], Any]) -> dict
             node = node.setdefault(part, {})
         if last in node:
             raise ValueError(
-                f"Two variables of the model have the path '{v.path}', so the state cannot be put into a tree. Give the "
-                "layers different names."
+                f"Two variables of the model have the path '{v.path}', so the state cannot be put into a "
+                "tree. Give the layers different names."
             )
         node[last] = value(v)
     return root
@@ -435,7 +460,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _custom_classes(model: Model) -> dict[str, type]:
-    """The classes of the model's layers that a configuration could not name: a pickle refers to them itself."""
+    """The classes of layers that a configuration could not name: a pickle refers to them itself."""
     found = {}
     for layer in model._flatten_layers():
         cls = type(layer)
@@ -444,15 +469,18 @@ def _custom_classes(model: Model) -> dict[str, type]:
     return found
 
 
-def _unpickle(classes: dict[str, type], config: dict[str, Any], values: list[Any], optimizer_state: Any) -> Any:
+def _unpickle(
+    classes: dict[str, type], config: dict[str, Any], values: list[Any], optimizer_state: Any
+) -> Any:
     from fastkeras.saving.serialization import deserialize_keras_object
 
     model = deserialize_keras_object(config, custom_objects=classes, safe_mode=False)
     variables = model.variables
     if len(variables) != len(values):
         raise ValueError(
-            f"The copy of model '{model.name}' has {len(variables)} variables and the original {len(values)}. A subclassed "
-            "model must make all its layers in `__init__()` or `build()` to be copied."
+            f"The copy of model '{model.name}' has {len(variables)} variables and the original "
+            f"{len(values)}. A subclassed model must make all its layers in `__init__()` or `build()` to be "
+            "copied."
         )
     for v, value in zip(variables, values):
         v.assign(value)

@@ -41,7 +41,9 @@ class Sequential(Model):
         self.__dict__["_stack"] = []
         if layers:
             if not isinstance(layers, (list, tuple)):
-                raise ValueError(f"`layers` must be a list of layers. Received: {layers} (of type {type(layers)})")
+                raise ValueError(
+                    f"`layers` must be a list of layers. Received: {layers} (of type {type(layers)})"
+                )
             for layer in layers:
                 self.add(layer, rebuild=False)
             self._maybe_rebuild()
@@ -62,14 +64,14 @@ class Sequential(Model):
                 layer = origin
         if not isinstance(layer, Layer):
             raise ValueError(
-                f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of type "
-                f"{type(layer)})"
+                f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of "
+                f"type {type(layer)})"
             )
         if any(layer.name == other.name and layer is not other for other in self._stack):
             raise ValueError(
                 "All layers added to a Sequential model should have unique names. Name "
-                f"'{layer.name}' is already the name of a layer in this model. Update the `name` argument to pass a unique "
-                "name."
+                f"'{layer.name}' is already the name of a layer in this model. Update the `name` argument to "
+                "pass a unique name."
             )
         if isinstance(layer, InputLayer) and self._stack:
             if isinstance(self._stack[0], InputLayer):
@@ -154,7 +156,8 @@ class Sequential(Model):
         """Makes the variables of the layers.
 
         Args:
-            input_shape: the shape of the input with the batch dimension; not needed if the first layer is an Input.
+            input_shape: the shape of the input with the batch dimension; not needed if the first layer is an
+                Input.
 
         Raises:
             ValueError: if there are no layers, or the shape is not that of the Input.
@@ -169,7 +172,8 @@ class Sequential(Model):
                 return
         if not self._stack:
             raise ValueError(
-                f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`."
+                f"Sequential model {self.name} cannot be built because it has no layers. Call "
+                "`model.add(layer)`."
             )
         if isinstance(self._stack[0], InputLayer):
             if self._stack[0].batch_shape != input_shape:
@@ -196,11 +200,13 @@ class Sequential(Model):
                 ]
                 if len(parameters) > 1:
                     raise ValueError(
-                        "Layers added to a Sequential model can only have a single positional argument, the input tensor. "
-                        f"Layer {type(layer).__name__} has multiple positional arguments: {parameters}"
+                        "Layers added to a Sequential model can only have a single positional argument, the "
+                        f"input tensor. Layer {type(layer).__name__} has multiple positional arguments: "
+                        f"{parameters}"
                     ) from e
                 raise
-        # Keras names its inner model automatically: count it, so that later models get the names Keras would give.
+        # Keras names its inner model automatically: count it, so that later models get the names Keras would
+        # give.
         auto_name("functional")
         self.__dict__["_functional"] = Functional(inputs, x, name=self.name)
         # For data given by name.
@@ -229,9 +235,13 @@ class Sequential(Model):
 
     @layers.setter
     def layers(self, _: Any) -> None:
-        raise AttributeError("`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()`.")
+        raise AttributeError(
+            "`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()`."
+        )
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any
+    ) -> Any:
         if self._functional is not None:
             return self._functional.compute_output_spec(inputs, training=training, mask=mask)
         for layer in self.layers:
@@ -251,8 +261,8 @@ class Sequential(Model):
     def _known(self, what: str) -> Functional:
         if self._functional is None:
             raise AttributeError(
-                f"Sequential model '{self.name}' has no defined {what} yet. Add an `Input` as its first layer, or call "
-                "the model on data."
+                f"Sequential model '{self.name}' has no defined {what} yet. Add an `Input` as its first "
+                "layer, or call the model on data."
             )
         return self._functional
 
@@ -323,8 +333,9 @@ class Sequential(Model):
         for layer_config in layer_configs:
             if "module" not in layer_config:
                 raise ValueError(
-                    f"The configuration of Sequential model '{name}' is in the format of Keras 2, which is not supported: "
-                    "a layer has no 'module'. Load the model in tf.keras, or Keras 3, and save it as a .keras file."
+                    f"The configuration of Sequential model '{name}' is in the format of Keras 2, which is "
+                    "not supported: a layer has no 'module'. Load the model in tf.keras, or Keras 3, and "
+                    "save it as a .keras file."
                 )
             model.add(deserialize_keras_object(layer_config, custom_objects=custom_objects), rebuild=False)
         model._maybe_rebuild()

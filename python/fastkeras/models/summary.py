@@ -81,7 +81,8 @@ def print_summary(
         alignment.append("center")
     if len(positions) != len(header):
         raise ValueError(
-            f"`positions` must have one entry for each of the {len(header)} columns {header}. Received: {positions}"
+            f"`positions` must have one entry for each of the {len(header)} columns {header}. Received: "
+            f"{positions}"
         )
     if line_length is None:
         wanted = (_WIDTH if linear else _WIDE)[len(header)]
@@ -94,7 +95,11 @@ def print_summary(
 
     def add(layer: Any, level: int = 0) -> None:
         prefix = "   " * level + "└ " if level else ""
-        row = [f"{prefix}{layer.name} ({type(layer).__name__})", output_shape_text(layer), _params_text(layer)]
+        row = [
+            f"{prefix}{layer.name} ({type(layer).__name__})",
+            output_shape_text(layer),
+            _params_text(layer),
+        ]
         if not linear:
             row.append(_connections(layer, nodes))
         if show_trainable:
@@ -120,7 +125,9 @@ def _kind_of(model: Any) -> tuple[bool, list[Any], list[Any]]:
     if not isinstance(model, Functional):
         return True, list(model.layers), []
     nodes = [node for group in model._nodes_by_depth.values() for node in group]
-    linear = all(len(group) == 1 and len(group[0].input_tensors) <= 1 for group in model._nodes_by_depth.values())
+    linear = all(
+        len(group) == 1 and len(group[0].input_tensors) <= 1 for group in model._nodes_by_depth.values()
+    )
     if linear:
         kept = set(map(id, nodes))
         linear = all(sum(id(n) in kept for n in op._inbound_nodes) <= 1 for op in model._operations)
@@ -130,8 +137,8 @@ def _kind_of(model: Any) -> tuple[bool, list[Any], list[Any]]:
 def _within(layers: list[Any], layer_range: Any) -> list[Any]:
     if len(layer_range) != 2:
         raise ValueError(
-            f"layer_range must be a list or tuple of length 2. Received: layer_range = {layer_range} of length "
-            f"{len(layer_range)}"
+            f"layer_range must be a list or tuple of length 2. Received: layer_range = {layer_range} of "
+            f"length {len(layer_range)}"
         )
     if not isinstance(layer_range[0], str) or not isinstance(layer_range[1], str):
         raise ValueError(f"layer_range should contain string type only. Received: {layer_range}")

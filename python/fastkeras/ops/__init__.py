@@ -20,10 +20,9 @@ from fastkeras.ops.core import (
 )
 from fastkeras.ops.einops import rearrange
 from fastkeras.ops.fft import fft, fft2, ifft2, irfft, istft, rfft, stft
-from fastkeras.ops.linalg import norm
-from fastkeras.ops.mapping import map, vectorize, vectorized_map
+from fastkeras.ops.linalg import jvp, norm
+from fastkeras.ops.mapping import map, vectorized_map
 from fastkeras.ops.math import cdist, erf, erfc, erfinv, extract_sequences, in_top_k, logsumexp, rsqrt, top_k
-from fastkeras.ops.scatter import scatter, scatter_update, segment_max, segment_min, segment_prod, segment_sum
 from fastkeras.ops.nn import (
     adaptive_average_pool,
     adaptive_max_pool,
@@ -196,9 +195,9 @@ from fastkeras.ops.numpy import (
     less_equal,
     linspace,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logaddexp,
     logaddexp2,
     logical_and,
@@ -299,3 +298,4 @@ from fastkeras.ops.numpy import (
     zeros,
     zeros_like,
 )
+from fastkeras.ops.scatter import scatter, scatter_update, segment_max, segment_min, segment_prod, segment_sum

@@ -1,6 +1,7 @@
 """What the op files share: making tensors of what users pass, axes and dtypes, and calling elementwise ops.
 
-Every public op is a thin function over `_engine.call`, or a composition of such calls; nothing here is public.
+Every public op is a thin function over `_engine.call`, or a composition of such calls; nothing here is
+public.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import numpy as np
 from fastkeras import _engine
 from fastkeras.core import config
 from fastkeras.core.dtypes import standardize_dtype
-from fastkeras.core.keras_tensor import KerasTensor
-from fastkeras.core.operation import symbolic_op
+from fastkeras.core.keras_tensor import KerasTensor as KerasTensor  # for the op files
+from fastkeras.core.operation import symbolic_op as symbolic_op
 
 Tensor = _engine.Tensor
 Cell = _engine.Cell
 call = _engine.call
 result_type = _engine.result_type
 
-# What an op accepts where it says `x`: Tensor, Variable, NumPy array, Python number, nested list, KerasTensor.
+# What an op accepts where it says `x`: Tensor, Variable, NumPy array, Python number, nested list,
+# KerasTensor.
 TensorLike = Any
 DType = Any
 Axes = int | Sequence[int] | None
@@ -90,11 +92,14 @@ def _from_host(x: Any) -> Tensor:
         if array.dtype.kind in "OUS":
             raise ValueError(
                 f"Cannot make a tensor of {_short(x)}: its rows have different lengths, or it holds "
-                f"{'text' if array.dtype.kind in 'US' else 'objects'}. Expected numbers in a regular nested list."
+                f"{'text' if array.dtype.kind in 'US' else 'objects'}. Expected numbers in a regular nested "
+                "list."
             )
         return _engine.tensor(array)
     if x is None:
-        raise ValueError("Cannot make a tensor of None. Expected a tensor, an array, a number or a nested list.")
+        raise ValueError(
+            "Cannot make a tensor of None. Expected a tensor, an array, a number or a nested list."
+        )
     if hasattr(x, "__array__") or hasattr(x, "__dlpack__"):
         # Arrays of other libraries; `torch.Tensor` on the CPU and `jax.Array` come through here.
         return _engine.tensor(np.asarray(x) if hasattr(x, "__array__") else np.from_dlpack(x))
@@ -105,16 +110,11 @@ def _from_host(x: Any) -> Tensor:
 
 
 def _holds_tensor(x: Any) -> bool:
-    return any(
-        _holds_tensor(item) if isinstance(item, _LISTS) else isinstance(item, _VALUES) for item in x
-    )
+    return any(_holds_tensor(item) if isinstance(item, _LISTS) else isinstance(item, _VALUES) for item in x)
 
 
 def _holds_numpy(x: Any) -> bool:
-    return any(
-        _holds_numpy(item) if isinstance(item, _LISTS) else isinstance(item, _NUMPY)
-        for item in x
-    )
+    return any(_holds_numpy(item) if isinstance(item, _LISTS) else isinstance(item, _NUMPY) for item in x)
 
 
 def _stack_nested(x: Any) -> Tensor:
@@ -168,7 +168,8 @@ def host_value(x: TensorLike, op: str, why: str) -> np.ndarray:
     if x.is_traced:
         raise _engine.TracedValueError(
             f"ops.{op} {why}, so it needs the values of its argument, and there are none while a model or "
-            "function is being traced (fit, predict, fastkeras.function, a Functional model). Call it outside, "
+            "function is being traced (fit, predict, fastkeras.function, a Functional model). Call it "
+            "outside, "
             "on the data."
         )
     return x.numpy()
@@ -220,7 +221,8 @@ def canonical_axis(axis: int, ndim: int, name: str = "axis") -> int:
     if -ndim <= axis < ndim:
         return axis + ndim if axis < 0 else int(axis)
     raise ValueError(
-        f"{name}={axis} is out of range for a tensor of {ndim} dimensions: expected {-ndim} <= {name} < {ndim}."
+        f"{name}={axis} is out of range for a tensor of {ndim} dimensions: expected {-ndim} <= {name} < "
+        f"{ndim}."
     )
 
 

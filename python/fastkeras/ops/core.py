@@ -152,8 +152,13 @@ def slice(inputs: TensorLike, start_indices: TensorLike, shape: Sequence[int]) -
     x = as_tensor(inputs)
     sizes = canonical_shape(shape)
     if len(sizes) != x.ndim:
-        raise ValueError(f"Expected a shape of {x.ndim} dimensions, as many as the inputs have; received {shape}.")
-    sizes = [d - s if size == -1 and isinstance(s, int) else size for d, s, size in zip(x.shape, _starts(start_indices, x.ndim), sizes)]
+        raise ValueError(
+            f"Expected a shape of {x.ndim} dimensions, as many as the inputs have; received {shape}."
+        )
+    sizes = [
+        d - s if size == -1 and isinstance(s, int) else size
+        for d, s, size in zip(x.shape, _starts(start_indices, x.ndim), sizes)
+    ]
     for d, size in zip(x.shape, sizes, strict=True):
         if not 0 <= size <= d:
             raise ValueError(f"A part of shape {tuple(sizes)} does not fit into inputs of shape {x.shape}.")
@@ -214,7 +219,9 @@ def slice_update(inputs: TensorLike, start_indices: TensorLike, updates: TensorL
         start = call("maximum", call("minimum", start, d - size), 0)
         place = iota(d) - start
         within = call("logical_and", call("greater_equal", place, 0), call("less", place, size))
-        new = call("gather", new, call("minimum", call("maximum", place, 0), builtins.max(size - 1, 0)), axis=axis)
+        new = call(
+            "gather", new, call("minimum", call("maximum", place, 0), builtins.max(size - 1, 0)), axis=axis
+        )
         lead = [1] * x.ndim
         lead[axis] = d
         within = call("reshape", within, shape=lead)
@@ -231,7 +238,9 @@ def slice_update(inputs: TensorLike, start_indices: TensorLike, updates: TensorL
             parts.append(cut(x, axis, stop, x.shape[axis]))
         return join(parts, axis)
     if axes:
-        covered = call("full", value=1, shape=[n if a in axes else 1 for a, n in enumerate(new.shape)], dtype="bool")
+        covered = call(
+            "full", value=1, shape=[n if a in axes else 1 for a, n in enumerate(new.shape)], dtype="bool"
+        )
         covered = call("pad", covered, low=low, high=high)
         inside = covered if inside is None else call("logical_and", inside, covered)
         new = call("pad", new, low=low, high=high)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import functools
 import re
 
-from fastkeras.ops._common import KerasTensor, Tensor, TensorLike, as_tensor, call, count, reshape, symbolic_op
+from fastkeras.ops._common import (
+    KerasTensor,
+    Tensor,
+    TensorLike,
+    as_tensor,
+    call,
+    count,
+    reshape,
+    symbolic_op,
+)
 
 
 def _rearrange_spec(tensor: TensorLike, pattern: str, **axes_lengths: int) -> KerasTensor:
@@ -22,8 +31,8 @@ def rearrange(tensor: TensorLike, pattern: str, **axes_lengths: int) -> Tensor:
     """The tensor with its dimensions reordered, split and joined as a pattern says.
 
     Args:
-        pattern: the names of the dimensions before and after "->"; names in parentheses are dimensions joined into
-            one. Every name occurs once on each side.
+        pattern: the names of the dimensions before and after "->"; names in parentheses are dimensions joined
+            into one. Every name occurs once on each side.
         axes_lengths: the sizes of dimensions that are split off; one of each group may be left out.
 
     Example:
@@ -60,7 +69,9 @@ def _groups(side: str, pattern: str) -> tuple[tuple[str, ...], ...]:
     for token in tokens:
         names = tuple(token.strip("()").split())
         if not all(n.isidentifier() for n in names):
-            raise ValueError(f"Cannot read {token!r} in the pattern {pattern!r}: expected names and parentheses.")
+            raise ValueError(
+                f"Cannot read {token!r} in the pattern {pattern!r}: expected names and parentheses."
+            )
         groups.append(names)
     return tuple(groups)
 
@@ -74,7 +85,9 @@ def _sizes(
     for d, group in zip(shape, left, strict=True):
         unknown = [a for a in group if a not in given]
         if len(unknown) > 1:
-            raise ValueError(f"Cannot tell the sizes of {', '.join(unknown)} in {pattern!r}: give all but one.")
+            raise ValueError(
+                f"Cannot tell the sizes of {', '.join(unknown)} in {pattern!r}: give all but one."
+            )
         known = count([given[a] for a in group if a in given])
         if d is not None and (d % known if known else d) or (d is not None and not unknown and d != known):
             raise ValueError(

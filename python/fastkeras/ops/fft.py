@@ -1,8 +1,8 @@
 """Fourier transforms, as products with small matrices of sines and cosines.
 
-A transform of length n = a * b is a transforms of length b and b of length a with a rotation between them; lengths
-are split until they are small, where one matrix product does the rest. Complex numbers are pairs of tensors, the real
-and the imaginary part.
+A transform of length n = a * b is a transforms of length b and b of length a with a rotation between them;
+lengths are split until they are small, where one matrix product does the rest. Complex numbers are pairs of
+tensors, the real and the imaginary part.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ def _pair(x: Any, rank: int, op: str) -> Pair:
             f"x[0].shape = {re.shape}, x[1].shape = {im.shape}"
         )
     if re.dtype not in FLOATS or im.dtype != re.dtype:
-        raise ValueError(f"The real and imaginary parts should be of one float type. Received {re.dtype}, {im.dtype}.")
+        raise ValueError(
+            f"The real and imaginary parts should be of one float type. Received {re.dtype}, {im.dtype}."
+        )
     if re.ndim < rank:
         raise ValueError(f"Input of ops.{op} should have rank >= {rank}. Received: input.shape = {re.shape}")
     return re, im
@@ -188,10 +190,14 @@ def _fft(re: Tensor, im: Tensor | None, inverse: bool) -> Pair:
     def transposed(t: Tensor, shape: list[int] | None = None) -> Tensor:
         return call("transpose", t if shape is None else call("reshape", t, shape=shape), perm=swap)
 
-    # Position b * i + j, frequency k + a * l. Over i first, into k; then a rotation by j * k; then over j, into l.
+    # Position b * i + j, frequency k + a * l. Over i first, into k; then a rotation by j * k; then over j,
+    # into l.
     re, im = _fft(transposed(re, split), None if im is None else transposed(im, split), inverse)
     angle = np.outer(np.arange(b), np.arange(a)) * (2 * math.pi / n)
-    cos, sin = _engine.tensor(np.cos(angle), re.dtype), _engine.tensor(np.sin(angle) * (1 if inverse else -1), re.dtype)
+    cos, sin = (
+        _engine.tensor(np.cos(angle), re.dtype),
+        _engine.tensor(np.sin(angle) * (1 if inverse else -1), re.dtype),
+    )
     re, im = re * cos - im * sin, re * sin + im * cos
     re, im = _fft(transposed(re), transposed(im), inverse)
     return tuple(call("reshape", transposed(t), shape=[*t.shape[:-2], n]) for t in (re, im))
@@ -302,14 +308,18 @@ def stft(
     """
     x = as_tensor(x)
     if x.dtype not in ("float32", "float64"):
-        raise TypeError(f"Invalid input type. Expected `float32` or `float64`. Received: input type={x.dtype}")
+        raise TypeError(
+            f"Invalid input type. Expected `float32` or `float64`. Received: input type={x.dtype}"
+        )
     weights = _window(window, sequence_length, sequence_stride, fft_length, x.dtype)
     last = x.ndim - 1
     if center:
         places = np.pad(np.arange(x.shape[-1], dtype=np.int32), fft_length // 2, mode="reflect")
         x = call("gather", x, _engine.tensor(places), axis=last)
     if x.shape[-1] < fft_length:
-        raise ValueError(f"A signal of {x.shape[-1]} samples is shorter than one part, fft_length={fft_length}.")
+        raise ValueError(
+            f"A signal of {x.shape[-1]} samples is shorter than one part, fft_length={fft_length}."
+        )
     parts = (x.shape[-1] - fft_length) // sequence_stride + 1
     start = call("reshape", iota(parts), shape=[parts, 1]) * sequence_stride
     frames = call("gather", x, start + iota(fft_length), axis=last)
@@ -373,7 +383,8 @@ def _window(window: Any, length: int, stride: int, fft_length: int, dtype: str) 
         weights = as_tensor_of(window, dtype)
         if weights.shape != (length,):
             raise ValueError(
-                f"The shape of `window` must be equal to [sequence_length]. Received: window shape={weights.shape}"
+                "The shape of `window` must be equal to [sequence_length]. Received: window "
+                f"shape={weights.shape}"
             )
     front = (fft_length - length) // 2
     if length == fft_length:
@@ -382,7 +393,7 @@ def _window(window: Any, length: int, stride: int, fft_length: int, dtype: str) 
 
 
 def _overlap_add(frames: Tensor, stride: int) -> Tensor:
-    """Adds up frames (..., n, length), each `stride` after the one before: (..., (n - 1) * stride + length)."""
+    """Adds up frames (..., n, length), each `stride` after the one before, to one signal."""
     *lead, n, length = frames.shape
     last = frames.ndim - 1
     pieces = -(-length // stride)

@@ -11,12 +11,12 @@ from fastkeras.core import tree
 from fastkeras.ops._common import Function, Tensor, TensorLike, as_tensor, call, join, same_dtype, symbolic_op
 
 
-
 def map(f: Function, xs: Any) -> Any:
     """Calls f on each element of xs along the first dimension and stacks the results.
 
     Args:
-        f: a function of one element (or of a structure of them), returning a tensor or a structure of tensors.
+        f: a function of one element (or of a structure of them), returning a tensor or a structure of
+            tensors.
         xs: a tensor, or a structure of tensors with the same first dimension.
 
     The calls are recorded one after another, so this is for first dimensions of moderate size.
@@ -49,7 +49,9 @@ def _map(f: Function, xs: Any) -> Any:
             raise ValueError("Cannot map over a scalar: expected tensors with a first dimension.")
         n = leaf.shape[0] if n is None else n
         if leaf.shape[0] != n:
-            raise ValueError(f"The tensors mapped over differ in their first dimension: {n} and {leaf.shape[0]}.")
+            raise ValueError(
+                f"The tensors mapped over differ in their first dimension: {n} and {leaf.shape[0]}."
+            )
     if n == 0:
         raise ValueError("Cannot map over no elements: the first dimension is 0.")
     results = [f(tree.pack_sequence_as(xs, [leaf[i] for leaf in leaves])) for i in range(n)]
@@ -87,7 +89,9 @@ def vectorize(pyfunc: Function, excluded: Any = None, signature: str | None = No
         values = [as_tensor(args[i]) for i in places] + [as_tensor(kwargs[k]) for k in loop_names]
         ranks = cores if cores is not None else [0] * len(values)
         if len(ranks) != len(values):
-            raise TypeError(f"The signature {signature!r} is for {len(ranks)} arguments; received {len(values)}.")
+            raise TypeError(
+                f"The signature {signature!r} is for {len(ranks)} arguments; received {len(values)}."
+            )
         lead = np.broadcast_shapes(*[v.shape[: v.ndim - r] for v, r in zip(values, ranks, strict=True)])
         total = int(np.prod(lead, dtype=np.int64))
         flat = []

@@ -41,24 +41,25 @@ def erfinv(x: TensorLike) -> Tensor:
     return call("erfinv", as_float(x))
 
 
-# Rational approximations of erfc(x) exp(x ** 2) for 1 <= x < 8 and for x >= 8, from S. Moshier's Cephes library
-# (relative error 1e-16); coefficients from the highest power down.
+# Rational approximations of erfc(x) exp(x ** 2) for 1 <= x < 8 and for x >= 8, from S. Moshier's Cephes
+# library (relative error 1e-16); coefficients from the highest power down.
 _ERFC_P = (
     2.46196981473530512524e-10, 5.64189564831068821977e-1, 7.46321056442269912687e0, 4.86371970985681366614e1,
     1.96520832956077098242e2, 5.26445194995477358631e2, 9.34528527171957607540e2, 1.02755188689515710272e3,
     5.57535335369399327526e2,
 )  # fmt: skip
 _ERFC_Q = (
-    1.0, 1.32281951154744992508e1, 8.67072140885989742329e1, 3.54937778887819891062e2, 9.75708501743205489753e2,
-    1.82390916687909736289e3, 2.24633760818710981792e3, 1.65666309194161350182e3, 5.57535340817727675546e2,
+    1.0, 1.32281951154744992508e1, 8.67072140885989742329e1, 3.54937778887819891062e2,
+    9.75708501743205489753e2, 1.82390916687909736289e3, 2.24633760818710981792e3, 1.65666309194161350182e3,
+    5.57535340817727675546e2,
 )  # fmt: skip
 _ERFC_R = (
     5.64189583547755073984e-1, 1.27536670759978104416e0, 5.01905042251180477414e0, 6.16021097993053585195e0,
     7.40974269950448939160e0, 2.97886665372100240670e0,
 )  # fmt: skip
 _ERFC_S = (
-    1.0, 2.26052863220117276590e0, 9.39603524938001434673e0, 1.20489539808096656605e1, 1.70814450747565897222e1,
-    9.60896809063285878198e0, 3.36907645100081516050e0,
+    1.0, 2.26052863220117276590e0, 9.39603524938001434673e0, 1.20489539808096656605e1,
+    1.70814450747565897222e1, 9.60896809063285878198e0, 3.36907645100081516050e0,
 )  # fmt: skip
 
 
@@ -168,7 +169,8 @@ def extract_sequences(x: TensorLike, sequence_length: int, sequence_stride: int)
     x = as_tensor(x)
     if x.ndim < 1 or sequence_length < 1 or sequence_stride < 1 or x.shape[-1] < sequence_length:
         raise ValueError(
-            f"Cannot take windows of length {sequence_length} with stride {sequence_stride} from the last dimension "
+            f"Cannot take windows of length {sequence_length} with stride {sequence_stride} from the last "
+            "dimension "
             f"of shape {x.shape}."
         )
     windows = (x.shape[-1] - sequence_length) // sequence_stride + 1

@@ -57,7 +57,9 @@ def scatter_update(
         [0, 5, 0]
     """
     if reduction not in (None, "add", "mul", "max", "min"):
-        raise ValueError(f"Expected reduction to be None, 'add', 'mul', 'max' or 'min'; received {reduction!r}.")
+        raise ValueError(
+            f"Expected reduction to be None, 'add', 'mul', 'max' or 'min'; received {reduction!r}."
+        )
     inputs = as_tensor(inputs)
     return _scatter(inputs, as_tensor(indices), as_tensor_of(updates, inputs.dtype), reduction or "set")
 
@@ -67,7 +69,8 @@ def _scatter(x: Tensor, indices: Tensor, updates: Tensor, how: str) -> Tensor:
         indices = call("cast", indices, dtype="int32")
     if indices.ndim < 1 or indices.shape[-1] > x.ndim:
         raise ValueError(
-            f"Expected indices (..., k) with k <= {x.ndim}, the dimensions of a tensor of shape {x.shape}; received "
+            f"Expected indices (..., k) with k <= {x.ndim}, the dimensions of a tensor of shape {x.shape}; "
+            "received "
             f"shape {indices.shape}."
         )
     k = indices.shape[-1]
@@ -75,7 +78,8 @@ def _scatter(x: Tensor, indices: Tensor, updates: Tensor, how: str) -> Tensor:
     wanted = (*indices.shape[:-1], *rest)
     if updates.shape != wanted:
         raise ValueError(
-            f"Indices of shape {indices.shape} into a tensor of shape {x.shape} need updates of shape {wanted}; "
+            f"Indices of shape {indices.shape} into a tensor of shape {x.shape} need updates of shape "
+            f"{wanted}; "
             f"received {updates.shape}."
         )
     # The first k dimensions become one, and each index a number in it.
@@ -167,7 +171,8 @@ def _segment_arguments(
     data, ids = as_tensor(data), as_tensor(segment_ids)
     if ids.ndim != 1 or data.ndim < 1 or data.shape[0] != ids.shape[0]:
         raise ValueError(
-            f"ops.{op} needs one id for each row of data; received data of shape {data.shape} and segment_ids of "
+            f"ops.{op} needs one id for each row of data; received data of shape {data.shape} and "
+            "segment_ids of "
             f"shape {ids.shape}."
         )
     if num_segments is None:
@@ -207,8 +212,8 @@ def _neutral(how: str, dtype: str) -> float | int:
 
 
 def _segments(data: Tensor, ids: Tensor, n: int, how: str) -> Tensor:
-    """Combines rows of equal id: sorted by id, runs are combined over distances of 1, 2, 4, ...; each run's last
-    row then holds its result, and moves to the place of its id."""
+    """Combines rows of equal id: sorted by id, runs are combined over distances of 1, 2, 4, ...; each run's
+    last row then holds its result, and moves to the place of its id."""
     m = data.shape[0]
     empty = call("full", value=_neutral(how, data.dtype), shape=[n + 1, *data.shape[1:]], dtype=data.dtype)
     if m == 0:

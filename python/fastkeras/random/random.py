@@ -1,4 +1,5 @@
-"""Random numbers: each function draws from one key (see `seed_generator`), so equal seeds give equal numbers."""
+"""Random numbers: each function draws from one key (see `seed_generator`), so equal seeds give equal
+numbers."""
 
 from __future__ import annotations
 
@@ -150,11 +151,13 @@ def categorical(logits: TensorLike, num_samples: int, dtype: DType = "int32", se
     """
     logits = as_float(logits)
     if logits.ndim != 2:
-        raise ValueError(f"`logits` should be a 2-D tensor with shape (batch_size, num_classes). Got: {logits.shape}")
+        raise ValueError(
+            f"`logits` should be a 2-D tensor with shape (batch_size, num_classes). Got: {logits.shape}"
+        )
     batch, classes = logits.shape
     u = call("random_uniform", draw_seed(seed), shape=[batch, int(num_samples), classes], dtype="float32")
-    # The class whose exponential waiting time, at the rate exp(logit), is the shortest. u is kept off 0, where two
-    # classes would tie at no time at all.
+    # The class whose exponential waiting time, at the rate exp(logit), is the shortest. u is kept off 0,
+    # where two classes would tie at no time at all.
     waiting = -call("log1p", -(u + 2.0**-25))
     score = call("reshape", cast_to(logits, "float32"), shape=[batch, 1, classes]) - call("log", waiting)
     return cast_to(call("argmax", score, axis=2), standardize_dtype(dtype))
@@ -169,8 +172,8 @@ def dropout(
     Args:
         inputs: a floating tensor.
         rate: between 0 and 1.
-        noise_shape: the shape of the choice, broadcast to that of the inputs: along a dimension of size 1 elements
-            are dropped together. None in it stands for the size of the inputs.
+        noise_shape: the shape of the choice, broadcast to that of the inputs: along a dimension of size 1
+            elements are dropped together. None in it stands for the size of the inputs.
         seed: an int, a SeedGenerator, or None for the global one.
     """
     x = as_float(inputs)
@@ -200,8 +203,8 @@ def shuffle(x: TensorLike, axis: int = 0, seed: Any = None) -> Tensor:
 
 
 # --------------------------------------------------------------------------------- rejection sampling
-# A loop until acceptance has no place in a graph: a fixed number of candidates is drawn at once, and the first that
-# is accepted taken. Their number makes the chance that none is smaller than 1e-11.
+# A loop until acceptance has no place in a graph: a fixed number of candidates is drawn at once, and the
+# first that is accepted taken. Their number makes the chance that none is smaller than 1e-11.
 
 
 @symbolic_op

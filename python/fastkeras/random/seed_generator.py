@@ -1,8 +1,8 @@
 """Seeds of random ops: `SeedGenerator`, the global one, and how a `seed` argument becomes a key.
 
 Random ops are stateless: equal keys give equal numbers. A key is two 32-bit words; a SeedGenerator hands out
-(seed, 0), (seed, 1), (seed, 2), ... from a variable, so that the sequence goes on inside compiled steps and is
-saved with a model.
+(seed, 0), (seed, 1), (seed, 2), ... from a variable, so that the sequence goes on inside compiled steps and
+is saved with a model.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def draw_seed(seed: Any) -> Any:
     """Returns the key (uint32, shape (2,)) for a `seed` argument.
 
     Args:
-        seed: an int (equal ones give equal keys), a SeedGenerator (its next key), None (the global generator's next
-            key), or a key itself.
+        seed: an int (equal ones give equal keys), a SeedGenerator (its next key), None (the global
+            generator's next key), or a key itself.
     """
     if isinstance(seed, SeedGenerator):
         return seed.next()

@@ -170,3 +170,27 @@ def extract_assets(archive: zipfile.ZipFile, folder: Any, origin: str) -> None:
         # "x": never through a link or over another file.
         with open(target, "xb") as f:
             f.write(read_member(archive, name, origin))
+
+
+def copy_member(archive: zipfile.ZipFile, name: str, path: str, origin: str) -> None:
+    """Writes a member to the new file `path`, piece by piece.
+
+    Raises:
+        FileRefused: if it is damaged.
+    """
+    info = archive.getinfo(name)
+    left = info.file_size
+    try:
+        with archive.open(info) as source, open(path, "xb") as target:
+            while left:
+                piece = source.read(min(left, 1 << 24))
+                if not piece:
+                    break
+                target.write(piece)
+                left -= len(piece)
+            if left or source.read(1):
+                raise zipfile.BadZipFile("its size is not the announced one")
+    except Exception as e:  # see read_member()
+        raise refuse(
+            f"Member '{name}' of '{origin}' cannot be read: {type(e).__name__}: {e}.", "undamaged data", DAMAGED
+        ) from e

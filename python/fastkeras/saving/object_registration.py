@@ -1,7 +1,8 @@
 """The registry of names: which classes and functions a configuration may refer to.
 
 Names come from three places only: the library's own public classes, what users registered with
-`register_keras_serializable()`, and what they passed as `custom_objects`. Nothing is imported on behalf of a file.
+`register_keras_serializable()`, and what they passed as `custom_objects`. Nothing is imported on behalf of a
+file.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def get_custom_objects() -> dict[str, Any]:
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
-    """Decorator: registers a class (with `get_config()`) or function as `package>name`, so that files can name it.
+    """Decorator: registers a class (with `get_config()`) or function as `package>name`, so that files can
+    name it.
 
     Args:
         package: the first part of the name.
@@ -70,7 +72,8 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
         if inspect.isclass(arg) and not hasattr(arg, "get_config"):
             raise ValueError(
                 "Cannot register a class that does not have a get_config() method. "
-                f"Received: {arg.__name__}. Add `def get_config(self)`, returning the arguments of `__init__()`."
+                f"Received: {arg.__name__}. Add `def get_config(self)`, returning the arguments of "
+                "`__init__()`."
             )
         GLOBAL_CUSTOM_OBJECTS[registered_name] = arg
         GLOBAL_CUSTOM_NAMES[arg] = registered_name

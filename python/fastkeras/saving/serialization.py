@@ -1,12 +1,11 @@
 """Objects to and from plain configurations, in the format of Keras 3 (`module`, `class_name`, `config`, ...).
 
-Deserialization creates instances of known classes only (see `object_registration`), and never imports or evaluates
-anything that a configuration names.
+Deserialization creates instances of known classes only (see `object_registration` and `public_names`), and never
+imports or evaluates anything that a configuration names.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import types
 from typing import Any
@@ -18,45 +17,21 @@ from fastkeras.core.dtypes import standardize_dtype
 from fastkeras.core.global_state import get_global_attribute, set_global_attribute
 from fastkeras.core.keras_tensor import KerasTensor
 from fastkeras.core.variable import Variable
-from fastkeras.saving import object_registration
+from fastkeras.saving import object_registration, public_names
+from fastkeras.saving.config_guard import check_config
+from fastkeras.saving.lambdas import lambda_from_config, lambda_to_config
 
 _PLAIN = (str, int, float, bool, type(None))
-
-# Public modules that a configuration may name, and where their names are found here.
-PUBLIC_MODULES = {
-    "keras": "fastkeras",
-    "keras.layers": "fastkeras.layers",
-    "keras.models": "fastkeras.models",
-    "keras.initializers": "fastkeras.initializers",
-    "keras.regularizers": "fastkeras.regularizers",
-    "keras.constraints": "fastkeras.constraints",
-    "keras.losses": "fastkeras.losses",
-    "keras.metrics": "fastkeras.metrics",
-    "keras.optimizers": "fastkeras.optimizers",
-    "keras.optimizers.schedules": "fastkeras.optimizers.schedules",
-    "keras.random": "fastkeras.random",
-    "keras.dtype_policies": "fastkeras.core.dtype_policies",
-    "keras.quantizers": "fastkeras.quantizers",
-}
-# Classes that live in one package here and are public under another name.
-_PUBLIC_NAMES = {
-    "fastkeras.models.sequential.Sequential": "keras",
-    "fastkeras.models.model.Model": "keras",
-    "fastkeras.core.dtype_policies.DTypePolicy": "keras",
-    "fastkeras.core.dtype_policies.FloatDTypePolicy": "keras",
-    "fastkeras.core.dtype_policies.DTypePolicyMap": "keras.dtype_policies",
-    "fastkeras.layers.layer.Layer": "keras",
-}
-# Classes that Keras itself saves under a private path.
-_PRIVATE_PATHS = {"fastkeras.models.functional.Functional": "keras.src.models.functional"}
-_FUNCTION_MODULES = ("fastkeras.activations", "fastkeras.losses", "fastkeras.metrics", "fastkeras.ops")
 
 
 class ObjectSharingScope:
     """Inside it, an object met several times is written with one `shared_object_id`, and read back as one object."""
 
     def __enter__(self) -> None:
-        self._outer = get_global_attribute("shared_objects/ids"), get_global_attribute("shared_objects/objects")
+        self._outer = (
+            get_global_attribute("shared_objects/ids"),
+            get_global_attribute("shared_objects/objects"),
+        )
         set_global_attribute("shared_objects/ids", {})
         set_global_attribute("shared_objects/objects", {})
 
@@ -84,6 +59,15 @@ def in_safe_mode() -> bool | None:
     return get_global_attribute("safe_mode_saving")
 
 
+def enable_unsafe_deserialization() -> None:
+    """Allows lambdas, that is, code, in every file loaded from now on by this thread.
+
+    It is as if `safe_mode=False` were passed to every `load_model()`. `load_model(..., safe_mode=False)` for one file
+    that you trust is the better choice.
+    """
+    set_global_attribute("safe_mode_saving", False)
+
+
 # Writing.
 
 
@@ -96,7 +80,8 @@ def serialize_keras_object(obj: Any) -> Any:
 
     Raises:
         TypeError: if the object cannot be described.
-        ValueError: for a lambda.
+
+    A lambda is described by its code, with a warning: see `deserialize_keras_object()`.
 
     Example:
         >>> serialize_keras_object(fastkeras.regularizers.L2(0.1))
@@ -142,13 +127,14 @@ def serialize_keras_object(obj: Any) -> Any:
     if isinstance(obj, _engine.Tensor):
         return {"class_name": "__tensor__", "config": {"value": obj.tolist(), "dtype": obj.dtype}}
     if isinstance(obj, types.FunctionType) and obj.__name__ == "<lambda>":
-        raise ValueError(
-            "A lambda cannot be serialized: a file would have to hold its code, and fastkeras never runs code from a "
-            "file. Use a named function registered with `@fastkeras.saving.register_keras_serializable()`, or write a "
-            "Layer."
-        )
+        return lambda_to_config(obj)
     if inspect.isclass(obj) and issubclass(obj, np.generic):
-        return {"module": "builtins", "class_name": "type", "config": standardize_dtype(obj), "registered_name": "type"}
+        return {
+            "module": "builtins",
+            "class_name": "type",
+            "config": standardize_dtype(obj),
+            "registered_name": "type",
+        }
     if isinstance(obj, (types.FunctionType, types.BuiltinFunctionType, types.MethodType)) or (
         callable(obj) and hasattr(obj, "__wrapped__") and not hasattr(obj, "get_config")
     ):
@@ -188,49 +174,13 @@ def serialize_dict(obj: dict[str, Any]) -> dict[str, Any]:
 def _inner_config(obj: Any) -> dict[str, Any]:
     config = obj.get_config()
     if not isinstance(config, dict):
-        raise TypeError(
-            f"The `get_config()` method of {obj} should return a dict. It returned: {config}"
-        )
+        raise TypeError(f"The `get_config()` method of {obj} should return a dict. It returned: {config}")
     return serialize_dict(config)
 
 
 def class_identity(cls: type) -> dict[str, Any]:
     """Returns `module`, `class_name` and `registered_name` for a class, the public ones of Keras if it has them."""
-    path = f"{cls.__module__}.{cls.__name__}"
-    if path in _PRIVATE_PATHS:
-        return {"module": _PRIVATE_PATHS[path], "class_name": cls.__name__, "registered_name": cls.__name__}
-    keras_module = getattr(cls, "keras_module", None)
-    if keras_module is not None:
-        return {"module": keras_module, "class_name": cls.__name__, "registered_name": cls.__name__}
-    if cls.__module__.startswith("fastkeras.") and cls not in object_registration.GLOBAL_CUSTOM_NAMES:
-        module = _public_module(cls, path)
-        if module is not None:
-            return {"module": module, "class_name": cls.__name__, "registered_name": None}
-    module = cls.__module__
-    return {
-        "module": None if module in ("__main__", "builtins") else module,
-        "class_name": cls.__name__,
-        "registered_name": object_registration.get_registered_name(cls),
-    }
-
-
-def _public_module(cls: type, path: str) -> str | None:
-    found = _PUBLIC_NAMES.get(path)
-    if found is not None:
-        return found
-    parts = cls.__module__.split(".")
-    candidates = [f"keras.{'.'.join(parts[1:3])}", f"keras.{parts[1]}"]
-    for name in candidates:
-        if name in PUBLIC_MODULES and _public_attribute(name, cls.__name__) is cls:
-            return name
-    return None
-
-
-def _public_attribute(module: str, name: str) -> Any:
-    try:
-        return getattr(importlib.import_module(PUBLIC_MODULES[module]), name, None)
-    except ImportError:
-        return None
+    return public_names.identity(cls, object_registration.GLOBAL_CUSTOM_NAMES.get(cls))
 
 
 def _record_shared(obj: Any, config: dict[str, Any]) -> None:
@@ -256,11 +206,15 @@ def deserialize_keras_object(
     Args:
         config: the description.
         custom_objects: names of classes and functions that are neither the library's nor registered.
-        safe_mode: whether what could run code from the configuration (lambdas) is refused with advice.
+        safe_mode: whether lambdas, which are code in the configuration, are refused.
 
     Raises:
         TypeError: if the configuration is malformed or names an unknown class.
-        ValueError: if it holds a lambda.
+        ValueError: if it holds a lambda, or is nested too deep.
+
+    Example:
+        >>> deserialize_keras_object(serialize_keras_object(fastkeras.regularizers.L2(0.1)))
+        <L2 object>
     """
     module_objects = kwargs.pop("module_objects", None)
     if kwargs:
@@ -272,10 +226,24 @@ def deserialize_keras_object(
     if isinstance(config, str):
         found = object_registration.get_registered_object(config, custom_objects, module_objects)
         if found is not None:
-            return found() if inspect.isclass(found) and module_objects and config in module_objects else found
+            return (
+                found() if inspect.isclass(found) and module_objects and config in module_objects else found
+            )
         return config
     if isinstance(config, (bool, int, float)):
         return config
+    if not get_global_attribute("config_checked"):
+        # The outermost call checks the whole; those for its parts need not.
+        check_config(config)
+        set_global_attribute("config_checked", True)
+        try:
+            return _deserialize(config, custom_objects, safe_mode, module_objects)
+        finally:
+            set_global_attribute("config_checked", None)
+    return _deserialize(config, custom_objects, safe_mode, module_objects)
+
+
+def _deserialize(config: Any, custom_objects: dict[str, Any] | None, safe_mode: bool, module_objects: Any) -> Any:
     if isinstance(config, (list, tuple)):
         return type(config)(deserialize_keras_object(x, custom_objects, safe_mode) for x in config)
     if not isinstance(config, dict):
@@ -302,8 +270,12 @@ def deserialize_keras_object(
         cls = module_objects[class_name]
     else:
         cls = _find_class(module, class_name, registered_name, custom_objects, config)
+    if isinstance(cls, types.FunctionType):
+        return cls
     if not hasattr(cls, "from_config"):
-        raise TypeError(f"Unable to reconstruct an instance of '{class_name}': the class has no `from_config()` method.")
+        raise TypeError(
+            f"Unable to reconstruct an instance of '{class_name}': the class has no `from_config()` method."
+        )
     parameters = inspect.signature(cls.from_config).parameters
     options = {}
     if "custom_objects" in parameters:
@@ -323,64 +295,41 @@ def deserialize_keras_object(
 
 
 def _find_class(
-    module: Any, class_name: str, registered_name: str, custom_objects: dict[str, Any] | None, config: dict[str, Any]
+    module: Any,
+    class_name: str,
+    registered_name: str,
+    custom_objects: dict[str, Any] | None,
+    config: dict[str, Any],
 ) -> Any:
     for name in (registered_name, class_name):
         found = object_registration.get_registered_object(name, custom_objects)
         if found is not None:
             return found
     if isinstance(module, str):
-        found = _find_public(module, class_name)
+        found = public_names.find_class(module, class_name)
         if found is not None:
             return found
+    if public_names.is_missing_layer(module, class_name):
+        what = f"Could not locate class '{class_name}' of '{module}': fastkeras has no such class."
+    else:
+        what = f"Could not locate class '{class_name}' (module {module!r})."
     raise TypeError(
-        f"Could not locate class '{class_name}'. Make sure custom classes are decorated with "
+        f"{what} Expected a class of fastkeras or a registered one. Make sure custom classes are decorated with "
         "`@fastkeras.saving.register_keras_serializable()` and imported before loading, or pass them as "
         f"`custom_objects={{'{class_name}': {class_name}}}`. Full object config: {_shortened(config)}"
     )
 
 
-def _find_public(module: str, class_name: str) -> Any:
-    """A class of this library by its public Keras name, or by the private path under which Keras saves some."""
-    if class_name.startswith("_"):
-        return None
-    if module.startswith("keras.src.ops"):
-        from fastkeras.core.op_classes import op_class_from_keras
-
-        return op_class_from_keras(class_name)
-    if module.startswith(("keras.src.", "keras.engine.", "tf_keras.", "fastkeras.")):
-        parts = module.split(".")
-        area = parts[2] if parts[0] == "keras" and len(parts) > 2 else parts[1]
-        if (module, class_name) == ("keras.src.models.functional", "Functional") or class_name == "Functional":
-            from fastkeras.models.functional import Functional
-
-            return Functional
-        module = f"keras.{area}"
-    if module not in PUBLIC_MODULES:
-        return None
-    for path, public in _PUBLIC_NAMES.items():
-        home, _, name = path.rpartition(".")
-        if name == class_name and public == module:
-            return getattr(importlib.import_module(home), name)
-    found = _public_attribute(module, class_name)
-    return found if inspect.isclass(found) else None
-
-
 def _find_function(name: Any, custom_objects: dict[str, Any] | None, config: dict[str, Any]) -> Any:
     if isinstance(name, str):
         found = object_registration.get_registered_object(name, custom_objects)
+        if found is None:
+            found = public_names.find_function(name)
         if found is not None:
             return found
-        if not name.startswith("_"):
-            for module in _FUNCTION_MODULES:
-                try:
-                    found = getattr(importlib.import_module(module), name, None)
-                except ImportError:
-                    continue
-                if inspect.isfunction(found):
-                    return found
     raise TypeError(
-        f"Could not locate function '{name}'. Make sure custom functions are decorated with "
+        f"Could not locate function '{_shortened(name)}'. Expected an activation, loss, metric or op of fastkeras, or a "
+        "registered function. Make sure custom functions are decorated with "
         "`@fastkeras.saving.register_keras_serializable()`, or pass them as `custom_objects`. "
         f"Full object config: {_shortened(config)}"
     )
@@ -392,14 +341,13 @@ def _shortened(config: Any) -> str:
 
 
 def _lambda(inner: Any, custom_objects: Any, safe_mode: bool) -> Any:
-    raise ValueError(
-        "The configuration holds a Python lambda, that is, code. fastkeras never runs code from a file. Rebuild the "
-        "model with a named function passed as `custom_objects`, or with a custom Layer."
-    )
+    return lambda_from_config(inner, safe_mode)
 
 
 def _slice(inner: dict[str, Any], custom_objects: Any, safe_mode: bool) -> slice:
-    return slice(*(deserialize_keras_object(inner[k], custom_objects, safe_mode) for k in ("start", "stop", "step")))
+    return slice(
+        *(deserialize_keras_object(inner[k], custom_objects, safe_mode) for k in ("start", "stop", "step"))
+    )
 
 
 def _keras_tensor(inner: dict[str, Any], custom_objects: Any, safe_mode: bool) -> KerasTensor:

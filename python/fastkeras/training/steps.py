@@ -575,8 +575,9 @@ def _check_step_arguments(model: Any, name: str) -> None:
     parameters = list(inspect.signature(getattr(model, name)).parameters)
     if parameters[:2] == ["state", "data"]:
         raise TypeError(
-            f"{type(model).__name__}.{name}() takes (state, data), the form for Keras on JAX. Expected (data): use "
-            "the model's variables directly, `self.compute_loss` and `self.optimizer.apply`, and return the logs."
+            f"{type(model).__name__}.{name}() takes (state, data), the form for Keras on JAX. Expected "
+            "(data): use the model's variables directly, `self.compute_loss` and `self.optimizer.apply`, and "
+            "return the logs."
         )
 
 

@@ -295,10 +295,15 @@ class Trainer(TrainerSteps):
             >>> model.predict(x).shape
             (100, 10)
         """
-        # Exact ints only: a model called in a loop with verbose=0 should not pay for the rest.
+        # A model called in a loop with verbose=0 should not pay for the rest.
         if verbose == 0 and callbacks is None and steps is None and type(x) is np.ndarray:
             found = self._fast_predict
-            if found and x.ndim and x.flags.c_contiguous and len(x) <= (batch_size or 32):
+            if (
+                found
+                and x.ndim
+                and x.flags.c_contiguous
+                and len(x) <= (32 if batch_size is None else batch_size)
+            ):
                 run = found.get((x.shape, x.dtype))
                 if run is not None:
                     return run(x)
@@ -353,14 +358,19 @@ class Trainer(TrainerSteps):
             stream.close()
         if callback_list is not None:
             callback_list.on_predict_end()
-        if count == 1 and type(x) is np.ndarray and x.flags.c_contiguous and step is not None:
+        if (
+            total is not None
+            and count == adapter.num_batches == 1
+            and type(x) is np.ndarray
+            and step is not None
+        ):
             self._remember_fast_predict(x, step, adapter.arrays[0].dtype)  # type: ignore[attr-defined]
         return collector.result()
 
     def _remember_fast_predict(self, x: np.ndarray, step: Step, dtype: np.dtype) -> None:
         """Notes how to predict for one batch like `x` without any of the machinery."""
         found = self._fast_predict
-        if found is None or not step.compiled:
+        if found is None or not step.compiled or not x.flags.c_contiguous:
             return
         run, rebuild = step.run, step.rebuild
         single = step.is_single_tensor

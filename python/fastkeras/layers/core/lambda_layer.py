@@ -15,8 +15,9 @@ class Lambda(Layer):
     """Calls `function` on its input.
 
     A model with such a layer is saved with the function's registered name (see
-    `fastkeras.saving.register_keras_serializable`): code is never written to files nor run from them. Where
-    the model is to be saved, a subclass of `Layer` is the better choice.
+    `fastkeras.saving.register_keras_serializable`). A `lambda` has none and is saved as code, which only
+    `load_model(..., safe_mode=False)` runs: where the model is to be saved, a subclass of `Layer` is the
+    better choice.
 
     Args:
         function: `f(inputs)`, optionally with the keyword arguments `mask`, `training` and those of
@@ -108,14 +109,10 @@ class Lambda(Layer):
             value = config.get(key)
             if not isinstance(value, dict):
                 continue
-            if value.get("class_name") == "__lambda__":
-                raise ValueError(
-                    f"Lambda: the file holds the `{key}` of layer {config.get('name')!r} as Python bytecode, "
-                    "which is never run. Register a named function with "
-                    "`fastkeras.saving.register_keras_serializable` and save the model with that, or rebuild "
-                    "the model in code and load its weights."
-                )
-            config[key] = deserialize_keras_object(value, custom_objects=custom_objects)
+            # Refuses Python lambdas, unless safe mode is off.
+            config[key] = deserialize_keras_object(
+                value, custom_objects=custom_objects, safe_mode=safe_mode is not False
+            )
         if "arguments" in config:
             config["arguments"] = deserialize_keras_object(config["arguments"], custom_objects=custom_objects)
         return cls(**config)

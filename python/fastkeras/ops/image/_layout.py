@@ -11,7 +11,8 @@ def check_image(images: TensorLike) -> Tensor:
     x = as_tensor(images)
     if x.ndim not in (3, 4):
         raise ValueError(
-            "Invalid images rank: expected rank 3 (single image) or rank 4 (batch of images). Received input with "
+            "Invalid images rank: expected rank 3 (single image) or rank 4 (batch of images). Received "
+            "input with "
             f"shape: images.shape={x.shape}"
         )
     return x

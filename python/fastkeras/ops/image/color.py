@@ -15,7 +15,12 @@ from fastkeras.ops._common import (
 )
 from fastkeras.ops.image._layout import channel_axis, check_image
 
-_EPSILON = {"float16": 9.765625e-4, "bfloat16": 7.8125e-3, "float32": 1.1920929e-7, "float64": 2.220446049250313e-16}
+_EPSILON = {
+    "float16": 9.765625e-4,
+    "bfloat16": 7.8125e-3,
+    "float32": 1.1920929e-7,
+    "float64": 2.220446049250313e-16,
+}
 
 
 @symbolic_op
@@ -95,5 +100,7 @@ def _colour_image(images: TensorLike, data_format: str | None) -> tuple[Tensor, 
         raise ValueError(f"Invalid images dtype: expected float dtype. Received: images.dtype={x.dtype}")
     axis = channel_axis(x, data_format)
     if x.shape[axis] != 3:
-        raise ValueError(f"Invalid channel size: expected 3. Received input with shape: images.shape={x.shape}")
+        raise ValueError(
+            f"Invalid channel size: expected 3. Received input with shape: images.shape={x.shape}"
+        )
     return x, axis

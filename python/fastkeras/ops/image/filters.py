@@ -122,7 +122,9 @@ def ssim(
     batch = Batch(image1, data_format)
     a, b = batch.x, Batch(image2, data_format).x
     if a.shape[1] < filter_size or a.shape[2] < filter_size:
-        raise ValueError(f"Images of shape {image1.shape} are smaller than the window, filter_size={filter_size}.")
+        raise ValueError(
+            f"Images of shape {image1.shape} are smaller than the window, filter_size={filter_size}."
+        )
     weights = _bell(filter_size, as_tensor_of(filter_sigma, a.dtype))
 
     def blurred(x: Tensor) -> Tensor:

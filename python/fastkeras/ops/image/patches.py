@@ -32,7 +32,9 @@ def extract_patches(
     """
     n = 2 if isinstance(size, int) else len(size)
     if n not in (2, 3):
-        raise TypeError(f"Invalid `size` argument. Expected an int or a tuple of length 2 or 3. Received: size={size}")
+        raise TypeError(
+            f"Invalid `size` argument. Expected an int or a tuple of length 2 or 3. Received: size={size}"
+        )
     return _patches(as_tensor(images), size, strides, dilation_rate, padding, data_format, n)
 
 
@@ -52,7 +54,9 @@ def extract_patches_3d(
         size: the window, an int or (depth, height, width).
     """
     if not isinstance(size, int) and len(size) != 3:
-        raise TypeError(f"Invalid `size` argument. Expected an int or a tuple of length 3. Received: size={size}")
+        raise TypeError(
+            f"Invalid `size` argument. Expected an int or a tuple of length 3. Received: size={size}"
+        )
     return _patches(as_tensor(volumes), size, strides, dilation_rate, padding, data_format, 3)
 
 
@@ -78,7 +82,10 @@ def _patches(
     if any(low) or any(high):
         x = call("pad", x, low=[0, *low, 0], high=[0, *high, 0])
     batch, channels = x.shape[0], x.shape[-1]
-    places = [(d - (k - 1) * r - 1) // s + 1 for d, k, r, s in zip(x.shape[1:-1], window, dilation, step, strict=True)]
+    places = [
+        (d - (k - 1) * r - 1) // s + 1
+        for d, k, r, s in zip(x.shape[1:-1], window, dilation, step, strict=True)
+    ]
     if window == step and dilation == [1] * n:
         out = _tiles(x, window, places)
     else:

@@ -74,7 +74,8 @@ def resize(
         )
     if fill_mode != "constant":
         raise ValueError(
-            f"Invalid value for argument `fill_mode`. Only `'constant'` is supported. Received: fill_mode={fill_mode}"
+            "Invalid value for argument `fill_mode`. Only `'constant'` is supported. Received: "
+            f"fill_mode={fill_mode}"
         )
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ValueError("Only one of `pad_to_aspect_ratio` & `crop_to_aspect_ratio` can be `True`.")
@@ -194,7 +195,8 @@ def scale_and_translate(
         images: of any rank.
         output_shape: the shape of the result; only the dimensions `spatial_dims` may differ from the images.
         scale, translation: a number for each of `spatial_dims`.
-        method: "linear", "cubic" (or "bilinear", "bicubic", "trilinear", "tricubic"), "lanczos3" or "lanczos5".
+        method: "linear", "cubic" (or "bilinear", "bicubic", "trilinear", "tricubic"), "lanczos3" or
+            "lanczos5".
         antialias: whether to average over more places when the images shrink.
     """
     if method not in _TRANSLATE_METHODS:
@@ -214,11 +216,15 @@ def scale_and_translate(
         )
         x = _along(x, axis, cast_to(matrix, x.dtype))
     if x.shape != tuple(shape):
-        raise ValueError(f"output_shape={tuple(shape)} differs from the images outside spatial_dims: {x.shape}.")
+        raise ValueError(
+            f"output_shape={tuple(shape)} differs from the images outside spatial_dims: {x.shape}."
+        )
     return x
 
 
-def _moving_weights(n: int, size: int, scale: Tensor, translation: Tensor, method: str, antialias: bool) -> Tensor:
+def _moving_weights(
+    n: int, size: int, scale: Tensor, translation: Tensor, method: str, antialias: bool
+) -> Tensor:
     """Like `_weights`, for a scale and a translation known only at run time."""
     inverse = 1.0 / scale
     sample = (iota(size, "float32") + 0.5) * inverse - translation * inverse - 0.5
@@ -265,8 +271,8 @@ def crop_images(
 ) -> Tensor:
     """Images without some rows and columns at their borders.
 
-    Exactly two of top_cropping, bottom_cropping and target_height must be given, and likewise of left_cropping,
-    right_cropping and target_width.
+    Exactly two of top_cropping, bottom_cropping and target_height must be given, and likewise of
+    left_cropping, right_cropping and target_width.
     """
     x = check_image(images)
     rows, columns = spatial_axes(x, data_format)
@@ -285,7 +291,8 @@ def crop_images(
                 raise ValueError(f"{label} must be >= 0. Received: {label}={value}")
         if before + target > x.shape[axis]:
             raise ValueError(
-                f"Cannot keep {name[1]}={target} after cropping {before}: the images have {x.shape[axis]} there."
+                f"Cannot keep {name[1]}={target} after cropping {before}: the images have {x.shape[axis]} "
+                "there."
             )
         x = cut(x, axis, before, before + target)
     return x

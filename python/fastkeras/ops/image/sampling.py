@@ -1,7 +1,6 @@
-"""Images sampled at given coordinates: map_coordinates, and the affine, perspective and elastic transforms."""
+"""Images sampled at given coordinates: map_coordinates; affine, perspective and elastic transforms."""
 
 from __future__ import annotations
-
 
 from typing import Any
 
@@ -29,7 +28,11 @@ _FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 
 @symbolic_op
 def map_coordinates(
-    inputs: TensorLike, coordinates: TensorLike, order: int, fill_mode: str = "constant", fill_value: float = 0
+    inputs: TensorLike,
+    coordinates: TensorLike,
+    order: int,
+    fill_mode: str = "constant",
+    fill_value: float = 0,
 ) -> Tensor:
     """The values of `inputs` at any coordinates.
 
@@ -37,8 +40,8 @@ def map_coordinates(
         inputs: a tensor of k dimensions.
         coordinates: (k, ...): for each result, its place along every dimension.
         order: 0 for the nearest value, 1 to interpolate linearly.
-        fill_mode: what lies outside: "constant" (`fill_value`), "nearest" (the border), "wrap" (the tensor again),
-            "mirror" (the tensor mirrored, the border once) or "reflect" (the border twice).
+        fill_mode: what lies outside: "constant" (`fill_value`), "nearest" (the border), "wrap" (the tensor
+            again), "mirror" (the tensor mirrored, the border once) or "reflect" (the border twice).
     """
     x = as_tensor(inputs)
     if isinstance(coordinates, (list, tuple)):
@@ -47,11 +50,14 @@ def map_coordinates(
     coordinates = as_tensor(coordinates)
     if coordinates.ndim < 2 or coordinates.shape[0] != x.ndim:
         raise ValueError(
-            "First dim of `coordinates` must be the same as the rank of `inputs`, and another must follow it. "
+            "First dim of `coordinates` must be the same as the rank of `inputs`, and another must follow "
+            "it. "
             f"Received inputs with shape: {x.shape} and coordinates with shape {coordinates.shape}"
         )
     if order not in (0, 1):
-        raise ValueError(f"Invalid value for argument `order`. Expected one of [0, 1]. Received: order={order}")
+        raise ValueError(
+            f"Invalid value for argument `order`. Expected one of [0, 1]. Received: order={order}"
+        )
     _check_mode(fill_mode)
     places = [coordinates[i] for i in range(x.ndim)]
     flat = call("reshape", x, shape=[x.size, 1])
@@ -62,7 +68,8 @@ def map_coordinates(
 def _check_mode(fill_mode: str) -> None:
     if fill_mode not in _FILL_MODES:
         raise ValueError(
-            f"Invalid value for argument `fill_mode`. Expected one of {_FILL_MODES}. Received: fill_mode={fill_mode}"
+            f"Invalid value for argument `fill_mode`. Expected one of {_FILL_MODES}. Received: "
+            f"fill_mode={fill_mode}"
         )
 
 
@@ -94,7 +101,7 @@ def _sample(
     work = flat.dtype
     corners = [_corners(cast_to(p, work) if p.dtype in FLOATS else p, order, work) for p in places]
     total: Any = None
-    for choice in range(2**len(places) if order else 1):
+    for choice in range(2 ** len(places) if order else 1):
         row: Any = None
         weight: Any = None
         valid: Any = None
@@ -184,8 +191,9 @@ def affine_transform(
 
     Args:
         images: one image or a batch.
-        transform: (8,) or (batch, 8): a0, a1, a2, b0, b1, b2, c0, c1. The pixel at column x and row y of the result
-            is that at column a0 x + a1 y + a2 and row b0 x + b1 y + b2 of the image; c0 and c1 must be 0.
+        transform: (8,) or (batch, 8): a0, a1, a2, b0, b1, b2, c0, c1. The pixel at column x and row y of the
+            result is that at column a0 x + a1 y + a2 and row b0 x + b1 y + b2 of the image; c0 and c1 must be
+            0.
         interpolation: "nearest" or "bilinear".
         fill_mode, fill_value: what lies outside, as for `map_coordinates`.
         data_format: "channels_last" or "channels_first"; the configured default if None.
@@ -196,7 +204,8 @@ def affine_transform(
     transform = as_float(transform)
     if transform.ndim not in (1, 2) or transform.shape[-1] != 8:
         raise ValueError(
-            "Invalid transform rank: expected (8,) (single transform) or (batch, 8) (batch of transforms). Received "
+            "Invalid transform rank: expected (8,) (single transform) or (batch, 8) (batch of transforms). "
+            "Received "
             f"input with shape: transform.shape={transform.shape}"
         )
     t = call("reshape", transform, shape=[-1, 8, 1, 1])
@@ -233,7 +242,8 @@ def perspective_transform(
     for points, name in ((start, "start_points"), (end, "end_points")):
         if points.ndim not in (2, 3) or points.shape[-2:] != (4, 2):
             raise ValueError(
-                f"Invalid {name} shape: expected (4,2) for a single image or (N,4,2) for a batch. Received shape: "
+                f"Invalid {name} shape: expected (4,2) for a single image or (N,4,2) for a batch. Received "
+                "shape: "
                 f"{points.shape}"
             )
     if start.shape != end.shape:
@@ -252,7 +262,7 @@ def perspective_transform(
 
 
 def _homography(start: Tensor, end: Tensor) -> list[Tensor]:
-    """The 8 coefficients (each of shape (batch, 1)) of the perspective map from the end points to the start points.
+    """The 8 coefficients, each (batch, 1), of the perspective map from the end points to the start points.
 
     Two equations for each point, linear in the coefficients, solved by elimination with row exchanges.
     """
@@ -273,7 +283,9 @@ def _homography(start: Tensor, end: Tensor) -> list[Tensor]:
         # The row with the largest entry among those not used yet comes to place k.
         size = call("where", call("less", index, k), -1.0, call("abs", matrix[:, :, k : k + 1]))
         pivot = call("reshape", call("argmax", size, axis=1), shape=[n, 1, 1])
-        source = call("where", call("equal", index, k), pivot, call("where", call("equal", index, pivot), k, index))
+        source = call(
+            "where", call("equal", index, k), pivot, call("where", call("equal", index, pivot), k, index)
+        )
         matrix = call("take_along_axis", matrix, call("broadcast_to", source, shape=[n, 8, 9]), axis=1)
         row = matrix[:, k : k + 1] / matrix[:, k : k + 1, k : k + 1]
         cleared = matrix - matrix[:, :, k : k + 1] * row
@@ -313,10 +325,10 @@ def elastic_transform(
     noise = call(
         "random_normal", draw_seed(seed), shape=[n, height, width, 2], mean=0.0, stddev=sigma, dtype="float32"
     )
-    shift = gaussian_blur(noise, (window, window), (sigma, sigma), "channels_last") * as_tensor_of(alpha, "float32")
+    shift = gaussian_blur(noise, (window, window), (sigma, sigma), "channels_last") * as_tensor_of(
+        alpha, "float32"
+    )
     y, x = _grid(height, width)
     return batch.restore(
         _sample_batch(batch.x, y + shift[..., 1], x + shift[..., 0], order, fill_mode, fill_value)
     )
-
-

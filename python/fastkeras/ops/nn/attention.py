@@ -40,8 +40,8 @@ def dot_product_attention(
         mask: booleans in that shape; False hides a source position.
         scale: factor of the logits; 1 / sqrt(depth) if None.
         is_causal: whether to hide, from each target position, the source positions after it.
-        flash_attention: whether to insist on a fused implementation; the engine chooses by itself, so None and
-            False are accepted.
+        flash_attention: whether to insist on a fused implementation; the engine chooses by itself, so None
+            and False are accepted.
         attn_logits_soft_cap: logits are divided by 1 + |logits| / this.
 
     Returns:
@@ -62,7 +62,8 @@ def dot_product_attention(
     if key.shape[3] != depth or value.shape[:3] != key.shape[:3] or key.shape[0] != batch or heads % groups:
         raise ValueError(
             "The shapes of query, key and value do not fit together: expected (batch, T, heads, depth), "
-            "(batch, S, key heads, depth) and (batch, S, key heads, value depth), with heads a multiple of key heads. "
+            "(batch, S, key heads, depth) and (batch, S, key heads, value depth), with heads a multiple of "
+            "key heads. "
             f"Received: {query.shape}, {key.shape}, {value.shape}."
         )
     scale = 1.0 / math.sqrt(depth) if scale is None else scale

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastkeras.core import config
-from fastkeras.ops._common import FLOATS, Tensor, TensorLike, as_tensor, call, cast_to, same_dtype, symbolic_op
+from fastkeras.ops._common import (
+    FLOATS,
+    Tensor,
+    TensorLike,
+    as_tensor,
+    call,
+    cast_to,
+    same_dtype,
+    symbolic_op,
+)
 
 Sizes = int | Sequence[int]
 
@@ -45,13 +54,15 @@ def _conv(x: Tensor, kernel: Tensor, strides: Sizes, padding: str, dilation: Siz
     channels, per_group = x.shape[-1], kernel.shape[-2]
     if per_group == 0 or channels % per_group:
         raise ValueError(
-            "The number of input channels must be evenly divisible by kernel's in_channels. Received input channels "
+            "The number of input channels must be evenly divisible by kernel's in_channels. Received input "
+            "channels "
             f"{channels} and kernel in_channels {per_group} (kernel shape {kernel.shape})."
         )
     groups = channels // per_group
     if kernel.shape[-1] % groups:
         raise ValueError(
-            f"The number of filters must be divisible by the number of groups. Received {kernel.shape[-1]} filters "
+            f"The number of filters must be divisible by the number of groups. Received {kernel.shape[-1]} "
+            "filters "
             f"and {channels} / {per_group} = {groups} groups."
         )
     strides, dilation = per_dimension(strides, n, "strides"), per_dimension(dilation, n, "dilation_rate")
@@ -95,7 +106,8 @@ def _depthwise(x: Tensor, kernel: Tensor, strides: Sizes, padding: str, dilation
     channels, multiplier = kernel.shape[-2:]
     if x.shape[-1] != channels:
         raise ValueError(
-            f"A depthwise kernel of shape {kernel.shape} is for {channels} channels; the inputs have {x.shape[-1]}."
+            f"A depthwise kernel of shape {kernel.shape} is for {channels} channels; the inputs have "
+            f"{x.shape[-1]}."
         )
     kernel = call("reshape", kernel, shape=[*kernel.shape[:-2], 1, channels * multiplier])
     return _conv(x, kernel, strides, padding, dilation)
@@ -151,7 +163,8 @@ def conv_transpose(
     n = x.ndim - 2
     if x.shape[-1] != kernel.shape[-1]:
         raise ValueError(
-            f"A transposed kernel of shape {kernel.shape} is for {kernel.shape[-1]} channels (its last dimension); "
+            f"A transposed kernel of shape {kernel.shape} is for {kernel.shape[-1]} channels (its last "
+            "dimension); "
             f"the inputs have {x.shape[-1]}."
         )
     strides, dilation = per_dimension(strides, n, "strides"), per_dimension(dilation_rate, n, "dilation_rate")
@@ -180,9 +193,11 @@ def conv_transpose(
     return _restore(out, first)
 
 
-def _transposed_size(size: int, window: int, stride: int, padding: str, extra: int | None) -> tuple[int, int, int, int]:
-    """Output size of a transposed convolution along one dimension, the padding of the convolution it transposes
-    (whose input it is), and how many positions at the end are out of its reach."""
+def _transposed_size(
+    size: int, window: int, stride: int, padding: str, extra: int | None
+) -> tuple[int, int, int, int]:
+    """Output size of a transposed convolution along one dimension, the padding of the convolution it
+    transposes (whose input it is), and how many positions at the end are out of its reach."""
     padding = _check_padding(padding)
     if padding == "valid":
         low = 0
@@ -212,12 +227,18 @@ def per_dimension(value: Sizes, n: int, name: str) -> list[int]:
     if len(values) == 1:
         values *= n
     if len(values) != n:
-        raise ValueError(f"Expected {name} to be an int or {n} of them, one per spatial dimension; received {value}.")
+        raise ValueError(
+            f"Expected {name} to be an int or {n} of them, one per spatial dimension; received {value}."
+        )
     return values
 
 
 def window_padding(
-    padding: str, sizes: Sequence[int], windows: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+    padding: str,
+    sizes: Sequence[int],
+    windows: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
 ) -> tuple[list[int], list[int]]:
     """Padding in front of and behind each dimension, for "valid" or "same"; an odd one goes behind."""
     low, high = [], []
@@ -231,7 +252,8 @@ def window_padding(
         else:
             if d < reach:
                 raise ValueError(
-                    f"A window of {k} (dilated: {reach}) does not fit into a dimension of size {d}, so the result "
+                    f"A window of {k} (dilated: {reach}) does not fit into a dimension of size {d}, so the "
+                    "result "
                     "would be empty. Use a smaller window, larger inputs, or padding='same'."
                 )
             low.append(0)
@@ -259,7 +281,8 @@ def _operands(
     x, kernel = as_tensor(inputs), as_tensor(kernel)
     if not 3 <= x.ndim <= 5 or kernel.ndim != x.ndim:
         raise ValueError(
-            f"ops.{op} needs inputs of 3, 4 or 5 dimensions (batch, spatial ones, channels) and a kernel of as many; "
+            f"ops.{op} needs inputs of 3, 4 or 5 dimensions (batch, spatial ones, channels) and a kernel of "
+            "as many; "
             f"received shapes {x.shape} and {kernel.shape}."
         )
     if kernel.dtype not in FLOATS:

@@ -39,8 +39,8 @@ def ctc_loss(
         mask_index: the class that means "no label".
 
     Returns:
-        (batch,). A sequence that cannot be aligned (more labels, with a blank between equal ones, than time steps)
-        gets a loss of 1e7.
+        (batch,). A sequence that cannot be aligned (more labels, with a blank between equal ones, than time
+        steps) gets a loss of 1e7.
     """
     target, output = cast_to(as_tensor(target), "int32"), as_float(output)
     target_length, output_length = (cast_to(as_tensor(n), "int32") for n in (target_length, output_length))
@@ -58,16 +58,27 @@ def ctc_loss(
     blank = call("full", value=mask_index, shape=[batch, labels, 1], dtype="int32")
     pairs = join([blank, call("reshape", target, shape=[batch, labels, 1])], 2)
     path = join(
-        [call("reshape", pairs, shape=[batch, 2 * labels]), call("full", value=mask_index, shape=[batch, 1], dtype="int32")],
+        [
+            call("reshape", pairs, shape=[batch, 2 * labels]),
+            call("full", value=mask_index, shape=[batch, 1], dtype="int32"),
+        ],
         1,
     )
-    index = call("broadcast_to", call("reshape", path, shape=[batch, 1, states]), shape=[batch, steps, states])
+    index = call(
+        "broadcast_to", call("reshape", path, shape=[batch, 1, states]), shape=[batch, steps, states]
+    )
     emission = call("take_along_axis", log_p, index, axis=2)
     # A label may follow the one before directly, without the blank between, unless the two are equal.
     never = call("full", value=_NEVER, shape=[batch, 2], dtype=output.dtype)
     if states > 2:
-        skips = call("logical_and", call("not_equal", path[:, 2:], mask_index), call("not_equal", path[:, 2:], path[:, :-2]))
-        skip = join([never, call("where", skips, call("full", value=0, shape=[], dtype=output.dtype), _NEVER)], 1)
+        skips = call(
+            "logical_and",
+            call("not_equal", path[:, 2:], mask_index),
+            call("not_equal", path[:, 2:], path[:, :-2]),
+        )
+        skip = join(
+            [never, call("where", skips, call("full", value=0, shape=[], dtype=output.dtype), _NEVER)], 1
+        )
     else:
         skip = never[:, :states]
     position = call("reshape", iota(states), shape=[1, states])
@@ -80,18 +91,20 @@ def ctc_loss(
         alpha = call("where", running, call("maximum", moved, _NEVER), alpha)
     # Done at the last label or the blank after it.
     end = call("reshape", target_length * 2, shape=[batch, 1])
-    final = call(
-        "logical_or", call("equal", position, end), call("equal", position, end - 1)
-    )
+    final = call("logical_or", call("equal", position, end), call("equal", position, end - 1))
     alpha = call("where", final, alpha, _NEVER)
     largest = call("stop_gradient", reduce_max(alpha, [1], True))
-    total = call("log", reduce_sum(call("exp", alpha - largest), [1])) + call("reshape", largest, shape=[batch])
+    total = call("log", reduce_sum(call("exp", alpha - largest), [1])) + call(
+        "reshape", largest, shape=[batch]
+    )
     return -total
 
 
 def _log_sum(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     largest = call("stop_gradient", call("maximum", call("maximum", a, b), c))
-    return largest + call("log", call("exp", a - largest) + call("exp", b - largest) + call("exp", c - largest))
+    return largest + call(
+        "log", call("exp", a - largest) + call("exp", b - largest) + call("exp", c - largest)
+    )
 
 
 @symbolic_op

@@ -151,8 +151,8 @@ def sparse_categorical_crossentropy(
     """-log of the probability predicted for the true class.
 
     Args:
-        target: class indices, in the shape of `output` without its last dimension (or with 1 for it). An index
-            outside the classes is an error when the result is computed.
+        target: class indices, in the shape of `output` without its last dimension (or with 1 for it). An
+            index outside the classes is an error when the result is computed.
         output: the predicted probabilities (divided by their sum first), or their logits if `from_logits`.
         axis: the dimension of the classes; it must be the last one.
     """
@@ -170,7 +170,9 @@ def sparse_categorical_crossentropy(
         )
     last = output.ndim - 1
     if canonical_axis(axis, output.ndim) != last:
-        raise ValueError(f"The classes must be in the last dimension; received axis={axis} for {output.ndim} of them.")
+        raise ValueError(
+            f"The classes must be in the last dimension; received axis={axis} for {output.ndim} of them."
+        )
     if from_logits:
         return call("sparse_softmax_cross_entropy", output, target)
     # A negative index would count from the end: send it out of range, where it is an error.

@@ -30,7 +30,9 @@ from fastkeras.ops._common import (
 
 
 @symbolic_op
-def moments(x: TensorLike, axes: Axes, keepdims: bool = False, synchronized: bool = False) -> tuple[Tensor, Tensor]:
+def moments(
+    x: TensorLike, axes: Axes, keepdims: bool = False, synchronized: bool = False
+) -> tuple[Tensor, Tensor]:
     """The mean and variance of x over `axes`; those of half-precision numbers are computed in float32.
 
     Args:
@@ -48,10 +50,12 @@ def moments(x: TensorLike, axes: Axes, keepdims: bool = False, synchronized: boo
         shape = [d for i, d in enumerate(x.shape) if i not in axes]
         mean, variance = reshape(mean, shape), reshape(variance, shape)
     if dtype in HALVES:
-        # A float32 statistic may be out of the range of float16; its largest number serves better than infinity.
+        # A float32 statistic may be out of the range of float16; its largest number serves better than
+        # infinity.
         limit = FLOAT_MAX["float16"]
         mean, variance = (
-            call("cast", call("minimum", call("maximum", s, -limit), limit), dtype=dtype) for s in (mean, variance)
+            call("cast", call("minimum", call("maximum", s, -limit), limit), dtype=dtype)
+            for s in (mean, variance)
         )
     return mean, variance
 
@@ -108,7 +112,9 @@ def layer_normalization(
     """
     rms_scaling = kwargs.pop("rms_scaling", False)
     if kwargs:
-        raise TypeError(f"ops.layer_normalization got unexpected keyword arguments: {', '.join(sorted(kwargs))}.")
+        raise TypeError(
+            f"ops.layer_normalization got unexpected keyword arguments: {', '.join(sorted(kwargs))}."
+        )
     if epsilon is None:
         epsilon = config.epsilon()
     x = as_tensor(x)
@@ -120,7 +126,8 @@ def layer_normalization(
     beta = None if beta is None else as_tensor_of(beta, work)
     if rms_scaling:
         warnings.warn(
-            "`rms_scaling=True` is deprecated: it divides by the standard deviation, not the root mean square. Use "
+            "`rms_scaling=True` is deprecated: it divides by the standard deviation, not the root mean "
+            "square. Use "
             "`ops.rms_normalization` instead.",
             stacklevel=3,
         )
@@ -207,7 +214,7 @@ def normalize(x: TensorLike, axis: Axes = -1, order: int = 2, epsilon: float | N
 
 @symbolic_op
 def psnr(x1: TensorLike, x2: TensorLike, max_val: float) -> Tensor:
-    """The peak signal-to-noise ratio of two images in decibels: 20 log10(max_val) - 10 log10(mean error ** 2)."""
+    """The peak signal-to-noise ratio in decibels: 20 log10(max_val) - 10 log10(mean square error)."""
     x1, x2 = as_float(x1), as_float(x2)
     if x1.shape != x2.shape:
         raise ValueError(f"Input shapes {x1.shape} and {x2.shape} must match for PSNR calculation.")

@@ -99,7 +99,9 @@ def adaptive_average_pool(
 
 
 @symbolic_op
-def adaptive_max_pool(inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None) -> Tensor:
+def adaptive_max_pool(
+    inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None
+) -> Tensor:
     """The maxima of as many windows as the output has places; they are those of `adaptive_average_pool`."""
     return _adaptive(as_tensor(inputs), output_size, data_format, "adaptive_max_pool")
 

@@ -16,8 +16,8 @@ def space_to_depth(x: TensorLike, block_size: int, data_format: str | None = "ch
         block_size: at least 2; height and width must be multiples of it.
 
     Returns:
-        (batch, height / block_size, width / block_size, block_size ** 2 * channels), the channels of a pixel side
-        by side; or (batch, channels * block_size ** 2, ...), the pixels of a channel side by side.
+        (batch, height / block_size, width / block_size, block_size ** 2 * channels), the channels of a pixel
+        side by side; or (batch, channels * block_size ** 2, ...), the pixels of a channel side by side.
     """
     x, first = _image(x, block_size, data_format, "space_to_depth")
     b = block_size
@@ -52,7 +52,9 @@ def depth_to_space(x: TensorLike, block_size: int, data_format: str | None = "ch
     else:
         n, h, w, c = x.shape
     if c % (b * b):
-        raise ValueError(f"The channels must be a multiple of block_size ** 2 = {b * b}; received shape {x.shape}.")
+        raise ValueError(
+            f"The channels must be a multiple of block_size ** 2 = {b * b}; received shape {x.shape}."
+        )
     c //= b * b
     if first:
         x = call("reshape", x, shape=[n, c, b, b, h, w])
@@ -73,7 +75,9 @@ def _image(x: TensorLike, block_size: int, data_format: str | None, op: str) -> 
 
 
 @symbolic_op
-def unfold(x: TensorLike, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1) -> Tensor:
+def unfold(
+    x: TensorLike, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
+) -> Tensor:
     """The windows of an image, each flattened into a column.
 
     Args:
@@ -136,7 +140,8 @@ def fold(
     area = k[0] * k[1]
     if columns % area or windows != oh * ow:
         raise ValueError(
-            f"An image of {h} x {w} has {oh * ow} windows of {area} elements a channel; received shape {x.shape}."
+            f"An image of {h} x {w} has {oh * ow} windows of {area} elements a channel; received shape "
+            f"{x.shape}."
         )
     c = columns // area
     x = call("reshape", x, shape=[n, c, area, oh, ow])
@@ -170,5 +175,7 @@ def _named(kernel_size: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes) -
 def _places(size: int, window: int, dilation: int, padding: int, stride: int) -> int:
     places = (size + 2 * padding - dilation * (window - 1) - 1) // stride + 1
     if places <= 0:
-        raise ValueError(f"A window of {window} does not fit into a dimension of size {size} padded by {padding}.")
+        raise ValueError(
+            f"A window of {window} does not fit into a dimension of size {size} padded by {padding}."
+        )
     return places

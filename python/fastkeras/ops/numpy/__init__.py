@@ -1,5 +1,6 @@
 """`fastkeras.ops.numpy`: the functions that NumPy has too, on tensors."""
 
+from fastkeras.ops.mapping import vectorize
 from fastkeras.ops.numpy.arithmetic import (
     add,
     arctan2,
@@ -99,9 +100,9 @@ from fastkeras.ops.numpy.elementwise import (
     isposinf,
     isreal,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     nan_to_num,
     negative,
     rad2deg,
@@ -225,4 +226,3 @@ from fastkeras.ops.numpy.sorting import (
     trapezoid,
     unique,
 )
-from fastkeras.ops.mapping import vectorize

@@ -158,7 +158,9 @@ def logaddexp2(x1: TensorLike, x2: TensorLike) -> Tensor:
     difference = x1 - x2
     undefined = call("isnan", difference)
     small = call("power", 2.0, -call("abs", call("where", undefined, 0.0, difference)))
-    return call("where", undefined, x1 + x2, call("maximum", x1, x2) + call("log1p", small) * (1.0 / math.log(2.0)))
+    return call(
+        "where", undefined, x1 + x2, call("maximum", x1, x2) + call("log1p", small) * (1.0 / math.log(2.0))
+    )
 
 
 @symbolic_op
@@ -188,7 +190,16 @@ def ldexp(x1: TensorLike, x2: TensorLike) -> Tensor:
 # ---------------------------------------------------------------------------------------------- integers
 
 # Euclid's algorithm takes the most steps on two Fibonacci numbers; these are the counts for each width.
-_EUCLID_STEPS = {"int8": 11, "uint8": 13, "int16": 23, "uint16": 24, "int32": 46, "uint32": 47, "int64": 92, "uint64": 93}
+_EUCLID_STEPS = {
+    "int8": 11,
+    "uint8": 13,
+    "int16": 23,
+    "uint16": 24,
+    "int32": 46,
+    "uint32": 47,
+    "int64": 92,
+    "uint64": 93,
+}
 
 
 @symbolic_op
@@ -243,7 +254,7 @@ def _promoted(x1: TensorLike, x2: TensorLike) -> list[Tensor]:
 
 
 def _floats(x1: TensorLike, x2: TensorLike) -> list[Tensor]:
-    """Both operands as floating tensors of the promoted type; integers take the type of a floating partner."""
+    """Both operands as tensors of the promoted floating type; integers take that of a floating partner."""
     x1, x2 = operand(x1), operand(x2)
     dtype = result_type(x1, x2, 1.0)
     return [as_tensor_of(x1, dtype), as_tensor_of(x2, dtype)]
@@ -252,7 +263,10 @@ def _floats(x1: TensorLike, x2: TensorLike) -> list[Tensor]:
 def _arithmetic(x1: TensorLike, x2: TensorLike) -> tuple[TensorLike, TensorLike]:
     """Operands of an op that counts: booleans on both sides become int32."""
     x1, x2 = operand(x1), operand(x2)
-    if getattr(x1, "dtype", "bool") == "bool" == getattr(x2, "dtype", "bool") and result_type(x1, x2) == "bool":
+    if (
+        getattr(x1, "dtype", "bool") == "bool" == getattr(x2, "dtype", "bool")
+        and result_type(x1, x2) == "bool"
+    ):
         return call("cast", as_tensor(x1), dtype="int32"), call("cast", as_tensor(x2), dtype="int32")
     return x1, x2
 

@@ -18,7 +18,6 @@ from fastkeras.ops._common import (
     cast_to,
     count,
     join,
-    reduce_sum,
     reshape,
     same_dtype,
     symbolic_op,
@@ -63,26 +62,10 @@ def _matmul(x1: Tensor, x2: Tensor) -> Tensor:
 def matrix_product(a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """The product of matrices (and batches of them) of one type; integers and booleans included."""
     dtype = a.dtype
-    if dtype in FLOATS:
-        return call("matmul", a, b, transpose_a=transpose_a, transpose_b=transpose_b)
-    # The engine multiplies floating matrices; integers are multiplied and summed one by one, exactly.
-    out_dtype = "int32" if dtype == "int8" else dtype
+    # Small integers are summed in 32 bits; booleans are counted, and compared with 0.
     work = {"bool": "int32", "int8": "int32"}.get(dtype, dtype)
-    a, b = cast_to(a, work), cast_to(b, work)
-    if transpose_a:
-        a = call("transpose", a, perm=[*range(a.ndim - 2), a.ndim - 1, a.ndim - 2])
-    if not transpose_b:
-        b = call("transpose", b, perm=[*range(b.ndim - 2), b.ndim - 1, b.ndim - 2])
-    if a.shape[-1] != b.shape[-1]:
-        raise ValueError(
-            f"Cannot multiply matrices whose inner dimensions differ: {a.shape[-1]} and {b.shape[-1]} "
-            f"(shapes {a.shape} and {b.shape[:-2] + (b.shape[-1], b.shape[-2])})."
-        )
-    a = call("reshape", a, shape=[*a.shape[:-1], 1, a.shape[-1]])
-    b = call("reshape", b, shape=[*b.shape[:-2], 1, *b.shape[-2:]])
-    product = a * b
-    out = reduce_sum(product, [product.ndim - 1])
-    return call("not_equal", out, 0) if dtype == "bool" else cast_to(out, out_dtype)
+    out = call("matmul", cast_to(a, work), cast_to(b, work), transpose_a=transpose_a, transpose_b=transpose_b)
+    return call("not_equal", out, 0) if dtype == "bool" else out
 
 
 @symbolic_op
@@ -102,7 +85,9 @@ def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
     """The sum of the products of the elements of two tensors of one size, flattened."""
     x1, x2 = as_tensor(x1), as_tensor(x2)
     if x1.size != x2.size:
-        raise ValueError(f"ops.vdot needs as many elements in x1 as in x2; received {x1.shape} and {x2.shape}.")
+        raise ValueError(
+            f"ops.vdot needs as many elements in x1 as in x2; received {x1.shape} and {x2.shape}."
+        )
     return _tensordot(reshape(x1, [x1.size]), reshape(x2, [x2.size]), [0], [0])
 
 
@@ -127,7 +112,8 @@ def tensordot(x1: TensorLike, x2: TensorLike, axes: int | Sequence[Any] = 2) -> 
     """The sum of products over several dimensions.
 
     Args:
-        axes: how many dimensions to sum over, the last of x1 with the first of x2; or two lists of dimensions.
+        axes: how many dimensions to sum over, the last of x1 with the first of x2; or two lists of
+            dimensions.
     """
     x1, x2 = as_tensor(x1), as_tensor(x2)
     if isinstance(axes, int):
@@ -142,7 +128,8 @@ def _tensordot(x1: Tensor, x2: Tensor, axes1: list[int], axes2: list[int]) -> Te
     x1, x2 = same_dtype((x1, x2))
     if [x1.shape[a] for a in axes1] != [x2.shape[a] for a in axes2]:
         raise ValueError(
-            f"Cannot sum over dimensions {axes1} of shape {x1.shape} with dimensions {axes2} of shape {x2.shape}: "
+            f"Cannot sum over dimensions {axes1} of shape {x1.shape} with dimensions {axes2} of shape "
+            f"{x2.shape}: "
             "their sizes differ."
         )
     rest1 = [i for i in range(x1.ndim) if i not in axes1]
@@ -177,7 +164,8 @@ def cross(
 
     Args:
         axisa, axisb: the dimensions of x1 and x2 that hold the components.
-        axisc: the dimension of the result that does; two 2-component vectors give one number and no dimension.
+        axisc: the dimension of the result that does; two 2-component vectors give one number and no
+            dimension.
         axis: all three at once.
     """
     if axis is not None:
@@ -199,7 +187,9 @@ def _components(x: Tensor, axis: int, name: str) -> list[Tensor]:
     axis = canonical_axis(axis, x.ndim)
     n = x.shape[axis]
     if n not in (2, 3):
-        raise ValueError(f"ops.cross needs 2 or 3 components; {name} has {n} along axis {axis} (shape {x.shape}).")
+        raise ValueError(
+            f"ops.cross needs 2 or 3 components; {name} has {n} along axis {axis} (shape {x.shape})."
+        )
     key: list[Any] = [slice(None)] * x.ndim
     out = []
     for i in range(n):

@@ -108,7 +108,9 @@ def copy(x: TensorLike) -> Tensor:
 # ------------------------------------------------------------------------------------------------ ranges
 
 
-def arange(start: TensorLike, stop: TensorLike = None, step: TensorLike = None, dtype: DType = None) -> Tensor:
+def arange(
+    start: TensorLike, stop: TensorLike = None, step: TensorLike = None, dtype: DType = None
+) -> Tensor:
     """start, start + step, ... below stop; with one argument, 0, 1, ... below it.
 
     The arguments must be numbers, or tensors that have a value: the length of the result depends on them.
@@ -124,7 +126,7 @@ def arange(start: TensorLike, stop: TensorLike = None, step: TensorLike = None, 
     """
     given = [v for v in (start, stop, step) if v is not None]
     if dtype is None:
-        types = {t for t in map(_range_type, given)}
+        types = set(map(_range_type, given))
         if types == {int}:
             dtype = "int32"
         elif types <= {int, float}:
@@ -283,7 +285,9 @@ def identity(n: int, dtype: DType = None) -> Tensor:
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: DType = None) -> Tensor:  # noqa: N803
     """An N x M matrix with ones on and below diagonal `k` and zeros above."""
-    return cast_to(_diagonal_mask(int(N), int(N if M is None else M), "less_equal", k), dtype_or_floatx(dtype))
+    return cast_to(
+        _diagonal_mask(int(N), int(N if M is None else M), "less_equal", k), dtype_or_floatx(dtype)
+    )
 
 
 @symbolic_op
@@ -392,7 +396,7 @@ def vander(x: TensorLike, N: int | None = None, increasing: bool = False) -> Ten
 
 @symbolic_op
 def meshgrid(*x: TensorLike, indexing: str = "xy") -> list[Tensor]:
-    """Coordinate grids of 1-D tensors: result i holds x[i] along its own dimension, repeated along the others.
+    """Coordinate grids: result i holds the 1-D x[i] along its own dimension, repeated along the others.
 
     Args:
         indexing: "ij" to order the dimensions as the arguments, "xy" to swap the first two.

@@ -1,9 +1,9 @@
 """Einsum: any Einstein summation, worked out as transposes, matrix products, products and sums.
 
 An equation is planned once for given shapes: operands are reduced to the labels that matter, then contracted
-two at a time, the cheapest pair first. A pair becomes one batched matrix product whose operands are transposed
-only when no reading order of theirs fits; a pair with nothing to sum becomes a product. The plan is a list of
-engine calls, remembered for the next time.
+two at a time, the cheapest pair first. A pair becomes one batched matrix product whose operands are
+transposed only when no reading order of theirs fits; a pair with nothing to sum becomes a product. The plan
+is a list of engine calls, remembered for the next time.
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ def _plan(
     terms, output = _parse(subscripts, tuple(len(s) for s in shapes))
     sizes = _sizes(subscripts, terms, shapes)
     planner = _Planner(len(shapes))
-    parts = [_simplify(planner, _Part(i, t, s), sizes) for i, (t, s) in enumerate(zip(terms, shapes, strict=True))]
+    parts = [
+        _simplify(planner, _Part(i, t, s), sizes) for i, (t, s) in enumerate(zip(terms, shapes, strict=True))
+    ]
     while len(parts) > 1:
         i, j = _cheapest_pair(parts, output, sizes) if len(parts) > 2 else (0, 1)
         right, left = parts.pop(j), parts.pop(i)
@@ -173,7 +175,9 @@ def _parse(subscripts: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], st
     for i, (term, rank) in enumerate(zip(terms, ranks, strict=True)):
         letters = term.replace("...", "", 1)
         if not all(c.isalpha() for c in letters):
-            raise ValueError(f"Term {term!r} of the equation {subscripts!r} is not made of letters and one '...'.")
+            raise ValueError(
+                f"Term {term!r} of the equation {subscripts!r} is not made of letters and one '...'."
+            )
         width = rank - len(letters)
         if width < 0 or (width and "..." not in term):
             raise ValueError(
@@ -183,7 +187,9 @@ def _parse(subscripts: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], st
         widths.append(width)
     most = max(widths)
     if most > len(_DOTS):
-        raise ValueError(f"'...' stands for {most} dimensions in {subscripts!r}; at most {len(_DOTS)} are supported.")
+        raise ValueError(
+            f"'...' stands for {most} dimensions in {subscripts!r}; at most {len(_DOTS)} are supported."
+        )
     dots = _DOTS[:most]
     terms = [t.replace("...", dots[most - w :]) for t, w in zip(terms, widths, strict=True)]
     if arrow:
@@ -207,7 +213,8 @@ def _sizes(subscripts: str, terms: tuple[str, ...], shapes: tuple[tuple[int, ...
             if known != d:
                 if known != 1 and d != 1:
                     raise ValueError(
-                        f"Dimension {c!r} of the equation {subscripts!r} has size {known} in one operand and {d} in "
+                        f"Dimension {c!r} of the equation {subscripts!r} has size {known} in one operand "
+                        f"and {d} in "
                         f"operand {i} (of shape {shape})."
                     )
                 sizes[c] = d if known == 1 else known
@@ -265,7 +272,11 @@ def _contract(
             a, b, rows, columns = b, a, columns, rows
     ma, flipped_a = _group(planner, a, batch, rows, summed, sizes)
     mb, flipped_b = _group(planner, b, batch, columns, summed, sizes)
-    lead, n, m = [sizes[c] for c in batch], count([sizes[c] for c in rows]), count([sizes[c] for c in columns])
+    lead, n, m = (
+        [sizes[c] for c in batch],
+        count([sizes[c] for c in rows]),
+        count([sizes[c] for c in columns]),
+    )
     # The first operand wants its summed dimension last, the second wants it first.
     product = planner.emit(
         "matmul", (ma, mb), "", [*lead, n, m], transpose_a=flipped_a, transpose_b=not flipped_b

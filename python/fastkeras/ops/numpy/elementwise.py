@@ -12,9 +12,9 @@ import numpy as np
 from fastkeras.ops._common import (
     FLOAT_MAX,
     FLOATS,
+    UNSIGNED_INTS,
     Tensor,
     TensorLike,
-    UNSIGNED_INTS,
     as_float,
     as_tensor,
     call,
@@ -435,5 +435,3 @@ def signbit(x: TensorLike) -> Tensor:
     if x.dtype not in FLOATS:
         return call("less", x, 0) if x.dtype != "bool" else call("full", value=0, shape=x.shape, dtype="bool")
     return call("logical_or", call("less", x, 0.0), call("less", call("reciprocal", x), 0.0))
-
-

@@ -69,7 +69,8 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None)
     axis = canonical_axis(axis, x.ndim)
     if x.ndim != indices.ndim:
         raise ValueError(
-            f"take_along_axis needs indices with as many dimensions as x; received shapes {indices.shape} and "
+            f"take_along_axis needs indices with as many dimensions as x; received shapes {indices.shape} "
+            "and "
             f"{x.shape}."
         )
     x_shape, i_shape = list(x.shape), list(indices.shape)
@@ -105,15 +106,20 @@ def where(condition: TensorLike, x1: TensorLike = None, x2: TensorLike = None) -
 
 
 @symbolic_op
-def select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], default: TensorLike = 0) -> Tensor:
+def select(
+    condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], default: TensorLike = 0
+) -> Tensor:
     """For each position, the choice belonging to the first condition that is true there, else `default`."""
     if len(condlist) != len(choicelist):
         raise ValueError(
-            f"Expected a choice for each condition; received {len(condlist)} conditions and {len(choicelist)} choices."
+            f"Expected a choice for each condition; received {len(condlist)} conditions and "
+            f"{len(choicelist)} choices."
         )
     if not condlist:
         raise ValueError("Expected at least one condition.")
-    choices = same_dtype([*choicelist, as_tensor(default)]) if not _is_weak(default) else same_dtype(choicelist)
+    choices = (
+        same_dtype([*choicelist, as_tensor(default)]) if not _is_weak(default) else same_dtype(choicelist)
+    )
     out: Any = operand(default) if _is_weak(default) else choices[-1]
     for condition, choice in reversed(builtins.list(zip(condlist, choices))):
         condition = as_tensor(condition)
@@ -171,7 +177,8 @@ def searchsorted(sorted_sequence: TensorLike, values: TensorLike, side: str = "l
     sorted_sequence = as_tensor(sorted_sequence)
     if sorted_sequence.ndim != 1:
         raise ValueError(
-            "`searchsorted` only supports 1-D sorted sequences. You can use `ops.vectorized_map` to extend it to "
+            "`searchsorted` only supports 1-D sorted sequences. You can use `ops.vectorized_map` to extend "
+            "it to "
             f"more dimensions. Received: sorted_sequence.shape={sorted_sequence.shape}"
         )
     return _searchsorted(sorted_sequence, as_tensor(values), side)
@@ -332,5 +339,3 @@ def _wrapped(index: Any, size: int) -> Any:
     if index.dtype in UNSIGNED_INTS:
         return index
     return call("where", call("less", index, 0), index + size, index)
-
-

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from fastkeras.ops._common import FLOATS, Tensor, TensorLike, as_tensor, binary, call, cast_to, result_type, symbolic_op, unary
+from fastkeras.ops._common import (
+    FLOATS,
+    Tensor,
+    TensorLike,
+    as_tensor,
+    binary,
+    call,
+    cast_to,
+    result_type,
+    symbolic_op,
+    unary,
+)
 
 
 @symbolic_op

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from fastkeras.core.global_state import state
-from fastkeras.ops._common import reshape as reshape_to
 from fastkeras.ops._common import (
     Axes,
     KerasTensor,
@@ -30,6 +29,7 @@ from fastkeras.ops._common import (
     same_dtype,
     symbolic_op,
 )
+from fastkeras.ops._common import reshape as reshape_to
 
 
 def _reshape_spec(x: KerasTensor, newshape: Sequence[int] | int) -> KerasTensor:
@@ -52,7 +52,9 @@ def reshape(x: TensorLike, newshape: Sequence[int] | int) -> Tensor:
         return call("reshape", x, shape=[newshape])
     shape = [-1 if d is None else int(d) for d in newshape]
     if shape.count(-1) > 1:
-        raise ValueError(f"Only one dimension of a new shape can be unknown (-1 or None); received {newshape}.")
+        raise ValueError(
+            f"Only one dimension of a new shape can be unknown (-1 or None); received {newshape}."
+        )
     if -1 in shape and 0 in x.shape:
         # -1 cannot be told from the number of elements, which is 0: divide the dimensions that are given.
         known = count([d for d in shape if d != -1])
@@ -76,7 +78,9 @@ def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     else:
         perm = canonical_axes(axes, x.ndim, "axes")
         if len(perm) != x.ndim:
-            raise ValueError(f"Expected axes to name all {x.ndim} dimensions of x; received axes={tuple(axes)}.")
+            raise ValueError(
+                f"Expected axes to name all {x.ndim} dimensions of x; received axes={tuple(axes)}."
+            )
     return _permute(x, perm)
 
 
@@ -132,7 +136,9 @@ def squeeze(x: TensorLike, axis: Axes = None) -> Tensor:
     axes = canonical_axes(axis, x.ndim)
     for a in axes:
         if x.shape[a] != 1:
-            raise ValueError(f"Cannot squeeze dimension {a} of shape {x.shape}: its size is {x.shape[a]}, not 1.")
+            raise ValueError(
+                f"Cannot squeeze dimension {a} of shape {x.shape}: its size is {x.shape[a]}, not 1."
+            )
     return reshape_to(x, [d for i, d in enumerate(x.shape) if i not in axes])
 
 
@@ -308,7 +314,9 @@ def pad(x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: 
     if constant_values is not None:
         raise ValueError(f"constant_values is only for mode='constant'; received mode={mode!r}.")
     if mode not in ("reflect", "symmetric", "edge", "wrap"):
-        raise missing(f"ops.pad(mode={mode!r})", "The modes are constant, reflect, symmetric, edge, wrap and empty.")
+        raise missing(
+            f"ops.pad(mode={mode!r})", "The modes are constant, reflect, symmetric, edge, wrap and empty."
+        )
     for axis, (before, after) in enumerate(widths):
         if before or after:
             # Which element each place of the padded dimension shows: NumPy knows the rules of every mode.
@@ -324,7 +332,8 @@ def _pad_widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
         widths = np.broadcast_to(np.asarray(pad_width, dtype=np.int64), (ndim, 2))
     except ValueError:
         raise ValueError(
-            f"Expected pad_width to be an int, (before, after), or such a pair for each of {ndim} dimensions; "
+            f"Expected pad_width to be an int, (before, after), or such a pair for each of {ndim} "
+            "dimensions; "
             f"received {pad_width}."
         ) from None
     if (widths < 0).any():
@@ -363,7 +372,11 @@ def _concatenate(xs: Sequence[TensorLike], axis: int) -> Tensor:
         return parts[0]
     first = parts[0].shape
     for i, part in enumerate(parts):
-        if part.ndim != ndim or part.shape[:axis] != first[:axis] or part.shape[axis + 1 :] != first[axis + 1 :]:
+        if (
+            part.ndim != ndim
+            or part.shape[:axis] != first[:axis]
+            or part.shape[axis + 1 :] != first[axis + 1 :]
+        ):
             raise ValueError(
                 f"Cannot concatenate along axis {axis}: tensor 0 has shape {first}, tensor {i} has shape "
                 f"{part.shape}; only the size of that axis may differ."
@@ -386,7 +399,9 @@ def stack(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
     shape = parts[0].shape
     for i, part in enumerate(parts):
         if part.shape != shape:
-            raise ValueError(f"Cannot stack tensors of different shapes: 0 has {shape}, {i} has {part.shape}.")
+            raise ValueError(
+                f"Cannot stack tensors of different shapes: 0 has {shape}, {i} has {part.shape}."
+            )
     axis = canonical_axis(axis, len(shape) + 1)
     new = [*shape[:axis], 1, *shape[axis:]]
     return join([call("reshape", part, shape=new) for part in parts], axis)

@@ -121,7 +121,9 @@ def average(x: TensorLike, axis: Axes = None, weights: TensorLike = None) -> Ten
             )
         axis = canonical_axis(axis, x.ndim)
         if weights.shape != (x.shape[axis],):
-            raise ValueError(f"Expected {x.shape[axis]} weights along axis {axis}; received shape {weights.shape}.")
+            raise ValueError(
+                f"Expected {x.shape[axis]} weights along axis {axis}; received shape {weights.shape}."
+            )
         lead = [1] * x.ndim
         lead[axis] = -1
         weights = call("broadcast_to", call("reshape", weights, shape=lead), shape=x.shape)
@@ -169,7 +171,8 @@ def _extreme(kind: str, x: TensorLike, axis: Axes, keepdims: bool, initial: Tens
     if 0 in x.shape and 0 in [x.shape[a] for a in axes]:
         if initial is None:
             raise ValueError(
-                f"The {kind} of no elements: x has shape {x.shape}, axis={axis}. Give `initial` to say what it is."
+                f"The {kind} of no elements: x has shape {x.shape}, axis={axis}. Give `initial` to say what "
+                "it is."
             )
         shape = with_ones(x.shape, axes) if keepdims else [d for i, d in enumerate(x.shape) if i not in axes]
         return call("broadcast_to", as_tensor_of(initial, x.dtype), shape=shape)

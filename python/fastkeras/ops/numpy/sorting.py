@@ -142,7 +142,9 @@ def _percent(q: TensorLike) -> TensorLike:
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _quantile(x: TensorLike, q: TensorLike, axis: Axes, method: str, keepdims: bool, skip_nan: bool) -> Tensor:
+def _quantile(
+    x: TensorLike, q: TensorLike, axis: Axes, method: str, keepdims: bool, skip_nan: bool
+) -> Tensor:
     if method not in _METHODS:
         raise ValueError(f"Expected method to be one of {', '.join(_METHODS)}; received {method!r}.")
     x = as_float(x)
@@ -382,7 +384,9 @@ def corrcoef(x: TensorLike) -> Tensor:
     if x.ndim > 2:
         raise ValueError(f"ops.corrcoef needs a tensor of at most 2 dimensions; received shape {x.shape}.")
     dtype = x.dtype
-    rows = cast_to(reshape(x, [1, x.size]) if x.ndim < 2 else x, "float64" if dtype == "float64" else "float32")
+    rows = cast_to(
+        reshape(x, [1, x.size]) if x.ndim < 2 else x, "float64" if dtype == "float64" else "float32"
+    )
     n = rows.shape[1]
     centred = rows - reduce_sum(rows, [1], True) / float(n)
     covariance = call("matmul", centred, centred, transpose_b=True)
@@ -404,7 +408,9 @@ def correlate(x1: TensorLike, x2: TensorLike, mode: str = "valid") -> Tensor:
         raise ValueError(f"Expected mode to be 'valid', 'same' or 'full'; received {mode!r}.")
     x1, x2 = same_dtype((as_float(x1), as_float(x2)))
     if x1.ndim != 1 or x2.ndim != 1 or not x1.size or not x2.size:
-        raise ValueError(f"ops.correlate needs two 1-D tensors with elements; received {x1.shape} and {x2.shape}.")
+        raise ValueError(
+            f"ops.correlate needs two 1-D tensors with elements; received {x1.shape} and {x2.shape}."
+        )
     if x1.size < x2.size:
         return call("reverse", _correlate(x2, x1, mode), axes=[0])
     return _correlate(x1, x2, mode)

@@ -1,0 +1,92 @@
+// Single operations: how close each family of kernels comes to the machine's arithmetic or memory rate.
+#include "support.h"
+
+namespace fastkeras::bench {
+namespace {
+
+void Matmul(benchmark::State& state) {
+    const int64_t m = state.range(0), k = state.range(1), n = state.range(2);
+    GraphBuilder g;
+    g.output(g.op("matmul", {g.input(DType::float32, {m, k}), g.input(DType::float32, {k, n})}));
+    Runner(g).measure(state, 2.0 * static_cast<double>(m * k * n));
+}
+BENCHMARK(Matmul)->Args({32, 784, 128})->Args({256, 256, 256})->Args({1024, 1024, 1024})->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+void MatmulBfloat16(benchmark::State& state) {
+    const int64_t n = state.range(0);
+    GraphBuilder g;
+    g.output(g.op("matmul", {g.input(DType::bfloat16, {n, n}), g.input(DType::bfloat16, {n, n})}));
+    Runner(g).measure(state, 2.0 * static_cast<double>(n * n * n));
+}
+BENCHMARK(MatmulBfloat16)->Arg(1024)->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+// A 3x3 convolution with bias and activation over [batch, size, size, channels], with the same number of filters.
+void Convolution(benchmark::State& state) {
+    const int64_t batch = state.range(0), size = state.range(1), channels = state.range(2);
+    GraphBuilder g;
+    const Tensor x = g.input(DType::float32, {batch, size, size, channels}), w = g.input(DType::float32, {3, 3, channels, channels});
+    const Attributes same = {{"strides", Shape{1, 1}}, {"pad_low", Shape{1, 1}}, {"pad_high", Shape{1, 1}}, {"dilations", Shape{1, 1}}};
+    g.output(g.op("relu", {g.op("conv", {x, w}, same) + g.input(DType::float32, {channels})}));
+    Runner(g).measure(state, 2.0 * 9 * static_cast<double>(batch * size * size * channels * channels));
+}
+BENCHMARK(Convolution)->Args({16, 32, 32})->Args({16, 16, 128})->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+// Six operations in one loop.
+void ElementwiseChain(benchmark::State& state) {
+    const int64_t n = state.range(0);
+    GraphBuilder g;
+    const Tensor x = g.input(DType::float32, {n}), y = g.input(DType::float32, {n});
+    g.output(g.op("maximum", {(x * y + x) * 0.5 - y, x}) + 1.0);
+    Runner(g).measure(state, 6.0 * static_cast<double>(n), 12.0 * static_cast<double>(n));
+}
+BENCHMARK(ElementwiseChain)->Arg(1000)->Arg(100'000)->Arg(10'000'000)->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+void Transcendental(benchmark::State& state, const char* op) {
+    const int64_t n = 100'000;
+    GraphBuilder g;
+    g.output(g.op(op, {g.input(DType::float32, {n})}));
+    Runner(g).measure(state, static_cast<double>(n), 8.0 * static_cast<double>(n));
+}
+BENCHMARK_CAPTURE(Transcendental, exp, "exp")->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK_CAPTURE(Transcendental, tanh, "tanh")->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK_CAPTURE(Transcendental, gelu, "gelu")->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+void Reduce(benchmark::State& state) {
+    const int64_t rows = 4096, cols = 512, axis = state.range(0);
+    GraphBuilder g;
+    g.output(g.op("reduce_sum", {g.input(DType::float32, {rows, cols})}, {{"axes", Shape{axis}}}));
+    Runner(g).measure(state, 0, 4.0 * static_cast<double>(rows * cols));
+}
+BENCHMARK(Reduce)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+// Loss and gradient of a classifier's last step.
+void SoftmaxCrossEntropy(benchmark::State& state) {
+    const int64_t batch = state.range(0), classes = state.range(1);
+    GraphBuilder g;
+    const Tensor logits = g.input(DType::float32, {batch, classes}), labels = g.input(DType::int32, {batch});
+    const Tensor loss = g.op("reduce_sum", {g.op("sparse_softmax_cross_entropy", {logits, labels})}, {{"axes", Shape{0}}});
+    g.output(loss);
+    g.output(*g.gradients({loss}, {logits})[0]);
+    Runner(g).measure(state, 0, 8.0 * static_cast<double>(batch * classes));
+}
+BENCHMARK(SoftmaxCrossEntropy)->Args({32, 10})->Args({256, 1000})->Args({64, 32000})->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+void LayerNorm(benchmark::State& state) {
+    const int64_t rows = state.range(0), cols = state.range(1);
+    GraphBuilder g;
+    const Tensor x = g.input(DType::float32, {rows, cols}), gamma = g.input(DType::float32, {cols}), beta = g.input(DType::float32, {cols});
+    g.output(g.op("layer_norm", {x, gamma, beta}, {{"epsilon", 1e-3}}));
+    Runner(g).measure(state, 0, 8.0 * static_cast<double>(rows * cols));
+}
+BENCHMARK(LayerNorm)->Args({1024, 256})->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+void EmbeddingLookup(benchmark::State& state) {
+    GraphBuilder g;
+    const Tensor table = g.input(DType::float32, {20000, 64}), ids = g.input(DType::int32, {state.range(0)});
+    g.output(g.op("gather", {table, ids}, {{"axis", 0}}));
+    Runner(g).measure(state, 0, 8.0 * 64 * static_cast<double>(state.range(0)));
+}
+BENCHMARK(EmbeddingLookup)->Arg(256)->Arg(16384)->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+}  // namespace
+}  // namespace fastkeras::bench
