@@ -29,9 +29,9 @@ enum class RegionOp : uint8_t {
 struct RegionInstr {
     RegionOp op = RegionOp::prim;
     Prim prim = Prim::none;
-    DType dtype = DType::f32;          // type of the result; registers are numbered by instruction
-    int32_t src[3] = {-1, -1, -1};     // instruction numbers
-    int32_t index = -1;                // load: input; index: which RegionIndex; philox: key input (read as a whole, not per point)
+    DType dtype = DType::f32;       // type of the result; registers are numbered by instruction
+    int32_t src[3] = {-1, -1, -1};  // instruction numbers
+    int32_t index = -1;             // load: input; index: which RegionIndex; philox: key input (read as a whole, not per point)
     double imm = 0;
     int64_t int_imm = 0;
 };
@@ -54,8 +54,8 @@ struct RegionOutput {
 
 // Philox4x32-10: element i of the stream is word i%4 of the block with counter (i/4 low, i/4 high, 0, 0) and the key words.
 struct Region {
-    Dims space;                  // iteration space; all dims >= 1 (an empty tensor never reaches a region)
-    std::vector<bool> reduced;   // per dimension: reduced by every reduced output of this region
+    Dims space;                 // iteration space; all dims >= 1 (an empty tensor never reaches a region)
+    std::vector<bool> reduced;  // per dimension: reduced by every reduced output of this region
     std::vector<RegionInput> inputs;
     std::vector<RegionIndex> indices;
     std::vector<RegionInstr> code;

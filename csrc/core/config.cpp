@@ -41,7 +41,8 @@ int64_t parse_integer(const Row& row, std::string_view value) {
     int64_t n = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), n);
     if (error != std::errc{} || end != value.data() + value.size() || n < 0 || (row.type == Type::boolean && n > 1))
-        fail<UserError>("FASTKERAS setting '", row.name, "' got '", value, "'; expected ", row.type == Type::boolean ? "0 or 1" : "an integer >= 0");
+        fail<UserError>("FASTKERAS setting '", row.name, "' got '", value, "'; expected ",
+                        row.type == Type::boolean ? "0 or 1" : "an integer >= 0");
     return n;
 }
 

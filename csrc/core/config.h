@@ -26,6 +26,6 @@ struct Entry {
 [[nodiscard]] std::string text(Key key);
 [[nodiscard]] bool lists(Key key, std::string_view item);  // whether a comma-separated text contains the item
 [[nodiscard]] std::vector<Entry> entries();
-void set(std::string_view name, std::string_view value);   // UserError for an unknown name or a malformed value
+void set(std::string_view name, std::string_view value);  // UserError for an unknown name or a malformed value
 
 }  // namespace fk::config

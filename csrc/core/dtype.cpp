@@ -6,8 +6,9 @@
 
 namespace fk {
 namespace {
-constexpr std::array<std::string_view, kDTypeCount> kNames = {"bool",   "int8",   "int16",   "int32",    "int64",   "uint8",  "uint16",
-                                                              "uint32", "uint64", "float16", "bfloat16", "float32", "float64"};
+constexpr std::array<std::string_view, kDTypeCount> kNames = {"bool",     "int8",    "int16",  "int32",  "int64",
+                                                              "uint8",    "uint16",  "uint32", "uint64", "float16",
+                                                              "bfloat16", "float32", "float64"};
 
 DType signed_of_size(size_t bytes) {
     return bytes == 1 ? DType::i8 : bytes == 2 ? DType::i16 : bytes == 4 ? DType::i32 : DType::i64;
@@ -42,9 +43,12 @@ DType promote(DType a, DType b) {
 DType promote_weak(DType strong, WeakKind weak) {
     switch (weak) {
         case WeakKind::none:
-        case WeakKind::boolean: return strong;
-        case WeakKind::integer: return strong == DType::boolean ? DType::i32 : strong;
-        case WeakKind::floating: return is_float(strong) ? strong : DType::f32;
+        case WeakKind::boolean:
+            return strong;
+        case WeakKind::integer:
+            return strong == DType::boolean ? DType::i32 : strong;
+        case WeakKind::floating:
+            return is_float(strong) ? strong : DType::f32;
     }
     return strong;
 }

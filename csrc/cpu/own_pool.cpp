@@ -53,18 +53,21 @@ std::unique_ptr<Kernel> make_by_position(const ConvShape& s, std::string text, F
 
 template <class T>
 std::unique_ptr<Kernel> make_pool(const ConvShape& s, bool max) {
-    return make_by_position<T>(s, max ? "own:max_pool" : "own:avg_pool", [c = s.in_channels, max](const KernelArgs& a, int64_t image, PoolWindow window, int64_t at) {
-        const auto f = max ? pool_kernels<T>().max : pool_kernels<T>().avg;
-        f(static_cast<const T*>(a.in[0]) + image, window, c, static_cast<T*>(a.out[0]) + at);
-    });
+    return make_by_position<T>(s, max ? "own:max_pool" : "own:avg_pool",
+                               [c = s.in_channels, max](const KernelArgs& a, int64_t image, PoolWindow window, int64_t at) {
+                                   const auto f = max ? pool_kernels<T>().max : pool_kernels<T>().avg;
+                                   f(static_cast<const T*>(a.in[0]) + image, window, c, static_cast<T*>(a.out[0]) + at);
+                               });
 }
 
 template <class T>
 std::unique_ptr<Kernel> make_pool_select(const ConvShape& s) {
-    return make_by_position<T>(s, "own:max_pool_select", [c = s.in_channels](const KernelArgs& a, int64_t image, PoolWindow window, int64_t at) {
-        const T *x = static_cast<const T*>(a.in[0]) + image, *y = static_cast<const T*>(a.in[1]) + at, *dd = static_cast<const T*>(a.in[2]) + image;
-        pool_kernels<T>().max_select(x, y, dd, window, c, static_cast<T*>(a.out[0]) + at);
-    });
+    return make_by_position<T>(s, "own:max_pool_select",
+                               [c = s.in_channels](const KernelArgs& a, int64_t image, PoolWindow window, int64_t at) {
+                                   const T *x = static_cast<const T*>(a.in[0]) + image, *y = static_cast<const T*>(a.in[1]) + at,
+                                           *dd = static_cast<const T*>(a.in[2]) + image;
+                                   pool_kernels<T>().max_select(x, y, dd, window, c, static_cast<T*>(a.out[0]) + at);
+                               });
 }
 
 // Windows overlap within an image, so the work is split by image and by block of channels. 16-bit gradients are summed
@@ -150,7 +153,8 @@ namespace own_pool_select {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
-    return dispatch_float(node.types[0].dtype, [&](auto tag) { return make_pool_select<typename decltype(tag)::type>(pool_shape(g, node)); });
+    return dispatch_float(node.types[0].dtype,
+                          [&](auto tag) { return make_pool_select<typename decltype(tag)::type>(pool_shape(g, node)); });
 }
 }  // namespace own_pool_select
 

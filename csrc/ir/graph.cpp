@@ -31,7 +31,8 @@ uint64_t hash_attr(const Attr& attr) {
 // Bitwise comparison of doubles: -0.0 and 0.0 are different constants, a NaN equals itself.
 bool same_attr(const Attr& a, const Attr& b) {
     if (a.index() != b.index()) return false;
-    if (const double* x = std::get_if<double>(&a)) return std::bit_cast<uint64_t>(*x) == std::bit_cast<uint64_t>(std::get<double>(b));
+    if (const double* x = std::get_if<double>(&a))
+        return std::bit_cast<uint64_t>(*x) == std::bit_cast<uint64_t>(std::get<double>(b));
     return a == b;
 }
 
@@ -80,10 +81,16 @@ uint32_t Graph::add(const OpDef& op, std::vector<Value> inputs, Attrs attrs) {
     std::vector<TensorType> types;
     types.reserve(inputs.size());
     for (Value v : inputs) {
-        check_internal(v.node < nodes_.size() && v.out < nodes_[v.node].types.size(), "input of ", op.name, " is not in the graph");
+        check_internal(v.node < nodes_.size() && v.out < nodes_[v.node].types.size(), "input of ", op.name,
+                       " is not in the graph");
         types.push_back(type(v));
     }
-    Node node{.op = &op, .inputs = std::move(inputs), .attrs = std::move(attrs), .types = {}, .label = current_label, .region = nullptr};
+    Node node{.op = &op,
+              .inputs = std::move(inputs),
+              .attrs = std::move(attrs),
+              .types = {},
+              .label = current_label,
+              .region = nullptr};
     node.types = op.infer(InferCall{op, types, node.attrs});
     nodes_.push_back(std::move(node));
     by_hash_.emplace(hash, size() - 1);

@@ -8,12 +8,15 @@ namespace fk {
 namespace {
 
 void verify_region(const Node& n, const Region& r, std::string_view after) {
-    auto ok = [&](bool condition, std::string_view what) { check_internal(condition, "after ", after, ": a fused region ", what); };
+    auto ok = [&](bool condition, std::string_view what) {
+        check_internal(condition, "after ", after, ": a fused region ", what);
+    };
     ok(r.reduced.size() == r.space.size(), "has a malformed space");  // a space without dimensions is one point
     ok(r.inputs.size() == n.inputs.size() && r.outputs.size() == n.types.size(), "does not match its node");
     for (size_t i = 0; i < r.code.size(); ++i) {
         if (r.code[i].op == RegionOp::load)
-            ok(r.inputs.at(static_cast<size_t>(r.code[i].index)).strides.size() == r.space.size(), "has an input without a stride for each dimension");
+            ok(r.inputs.at(static_cast<size_t>(r.code[i].index)).strides.size() == r.space.size(),
+               "has an input without a stride for each dimension");
         for (int32_t s : r.code[i].src) ok(s < static_cast<int32_t>(i), "reads a later instruction");
     }
     int64_t points = 1, kept = 1;
@@ -32,7 +35,8 @@ void verify(const Graph& g, std::string_view after) {
         check_internal(n.op != nullptr && !n.types.empty(), "after ", after, ": node ", i, " is incomplete");
         std::vector<TensorType> in;
         for (Value v : n.inputs) {
-            check_internal(v.node < i && v.out < g.node(v.node).types.size(), "after ", after, ": node ", i, " (", n.op->name, ") reads a later value");
+            check_internal(v.node < i && v.out < g.node(v.node).types.size(), "after ", after, ": node ", i, " (", n.op->name,
+                           ") reads a later value");
             in.push_back(g.type(v));
         }
         if (n.region) {
@@ -43,7 +47,8 @@ void verify(const Graph& g, std::string_view after) {
         }
     }
     for (Value v : g.outputs) check_internal(v.node < g.size(), "after ", after, ": an output is not in the graph");
-    check_internal(g.output_aliases.empty() || g.output_aliases.size() == g.outputs.size(), "after ", after, ": output aliases are malformed");
+    check_internal(g.output_aliases.empty() || g.output_aliases.size() == g.outputs.size(), "after ", after,
+                   ": output aliases are malformed");
 }
 
 }  // namespace fk

@@ -40,7 +40,8 @@ Out gelu_vjp(const VjpCall& c) {
 
 constexpr double kSeluAlpha = 1.6732632423543772848170429916717, kSeluScale = 1.0507009873554804934193349852946;
 
-OpDef unary(std::string_view name, std::string_view summary, BodyFn body, VjpFn vjp = nullptr, std::span<const AttrDef> attrs = {}) {
+OpDef unary(std::string_view name, std::string_view summary, BodyFn body, VjpFn vjp = nullptr,
+            std::span<const AttrDef> attrs = {}) {
     return OpDef{.name = name,
                  .summary = summary,
                  .inputs = kX,
@@ -107,10 +108,7 @@ std::vector<OpDef> activations() {
                 const Expr x = c.in(0);
                 return {where(x > 0.0, x, attr(*c.node, 0) * expm1(minimum(x, 0.0)))};
             },
-            [](const VjpCall& c) -> Out {
-                return {c.dy() * where(c.in(0) > 0.0, 1.0, c.out() + attr(c.node(), 0))};
-            },
-            kAlpha),
+            [](const VjpCall& c) -> Out { return {c.dy() * where(c.in(0) > 0.0, 1.0, c.out() + attr(c.node(), 0))}; }, kAlpha),
         unary(
             "selu", "Self-normalizing elu (arXiv:1706.02515).",
             [](const OpCall& c) -> Out {

@@ -26,7 +26,8 @@ const AttrDef kConv[] = {{"strides", AttrType::dims},
 const AttrDef kConvAct[] = {kConv[0], kConv[1], kConv[2], kConv[3], kConv[4], {"act", AttrType::text, Attr{std::string("none")}}};
 const AttrDef kInputGrad[] = {{"input_shape", AttrType::dims}, kConv[0], kConv[1], kConv[2], kConv[3], kConv[4]};
 const AttrDef kFilterGrad[] = {{"filter_shape", AttrType::dims}, kConv[0], kConv[1], kConv[2], kConv[3], kConv[4]};
-const AttrDef kPool[] = {{"window", AttrType::dims}, {"strides", AttrType::dims}, {"pad_low", AttrType::dims}, {"pad_high", AttrType::dims}};
+const AttrDef kPool[] = {
+    {"window", AttrType::dims}, {"strides", AttrType::dims}, {"pad_low", AttrType::dims}, {"pad_high", AttrType::dims}};
 const AttrDef kPoolGrad[] = {{"input_shape", AttrType::dims}, kPool[0], kPool[1], kPool[2], kPool[3]};
 
 void check_window(const InferCall& c, size_t first, size_t count, size_t spatial) {
@@ -44,18 +45,18 @@ TensorType conv_type(const InferCall& c, const Dims& x, const Dims& w, size_t at
     check_window(c, at, 4, spatial);
     const int64_t groups = c.integer(at + 4), in = x.back(), out = w.back();
     if (groups < 1 || w[w.size() - 2] * groups != in || out % groups != 0)
-        fail<UserError>(c.op.name, ": input has ", in, " channels, the filter of shape ", to_string(w), " with groups=", groups, " expects ",
-                        w[w.size() - 2] * groups, " (and filters divisible by groups)");
+        fail<UserError>(c.op.name, ": input has ", in, " channels, the filter of shape ", to_string(w), " with groups=", groups,
+                        " expects ", w[w.size() - 2] * groups, " (and filters divisible by groups)");
     TensorType t{c.in[0].dtype, {x[0]}};
     for (size_t i = 0; i < spatial; ++i) {
         const int64_t stride = c.dims(at)[i], dilation = c.dims(at + 3)[i], low = c.dims(at + 1)[i], high = c.dims(at + 2)[i];
         if (stride < 1 || dilation < 1 || low < 0 || high < 0 || w[i] < 1)
-            fail<UserError>(c.op.name, ": stride ", stride, ", dilation ", dilation, ", padding (", low, ", ", high, "), filter size ", w[i],
-                            "; expected stride, dilation, size >= 1 and padding >= 0");
+            fail<UserError>(c.op.name, ": stride ", stride, ", dilation ", dilation, ", padding (", low, ", ", high,
+                            "), filter size ", w[i], "; expected stride, dilation, size >= 1 and padding >= 0");
         const int64_t room = x[i + 1] + low + high - ((w[i] - 1) * dilation + 1);
         if (room < 0)
-            fail<UserError>(c.op.name, ": the filter spans ", (w[i] - 1) * dilation + 1, " along spatial dimension ", i, ", the padded input only ",
-                            x[i + 1] + low + high, ". Use padding='same' or a smaller kernel");
+            fail<UserError>(c.op.name, ": the filter spans ", (w[i] - 1) * dilation + 1, " along spatial dimension ", i,
+                            ", the padded input only ", x[i + 1] + low + high, ". Use padding='same' or a smaller kernel");
         t.dims.push_back(room / stride + 1);
     }
     t.dims.push_back(out);
@@ -66,7 +67,8 @@ void same_float(const InferCall& c) {
     infer::require_float(c, 0);
     for (size_t i = 1; i < c.in.size(); ++i)
         if (c.in[i].dtype != c.in[0].dtype)
-            fail<UserError>(c.op.name, ": dtypes ", name(c.in[0].dtype), " and ", name(c.in[i].dtype), " differ; cast them to one dtype");
+            fail<UserError>(c.op.name, ": dtypes ", name(c.in[0].dtype), " and ", name(c.in[i].dtype),
+                            " differ; cast them to one dtype");
 }
 
 Types infer_conv(const InferCall& c) {
@@ -77,18 +79,22 @@ Types infer_conv(const InferCall& c) {
 Types infer_input_grad(const InferCall& c) {
     same_float(c);
     const TensorType y = conv_type(c, c.dims(0), c.in[1].dims, 1);
-    check_internal(y.dims == c.in[0].dims, "conv_input_grad: dy has shape ", to_string(c.in[0].dims), ", the convolution gives ", to_string(y.dims));
+    check_internal(y.dims == c.in[0].dims, "conv_input_grad: dy has shape ", to_string(c.in[0].dims), ", the convolution gives ",
+                   to_string(y.dims));
     return {{c.in[0].dtype, c.dims(0)}};
 }
 
 Types infer_filter_grad(const InferCall& c) {
     same_float(c);
     const TensorType y = conv_type(c, c.in[0].dims, c.dims(0), 1);
-    check_internal(y.dims == c.in[1].dims, "conv_filter_grad: dy has shape ", to_string(c.in[1].dims), ", the convolution gives ", to_string(y.dims));
+    check_internal(y.dims == c.in[1].dims, "conv_filter_grad: dy has shape ", to_string(c.in[1].dims), ", the convolution gives ",
+                   to_string(y.dims));
     return {{c.in[0].dtype, c.dims(0)}};
 }
 
-Attrs conv_attrs(const Node& n, size_t from) { return {n.attrs.begin() + static_cast<std::ptrdiff_t>(from), n.attrs.begin() + static_cast<std::ptrdiff_t>(from) + 5}; }
+Attrs conv_attrs(const Node& n, size_t from) {
+    return {n.attrs.begin() + static_cast<std::ptrdiff_t>(from), n.attrs.begin() + static_cast<std::ptrdiff_t>(from) + 5};
+}
 
 Attrs with_shape(const Dims& shape, Attrs attrs) {
     attrs.insert(attrs.begin(), shape);
@@ -112,7 +118,8 @@ Out filter_grad_vjp(const VjpCall& c) {
 
 TensorType pool_type(const InferCall& c, const TensorType& x, size_t at) {
     if (x.rank() < 3 || x.rank() > 5)
-        fail<UserError>(c.op.name, ": input has shape ", to_string(x.dims), "; expected (batch, 1 to 3 spatial dimensions, channels)");
+        fail<UserError>(c.op.name, ": input has shape ", to_string(x.dims),
+                        "; expected (batch, 1 to 3 spatial dimensions, channels)");
     const size_t spatial = x.dims.size() - 2;
     check_window(c, at, 4, spatial);
     TensorType t{x.dtype, {x.dims[0]}};
@@ -140,8 +147,8 @@ Types infer_pool(const InferCall& c) {
 Types infer_pool_pair(const InferCall& c, size_t like) {
     same_float(c);
     const TensorType y = pool_type(c, c.in[0], 0);
-    check_internal(c.in[1] == y && c.in[2] == (like == 0 ? c.in[0] : y), c.op.name, ": operands ", to_string(c.in[0]), ", ", to_string(c.in[1]),
-                   ", ", to_string(c.in[2]), " do not belong together; the pooling gives ", to_string(y));
+    check_internal(c.in[1] == y && c.in[2] == (like == 0 ? c.in[0] : y), c.op.name, ": operands ", to_string(c.in[0]), ", ",
+                   to_string(c.in[1]), ", ", to_string(c.in[2]), " do not belong together; the pooling gives ", to_string(y));
     return {like == 0 ? y : c.in[0]};
 }
 

@@ -62,7 +62,8 @@ const std::unordered_map<Prim, VjpFn>& gradients() {
          [](const VjpCall& c) -> Grads {
              const Expr x = c.in(0), p = c.in(1), zero = zeros_like(x);
              const Expr safe = fk::where(x > 0.0, x, 1.0);
-             return {fk::where(fk::equal(p, 0.0), zero, c.dy() * p * fk::power(x, p - 1.0)), fk::where(x > 0.0, c.dy() * c.out() * fk::log(safe), zero)};
+             return {fk::where(fk::equal(p, 0.0), zero, c.dy() * p * fk::power(x, p - 1.0)),
+                     fk::where(x > 0.0, c.dy() * c.out() * fk::log(safe), zero)};
          }},
         // Ties share the gradient equally, as XLA does.
         {Prim::maximum,
@@ -102,8 +103,9 @@ const std::unordered_map<Prim, std::string_view>& summaries() {
 }
 
 constexpr Promotion promotion_of(Prim p) {
-    constexpr auto same = Promotion::same, floating = Promotion::floating, comparison = Promotion::comparison, logical = Promotion::logical,
-                   integral = Promotion::integral, select = Promotion::select, none = Promotion::shape_only;
+    constexpr auto same = Promotion::same, floating = Promotion::floating, comparison = Promotion::comparison,
+                   logical = Promotion::logical, integral = Promotion::integral, select = Promotion::select,
+                   none = Promotion::shape_only;
     constexpr Promotion table[kPrimCount] = {
 #define FK_PRIM(name, arity, promotion, ...) promotion,
 #include "ir/prims.def"

@@ -7,18 +7,22 @@ namespace fk {
 
 DType operand_type(const OpDef& op, DType common) {
     switch (op.promotion) {
-        case Promotion::floating: return is_float(common) ? common : DType::f32;
-        case Promotion::logical: return DType::boolean;
+        case Promotion::floating:
+            return is_float(common) ? common : DType::f32;
+        case Promotion::logical:
+            return DType::boolean;
         case Promotion::integral:
             if (is_float(common))
                 fail<UserError>(op.name, " got ", name(common), "; expected integers or booleans. Cast the operands first");
             return common;
-        default: return common;
+        default:
+            return common;
     }
 }
 
 uint32_t emit_node(Graph& g, const OpDef& op, std::vector<Value> inputs, Attrs attrs) {
-    if (op.promotion == Promotion::none || op.promotion == Promotion::shape_only) return g.add(op, std::move(inputs), std::move(attrs));
+    if (op.promotion == Promotion::none || op.promotion == Promotion::shape_only)
+        return g.add(op, std::move(inputs), std::move(attrs));
     const size_t first = op.promotion == Promotion::select ? 1 : 0;
     Dims dims = g.type(inputs[0]).dims;
     DType common = g.type(inputs[first]).dtype;

@@ -31,10 +31,11 @@ Types infer_gather(const InferCall& c) {
 
 void check_updates(const InferCall& c, const Dims& expected) {
     if (c.in[2].dims != expected)
-        fail<UserError>(c.op.name, ": updates have shape ", to_string(c.in[2].dims), "; expected ", to_string(expected), " for x of shape ",
-                        to_string(c.in[0].dims), " and indices of shape ", to_string(c.in[1].dims));
+        fail<UserError>(c.op.name, ": updates have shape ", to_string(c.in[2].dims), "; expected ", to_string(expected),
+                        " for x of shape ", to_string(c.in[0].dims), " and indices of shape ", to_string(c.in[1].dims));
     if (c.in[2].dtype != c.in[0].dtype)
-        fail<UserError>(c.op.name, ": updates have dtype ", name(c.in[2].dtype), " against ", name(c.in[0].dtype), " of x; cast them to one dtype");
+        fail<UserError>(c.op.name, ": updates have dtype ", name(c.in[2].dtype), " against ", name(c.in[0].dtype),
+                        " of x; cast them to one dtype");
 }
 
 Types infer_scatter_add(const InferCall& c) {
@@ -57,8 +58,8 @@ Dims along_axis_dims(const InferCall& c) {
     Dims dims = x.dims;
     if (i.rank() == x.rank()) dims[axis] = i.dims[axis];
     if (i.dims != dims)
-        fail<UserError>(c.op.name, ": indices have shape ", to_string(i.dims), "; expected the shape of x, ", to_string(x.dims), ", except along axis ",
-                        axis);
+        fail<UserError>(c.op.name, ": indices have shape ", to_string(i.dims), "; expected the shape of x, ", to_string(x.dims),
+                        ", except along axis ", axis);
     return dims;
 }
 
@@ -82,7 +83,8 @@ Types infer_argsort(const InferCall& c) {
 Types infer_top_k(const InferCall& c) {
     TensorType t = c.in[0];
     if (t.dims.empty() || c.integer(0) < 1 || c.integer(0) > t.dims.back())
-        fail<UserError>("top_k: k is ", c.integer(0), " for shape ", to_string(t.dims), "; expected 1 <= k <= the last dimension");
+        fail<UserError>("top_k: k is ", c.integer(0), " for shape ", to_string(t.dims),
+                        "; expected 1 <= k <= the last dimension");
     t.dims.back() = c.integer(0);
     return {t, {DType::i32, t.dims}};
 }
@@ -199,7 +201,9 @@ std::vector<OpDef> indexing() {
                   Dims column = dims;
                   column.back() = 1;
                   const Expr i = broadcast_to(reshape(c.in(0), column), dims);
-                  const Value at{c.g->add(get_op("iota"), {}, {dims, static_cast<int64_t>(dims.size()) - 1, static_cast<int64_t>(i.dtype())}), 0};
+                  const Value at{c.g->add(get_op("iota"), {},
+                                          {dims, static_cast<int64_t>(dims.size()) - 1, static_cast<int64_t>(i.dtype())}),
+                                 0};
                   return {cast(equal(i, Expr{c.g, at}), c.out_type().dtype)};
               },
               .differentiable = false},

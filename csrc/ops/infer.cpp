@@ -24,7 +24,8 @@ std::vector<TensorType> reduction(const InferCall& c) {
     for (int64_t a : c.dims(0)) {
         const auto i = static_cast<size_t>(normalize_axis(a, x.rank()));
         if (x.dims[i] == 0 && (c.op.name == "reduce_max" || c.op.name == "reduce_min"))
-            fail<UserError>(c.op.name, " over axis ", a, " of shape ", to_string(x.dims), ": there is no element to take the extreme of");
+            fail<UserError>(c.op.name, " over axis ", a, " of shape ", to_string(x.dims),
+                            ": there is no element to take the extreme of");
         if (reduced[i]) fail<UserError>(c.op.name, " got axis ", a, " twice in ", to_string(c.dims(0)));
         reduced[i] = true;
     }
@@ -55,19 +56,22 @@ void require_integer(const InferCall& c, size_t input) {
 
 void require_rank(const InferCall& c, size_t input, int rank) {
     if (c.in[input].rank() != rank)
-        fail<UserError>(c.op.name, ": input '", c.op.inputs[input], "' has shape ", to_string(c.in[input].dims), "; expected rank ", rank);
+        fail<UserError>(c.op.name, ": input '", c.op.inputs[input], "' has shape ", to_string(c.in[input].dims),
+                        "; expected rank ", rank);
 }
 
 void require_type(const InferCall& c, size_t input, const TensorType& expected) {
     if (c.in[input] != expected)
-        fail<UserError>(c.op.name, ": input '", c.op.inputs[input], "' is ", to_string(c.in[input]), "; expected ", to_string(expected));
+        fail<UserError>(c.op.name, ": input '", c.op.inputs[input], "' is ", to_string(c.in[input]), "; expected ",
+                        to_string(expected));
 }
 
 void require_epilogue(const InferCall& c, const TensorType& result) {
     require_type(c, 2, {result.dtype, {result.dims.back()}});
     const std::string& act = std::get<std::string>(c.attrs.back());
     const OpDef* op = act == "none" ? nullptr : find_op(act);
-    if (act != "none" && (op == nullptr || op->inputs.size() != 1 || (op->promotion != Promotion::floating && op->promotion != Promotion::same)))
+    if (act != "none" &&
+        (op == nullptr || op->inputs.size() != 1 || (op->promotion != Promotion::floating && op->promotion != Promotion::same)))
         fail<UserError>(c.op.name, ": act is '", act, "'; expected 'none' or the name of an activation");
 }
 

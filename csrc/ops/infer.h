@@ -6,10 +6,10 @@
 
 namespace fk::infer {
 
-std::vector<TensorType> same_as_input(const InferCall& c);       // output = type of input 0
-std::vector<TensorType> elementwise(const InferCall& c);         // equal dims; dtype by the op's promotion
-std::vector<TensorType> reduction(const InferCall& c);           // attrs: axes, keepdims
-std::vector<TensorType> like_inputs(const InferCall& c);         // output i = type of input i
+std::vector<TensorType> same_as_input(const InferCall& c);  // output = type of input 0
+std::vector<TensorType> elementwise(const InferCall& c);    // equal dims; dtype by the op's promotion
+std::vector<TensorType> reduction(const InferCall& c);      // attrs: axes, keepdims
+std::vector<TensorType> like_inputs(const InferCall& c);    // output i = type of input i
 
 void require_float(const InferCall& c, size_t input);
 void require_integer(const InferCall& c, size_t input);

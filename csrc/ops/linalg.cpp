@@ -10,7 +10,8 @@ using Out = std::vector<Expr>;
 using Types = std::vector<TensorType>;
 constexpr std::string_view kAB[] = {"a", "b"};
 constexpr std::string_view kABBias[] = {"a", "b", "bias"};
-const AttrDef kMatmulAttrs[] = {{"transpose_a", AttrType::boolean, Attr{int64_t{0}}}, {"transpose_b", AttrType::boolean, Attr{int64_t{0}}}};
+const AttrDef kMatmulAttrs[] = {{"transpose_a", AttrType::boolean, Attr{int64_t{0}}},
+                                {"transpose_b", AttrType::boolean, Attr{int64_t{0}}}};
 const AttrDef kFusedAttrs[] = {{"transpose_a", AttrType::boolean, Attr{int64_t{0}}},
                                {"transpose_b", AttrType::boolean, Attr{int64_t{0}}},
                                {"act", AttrType::text, Attr{std::string("none")}}};
@@ -18,7 +19,8 @@ const AttrDef kFusedAttrs[] = {{"transpose_a", AttrType::boolean, Attr{int64_t{0
 Types infer_matmul(const InferCall& c) {
     const TensorType &a = c.in[0], &b = c.in[1];
     if (a.rank() < 2 || b.rank() < 2)
-        fail<UserError>("matmul: shapes ", to_string(a.dims), " and ", to_string(b.dims), "; expected at least two dimensions each");
+        fail<UserError>("matmul: shapes ", to_string(a.dims), " and ", to_string(b.dims),
+                        "; expected at least two dimensions each");
     if (a.dtype != b.dtype)
         fail<UserError>("matmul: dtypes ", name(a.dtype), " and ", name(b.dtype), " differ; cast them to one dtype");
     const bool ta = c.integer(0) != 0, tb = c.integer(1) != 0;
@@ -26,8 +28,8 @@ Types infer_matmul(const InferCall& c) {
     const int64_t m = a.dims[ra - (ta ? 1 : 2)], ka = a.dims[ra - (ta ? 2 : 1)];
     const int64_t kb = b.dims[rb - (tb ? 1 : 2)], n = b.dims[rb - (tb ? 2 : 1)];
     if (ka != kb)
-        fail<UserError>("matmul: shapes ", to_string(a.dims), ta ? " (transposed)" : "", " and ", to_string(b.dims), tb ? " (transposed)" : "",
-                        " do not fit: the inner dimensions are ", ka, " and ", kb);
+        fail<UserError>("matmul: shapes ", to_string(a.dims), ta ? " (transposed)" : "", " and ", to_string(b.dims),
+                        tb ? " (transposed)" : "", " do not fit: the inner dimensions are ", ka, " and ", kb);
     Dims dims = broadcast_dims(Dims(a.dims.begin(), a.dims.end() - 2), Dims(b.dims.begin(), b.dims.end() - 2));
     dims.push_back(m);
     dims.push_back(n);

@@ -19,15 +19,16 @@ Types infer_sparse(const InferCall& c) {
     infer::require_float(c, 0);
     infer::require_integer(c, 1);
     if (c.in[0].rank() < 1 || rows_of(c.in[0]) != c.in[1].dims)
-        fail<UserError>(c.op.name, ": labels have shape ", to_string(c.in[1].dims), "; expected one class index per row of logits of shape ",
-                        to_string(c.in[0].dims));
+        fail<UserError>(c.op.name, ": labels have shape ", to_string(c.in[1].dims),
+                        "; expected one class index per row of logits of shape ", to_string(c.in[0].dims));
     return {{c.in[0].dtype, c.in[1].dims}};
 }
 
 Types infer_dense(const InferCall& c) {
     infer::require_float(c, 0);
     if (c.in[0].rank() < 1 || c.in[0] != c.in[1])
-        fail<UserError>(c.op.name, ": targets are ", to_string(c.in[1]), "; expected the type of the logits, ", to_string(c.in[0]));
+        fail<UserError>(c.op.name, ": targets are ", to_string(c.in[1]), "; expected the type of the logits, ",
+                        to_string(c.in[0]));
     return {{c.in[0].dtype, rows_of(c.in[0])}};
 }
 
@@ -56,7 +57,8 @@ std::vector<OpDef> losses() {
               .inputs = kLogitsLabels,
               .infer = infer_sparse,
               .body = [](const OpCall& c) -> Out {
-                  const Expr picked = emit("take_along_axis", {emit("log_softmax", {c.in(0)}, {int64_t{-1}}), column(c.in(1))}, {int64_t{-1}});
+                  const Expr picked =
+                      emit("take_along_axis", {emit("log_softmax", {c.in(0)}, {int64_t{-1}}), column(c.in(1))}, {int64_t{-1}});
                   return {reshape(-picked, c.out_type().dims)};
               },
               .vjp = [](const VjpCall& c) -> Out {
@@ -100,9 +102,7 @@ std::vector<OpDef> losses() {
                   const Expr x = c.in(0);
                   return {maximum(x, 0.0) - x * c.in(1) + log1p(exp(-abs(x)))};
               },
-              .vjp = [](const VjpCall& c) -> Out {
-                  return {c.dy() * (sigmoid(c.in(0)) - c.in(1)), -c.dy() * c.in(0)};
-              }},
+              .vjp = [](const VjpCall& c) -> Out { return {c.dy() * (sigmoid(c.in(0)) - c.in(1)), -c.dy() * c.in(0)}; }},
     };
 }
 

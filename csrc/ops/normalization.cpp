@@ -51,8 +51,8 @@ void check_affine(const InferCall& c) {
     if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
     for (size_t i = 1; i < 3 && i < c.in.size(); ++i)
         if (c.in[i].dims != Dims{x.dims.back()} || c.in[i].dtype != x.dtype)
-            fail<UserError>(c.op.name, ": ", c.op.inputs[i], " is ", to_string(c.in[i]), "; expected ", name(x.dtype), " of shape (", x.dims.back(),
-                            ",) for input ", to_string(x));
+            fail<UserError>(c.op.name, ": ", c.op.inputs[i], " is ", to_string(c.in[i]), "; expected ", name(x.dtype),
+                            " of shape (", x.dims.back(), ",) for input ", to_string(x));
 }
 
 Types infer_batch_norm(const InferCall& c) {
@@ -111,7 +111,8 @@ Out batch_norm_vjp(const VjpCall& c) {
     const Expr x = c.in(0), gamma = c.in(1), mean = c.out(1), var = c.out(2);
     const double n = static_cast<double>(x.type().size() / x.dims().back());
     Out grads(3);
-    if (c.dys[0].valid()) grads = emit_all("batch_norm_train_grad", {x, gamma, mean, var, c.dys[0]}, {c.node().float_attr("epsilon")});
+    if (c.dys[0].valid())
+        grads = emit_all("batch_norm_train_grad", {x, gamma, mean, var, c.dys[0]}, {c.node().float_attr("epsilon")});
     auto add_dx = [&](Expr d) { grads[0] = grads[0].valid() ? grads[0] + d : broadcast_to(d, x.dims()); };
     if (c.dys[1].valid()) add_dx(c.dys[1] * (1.0 / n));
     if (c.dys[2].valid()) add_dx(c.dys[2] * (2.0 / n) * (x - mean));
@@ -159,7 +160,8 @@ std::vector<OpDef> normalization() {
                   return {c.dy() - exp(c.out()) * keep_reduce("reduce_sum", c.dy(), {axis_of(c.node())})};
               }},
         OpDef{.name = "batch_norm_train",
-              .summary = "Normalises over all axes but the last with this batch's statistics; also returns mean and biased variance.",
+              .summary =
+                  "Normalises over all axes but the last with this batch's statistics; also returns mean and biased variance.",
               .inputs = kXGB,
               .attrs = kEpsilon,
               .infer = infer_batch_norm,

@@ -67,10 +67,10 @@ struct OpDef {
     Promotion promotion = Promotion::none;
     InferFn infer = nullptr;
     BodyFn body = nullptr;
-    VjpFn vjp = nullptr;           // null: differentiate the body; no body either: no gradient
-    Prim prim = Prim::none;        // kind == prim only
-    bool checks_indices = false;   // its kernels may report an index outside the data at run time
-    bool differentiable = true;    // false: gradient stops here (comparisons, argmax, random bits ...)
+    VjpFn vjp = nullptr;          // null: differentiate the body; no body either: no gradient
+    Prim prim = Prim::none;       // kind == prim only
+    bool checks_indices = false;  // its kernels may report an index outside the data at run time
+    bool differentiable = true;   // false: gradient stops here (comparisons, argmax, random bits ...)
 
     [[nodiscard]] int attr_index(std::string_view attr) const;  // -1 when absent
 };

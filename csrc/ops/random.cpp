@@ -104,11 +104,14 @@ std::vector<OpDef> random() {
               .infer = [](const InferCall& c) -> Types {
                   infer::require_float(c, 0);
                   check_key(c, 1);
-                  if (!(c.real(0) >= 0.0 && c.real(0) <= 1.0)) fail<UserError>("dropout: rate is ", c.real(0), "; expected 0 <= rate <= 1");
+                  if (!(c.real(0) >= 0.0 && c.real(0) <= 1.0))
+                      fail<UserError>("dropout: rate is ", c.real(0), "; expected 0 <= rate <= 1");
                   return {c.in[0]};
               },
               .body = dropout_body,
-              .vjp = [](const VjpCall& c) -> Out { return {emit("dropout", {c.dy(), c.in(1)}, {c.node().float_attr("rate")}), Expr{}}; }},
+              .vjp = [](const VjpCall& c) -> Out {
+                  return {emit("dropout", {c.dy(), c.in(1)}, {c.node().float_attr("rate")}), Expr{}};
+              }},
     };
 }
 

@@ -43,7 +43,8 @@ Out prod_vjp(const VjpCall& c) {
 Types infer_arg(const InferCall& c) {
     const TensorType& x = c.in[0];
     const auto axis = static_cast<size_t>(normalize_axis(c.integer(0), x.rank()));
-    if (x.dims[axis] == 0) fail<UserError>(c.op.name, " over axis ", axis, " of shape ", to_string(x.dims), ": there is no element");
+    if (x.dims[axis] == 0)
+        fail<UserError>(c.op.name, " over axis ", axis, " of shape ", to_string(x.dims), ": there is no element");
     TensorType t{DType::i32, x.dims};
     t.dims.erase(t.dims.begin() + static_cast<std::ptrdiff_t>(axis));
     return {t};

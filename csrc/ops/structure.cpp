@@ -49,8 +49,8 @@ Types infer_reshape(const InferCall& c) {
     const int64_t size = c.in[0].size();
     if (hole >= 0 && known > 0 && size % known == 0) dims[static_cast<size_t>(hole)] = size / known;
     if (product(dims) != size || std::ranges::any_of(dims, [](int64_t d) { return d < 0; }))
-        fail<UserError>("reshape: a tensor of shape ", to_string(c.in[0].dims), " has ", size, " elements, which do not fit shape ",
-                        to_string(c.dims(0)));
+        fail<UserError>("reshape: a tensor of shape ", to_string(c.in[0].dims), " has ", size,
+                        " elements, which do not fit shape ", to_string(c.dims(0)));
     return {{c.in[0].dtype, dims}};
 }
 
@@ -61,7 +61,8 @@ Types infer_transpose(const InferCall& c) {
     TensorType t{x.dtype, {}};
     for (int64_t p : perm) {
         if (p < 0 || p >= x.rank() || seen[static_cast<size_t>(p)])
-            fail<UserError>("transpose: axes ", to_string(perm), " are not a permutation of the ", x.rank(), " axes of shape ", to_string(x.dims));
+            fail<UserError>("transpose: axes ", to_string(perm), " are not a permutation of the ", x.rank(), " axes of shape ",
+                            to_string(x.dims));
         seen[static_cast<size_t>(p)] = true;
         t.dims.push_back(x.dims[static_cast<size_t>(p)]);
     }
@@ -79,7 +80,8 @@ Types infer_slice(const InferCall& c) {
     for (size_t i = 0; i < x.dims.size(); ++i) {
         const int64_t start = c.dims(0)[i], stop = c.dims(1)[i], step = c.dims(2)[i];
         if (start < 0 || stop < start || stop > x.dims[i] || step < 1)
-            fail<UserError>("slice: [", start, ":", stop, ":", step, "] is outside dimension ", i, " of shape ", to_string(x.dims));
+            fail<UserError>("slice: [", start, ":", stop, ":", step, "] is outside dimension ", i, " of shape ",
+                            to_string(x.dims));
         t.dims.push_back((stop - start + step - 1) / step);
     }
     return {t};
@@ -94,8 +96,8 @@ Types infer_pad(const InferCall& c) {
     const TensorType& x = c.in[0];
     const Dims interior = interior_of(c.attrs, x.dims.size());
     if (c.dims(0).size() != x.dims.size() || c.dims(1).size() != x.dims.size() || interior.size() != x.dims.size())
-        fail<UserError>("pad: low ", to_string(c.dims(0)), " and high ", to_string(c.dims(1)), " need one entry per dimension of shape ",
-                        to_string(x.dims));
+        fail<UserError>("pad: low ", to_string(c.dims(0)), " and high ", to_string(c.dims(1)),
+                        " need one entry per dimension of shape ", to_string(x.dims));
     TensorType t{x.dtype, {}};
     for (size_t i = 0; i < x.dims.size(); ++i) {
         if (c.dims(0)[i] < 0 || c.dims(1)[i] < 0 || interior[i] < 0)
@@ -136,10 +138,11 @@ Types infer_concatenate(const InferCall& c) {
         bool fits = x.rank() == t.rank();
         for (size_t i = 0; fits && i < t.dims.size(); ++i) fits = i == axis || x.dims[i] == t.dims[i];
         if (!fits)
-            fail<UserError>("concatenate along axis ", axis, ": input ", k, " has shape ", to_string(x.dims), " against ", to_string(c.in[0].dims),
-                            "; all other dimensions must be equal");
+            fail<UserError>("concatenate along axis ", axis, ": input ", k, " has shape ", to_string(x.dims), " against ",
+                            to_string(c.in[0].dims), "; all other dimensions must be equal");
         if (x.dtype != t.dtype)
-            fail<UserError>("concatenate: input ", k, " has dtype ", name(x.dtype), " against ", name(t.dtype), "; cast them to one dtype");
+            fail<UserError>("concatenate: input ", k, " has dtype ", name(x.dtype), " against ", name(t.dtype),
+                            "; cast them to one dtype");
         t.dims[axis] += x.dims[axis];
     }
     return {t};
@@ -177,8 +180,16 @@ Out transpose_vjp(const VjpCall& c) {
 std::vector<OpDef> structure() {
     constexpr auto kind = OpKind::structural;
     return {
-        OpDef{.name = "parameter", .summary = "An input of the graph.", .kind = kind, .attrs = kParameterAttrs, .differentiable = false},
-        OpDef{.name = "fused", .summary = "A loop region made by the fuse pass.", .kind = OpKind::library, .variadic = true, .differentiable = false},
+        OpDef{.name = "parameter",
+              .summary = "An input of the graph.",
+              .kind = kind,
+              .attrs = kParameterAttrs,
+              .differentiable = false},
+        OpDef{.name = "fused",
+              .summary = "A loop region made by the fuse pass.",
+              .kind = OpKind::library,
+              .variadic = true,
+              .differentiable = false},
         OpDef{.name = "full",
               .summary = "A tensor of one value.",
               .kind = kind,
@@ -203,6 +214,7 @@ std::vector<OpDef> structure() {
               .kind = kind,
               .inputs = kX,
               .infer = infer::same_as_input,
+              .body = [](const OpCall& c) -> std::vector<Expr> { return {c.in(0)}; },
               .differentiable = false},
         OpDef{.name = "broadcast_to",
               .summary = "Repeats x along new leading and size-1 dimensions.",

@@ -36,7 +36,8 @@ Value broadcast_vector(const Graph& g, Value v) {
 std::string activation_of(const Graph& g, const Node& n) {
     if (n.op->prim == Prim::sigmoid) return "sigmoid";
     if (n.op->prim == Prim::tanh) return "tanh";
-    if (n.op->prim == Prim::maximum && g.node(n.inputs[1]).is("full") && std::get<double>(g.node(n.inputs[1]).attrs[0]) == 0.0) return "relu";
+    if (n.op->prim == Prim::maximum && g.node(n.inputs[1]).is("full") && std::get<double>(g.node(n.inputs[1]).attrs[0]) == 0.0)
+        return "relu";
     return "";
 }
 
@@ -72,7 +73,12 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls) {
         if (const uint32_t next = uses.only(add); next != UINT32_MAX)
             if (std::string found = activation_of(g, g.node(next)); !found.empty()) act = found, last = next;
         const OpDef& fused = get_op(std::string(base.op->name) + "_bias_act");
-        Node probe{.op = &fused, .inputs = {base.inputs[0], base.inputs[1], bias}, .attrs = base.attrs, .types = base.types, .label = 0, .region = nullptr};
+        Node probe{.op = &fused,
+                   .inputs = {base.inputs[0], base.inputs[1], bias},
+                   .attrs = base.attrs,
+                   .types = base.types,
+                   .label = 0,
+                   .region = nullptr};
         probe.attrs.emplace_back(act);
         if (!supported(g, probe, impls)) {
             if (act == "none") continue;
@@ -101,7 +107,8 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls) {
             Attrs attrs = base.attrs;
             attrs.emplace_back(f.act);
             auto mapped = [&](Value v) { return map[v.node][v.out]; };
-            added = out.add(get_op(std::string(base.op->name) + "_bias_act"), {mapped(base.inputs[0]), mapped(base.inputs[1]), mapped(f.bias)}, attrs);
+            added = out.add(get_op(std::string(base.op->name) + "_bias_act"),
+                            {mapped(base.inputs[0]), mapped(base.inputs[1]), mapped(f.bias)}, attrs);
         } else {
             std::vector<Value> inputs;
             for (Value v : node.inputs) inputs.push_back(map[v.node][v.out]);

@@ -51,14 +51,15 @@ class Differentiator {
         for (uint32_t n = 0; n <= last; ++n) {
             if (!needed[n] || relevant_[n]) continue;
             const Node& node = g_.node(n);
-            relevant_[n] = node.op->differentiable && std::ranges::any_of(node.inputs, [&](Value v) { return relevant_[v.node] != 0; });
+            relevant_[n] =
+                node.op->differentiable && std::ranges::any_of(node.inputs, [&](Value v) { return relevant_[v.node] != 0; });
         }
     }
 
     void accumulate(Value v, Expr grad) {
         if (!grad.valid() || !is_float(g_.type(v).dtype)) return;
-        check_internal(grad.type() == g_.type(v), "gradient of ", g_.node(v).op->name, " has type ", to_string(grad.type()), ", the value ",
-                       to_string(g_.type(v)));
+        check_internal(grad.type() == g_.type(v), "gradient of ", g_.node(v).op->name, " has type ", to_string(grad.type()),
+                       ", the value ", to_string(g_.type(v)));
         const auto [it, fresh] = grads_.try_emplace(v, grad);
         if (!fresh) it->second = it->second + grad;
     }

@@ -11,8 +11,8 @@
 #include <set>
 #include <unordered_map>
 
-#include "ops/op_def.h"
 #include "core/errors.h"
+#include "ops/op_def.h"
 #include "passes/fuse_region.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
@@ -25,7 +25,8 @@ constexpr size_t kMaxRoots = 24, kMaxCode = 192, kMaxOperands = 28;
 constexpr int kRecomputeCost = 2;  // a value cheaper than this is computed again rather than stored
 
 bool is_move(const Node& n) {
-    return n.is("broadcast_to") || n.is("transpose") || n.is("slice") || n.is("reverse") || n.is("full") || n.is("iota") || n.is("random_bits");
+    return n.is("broadcast_to") || n.is("transpose") || n.is("slice") || n.is("reverse") || n.is("full") || n.is("iota") ||
+           n.is("random_bits");
 }
 bool is_loop(const Node& n) { return n.op->kind == OpKind::prim || is_move(n) || is_reduction(n); }
 
@@ -33,10 +34,28 @@ int cost_of(const Node& n) {
     if (n.is("random_bits")) return 12;
     if (n.op->kind != OpKind::prim) return 0;
     switch (n.op->prim) {
-        case Prim::exp: case Prim::log: case Prim::sigmoid: case Prim::tanh: case Prim::erf: case Prim::sqrt: case Prim::rsqrt: case Prim::divide:
-        case Prim::reciprocal: case Prim::log1p: case Prim::expm1: case Prim::sin: case Prim::cos: return 4;
-        case Prim::power: case Prim::lgamma: case Prim::digamma: case Prim::erfinv: case Prim::atan2: return 10;
-        default: return 1;
+        case Prim::exp:
+        case Prim::log:
+        case Prim::sigmoid:
+        case Prim::tanh:
+        case Prim::erf:
+        case Prim::sqrt:
+        case Prim::rsqrt:
+        case Prim::divide:
+        case Prim::reciprocal:
+        case Prim::log1p:
+        case Prim::expm1:
+        case Prim::sin:
+        case Prim::cos:
+            return 4;
+        case Prim::power:
+        case Prim::lgamma:
+        case Prim::digamma:
+        case Prim::erfinv:
+        case Prim::atan2:
+            return 10;
+        default:
+            return 1;
     }
 }
 
@@ -76,7 +95,8 @@ class Fuser {
             else if (is_loop(node))
                 s_.origin[n] = Origin::inlined;
             else if (node.is("reshape"))
-                s_.origin[n] = s_.origin[node.inputs[0].node] == Origin::inlined && reshape_is_linear(g_.type(node.inputs[0]).dims, node.types[0].dims)
+                s_.origin[n] = s_.origin[node.inputs[0].node] == Origin::inlined &&
+                                       reshape_is_linear(g_.type(node.inputs[0]).dims, node.types[0].dims)
                                    ? Origin::inlined
                                    : Origin::external;
         }
@@ -186,7 +206,8 @@ class Fuser {
             for (Value v : loads) {
                 if (s_.origin[v.node] == Origin::root && s_.group[v.node] >= 0) candidates.push_back(s_.group[v.node]);
                 if (g_.type(v).size() > 1 || g_.node(n).types[0].size() == 1)  // sharing one scalar is no reason to share a loop
-                    if (const auto it = readers.find(key(v)); it != readers.end()) candidates.insert(candidates.end(), it->second.begin(), it->second.end());
+                    if (const auto it = readers.find(key(v)); it != readers.end())
+                        candidates.insert(candidates.end(), it->second.begin(), it->second.end());
             }
             std::ranges::sort(candidates, std::greater{});
             candidates.erase(std::ranges::unique(candidates).begin(), candidates.end());
@@ -233,7 +254,8 @@ class Fuser {
         std::set<int64_t> units;
         for (size_t i = 0; i < groups_.size(); ++i) units.insert(static_cast<int64_t>(i));
         for (uint32_t n = 0; n < g_.size(); ++n)
-            if (live_[n] && s_.origin[n] == Origin::external && !g_.node(n).is("parameter") && !g_.node(n).is("reshape")) units.insert(-static_cast<int64_t>(n) - 1);
+            if (live_[n] && s_.origin[n] == Origin::external && !g_.node(n).is("parameter") && !g_.node(n).is("reshape"))
+                units.insert(-static_cast<int64_t>(n) - 1);
         std::unordered_map<int64_t, int> waiting;
         std::unordered_map<int64_t, std::vector<int64_t>> users;
         using Ready = std::pair<uint32_t, int64_t>;
@@ -250,7 +272,8 @@ class Fuser {
         for (; !ready.empty(); ++done) {
             const int64_t u = ready.top().second;
             ready.pop();
-            u >= 0 ? emit_group(out, groups_[static_cast<size_t>(u)], read_outside) : emit_kernel(out, static_cast<uint32_t>(-u - 1));
+            u >= 0 ? emit_group(out, groups_[static_cast<size_t>(u)], read_outside)
+                   : emit_kernel(out, static_cast<uint32_t>(-u - 1));
             for (int64_t user : users[u])
                 if (--waiting[user] == 0) ready.emplace(last_node(user), user);
         }

@@ -30,7 +30,8 @@ void add_scaled(Access& out, size_t to, const Access& a, size_t d, int64_t facto
 
 class Builder {
   public:
-    Builder(const FusionState& s, const std::vector<uint32_t>& roots, size_t loops) : s_(s), g_(*s.g), roots_(roots), loops_(loops) {}
+    Builder(const FusionState& s, const std::vector<uint32_t>& roots, size_t loops)
+        : s_(s), g_(*s.g), roots_(roots), loops_(loops) {}
 
     // The instruction that computes value `v` read through `a`, or -1 when that is not possible in this region.
     int32_t emit(Value v, const Access& a) {
@@ -61,7 +62,8 @@ class Builder {
     int32_t input(Value v, Dims strides, int64_t offset) {
         const DType t = g_.type(v).dtype;
         for (size_t i = 0; i < out.inputs.size(); ++i)
-            if (out.inputs[i] == v && out.region.inputs[i].strides == strides && out.region.inputs[i].offset == offset) return static_cast<int32_t>(i);
+            if (out.inputs[i] == v && out.region.inputs[i].strides == strides && out.region.inputs[i].offset == offset)
+                return static_cast<int32_t>(i);
         out.inputs.push_back(v);
         out.region.inputs.push_back({t, std::move(strides), offset});
         return static_cast<int32_t>(out.inputs.size() - 1);
@@ -101,7 +103,8 @@ class Builder {
         }
         if (n.is("full")) {
             const double value = std::get<double>(n.attrs[0]);
-            return push({.op = RegionOp::constant, .dtype = t, .imm = value, .int_imm = is_float(t) ? 0 : static_cast<int64_t>(value)});
+            return push(
+                {.op = RegionOp::constant, .dtype = t, .imm = value, .int_imm = is_float(t) ? 0 : static_cast<int64_t>(value)});
         }
         if (n.is("iota")) {
             const auto axis = static_cast<size_t>(normalize_axis(n.int_attr("axis"), n.types[0].rank()));
@@ -110,7 +113,10 @@ class Builder {
         }
         if (n.is("random_bits")) {
             const int32_t i = index_register(linear(n.types[0].dims, a));
-            return push({.op = RegionOp::philox, .dtype = DType::u32, .src = {i, -1, -1}, .index = input(n.inputs[0], Dims(loops_, 0), 0)});
+            return push({.op = RegionOp::philox,
+                         .dtype = DType::u32,
+                         .src = {i, -1, -1},
+                         .index = input(n.inputs[0], Dims(loops_, 0), 0)});
         }
         const Dims &from = g_.type(n.inputs[0]).dims, &to = n.types[0].dims;
         Access inner = empty(from.size());
@@ -128,7 +134,8 @@ class Builder {
             }
         } else if (n.is("reverse")) {
             std::vector<bool> flip(from.size(), false);
-            for (int64_t axis : n.dims_attr("axes")) flip[static_cast<size_t>(normalize_axis(axis, static_cast<int>(from.size())))] = true;
+            for (int64_t axis : n.dims_attr("axes"))
+                flip[static_cast<size_t>(normalize_axis(axis, static_cast<int>(from.size())))] = true;
             for (size_t d = 0; d < from.size(); ++d) {
                 add_scaled(inner, d, a, d, flip[d] ? -1 : 1);
                 if (flip[d]) inner.offset[d] += from[d] - 1;
@@ -196,7 +203,8 @@ bool reshape_is_linear(const Dims& from, const Dims& to) {
     return true;
 }
 
-std::optional<BuiltRegion> build_region(const FusionState& s, const std::vector<uint32_t>& roots, const std::vector<uint8_t>& store) {
+std::optional<BuiltRegion> build_region(const FusionState& s, const std::vector<uint32_t>& roots,
+                                        const std::vector<uint8_t>& store) {
     const Graph& g = *s.g;
     const Dims space = space_of(g, roots[0]);
     Builder b(s, roots, space.size());
@@ -214,8 +222,7 @@ std::optional<BuiltRegion> build_region(const FusionState& s, const std::vector<
             have_mask = true;
         }
         if (!store[r]) continue;
-        b.out.region.outputs.push_back(
-            {n.types[0].dtype, src, reduction, reduction ? reduce_kind(n) : ReduceKind::sum});
+        b.out.region.outputs.push_back({n.types[0].dtype, src, reduction, reduction ? reduce_kind(n) : ReduceKind::sum});
         b.out.stored.push_back(roots[r]);
     }
     b.out.region.space = space;

@@ -20,8 +20,8 @@ enum class Origin : uint8_t {
 
 struct FusionState {
     const Graph* g = nullptr;
-    std::vector<Origin> origin;   // per node
-    std::vector<int32_t> group;   // per node: group of a root, -1 otherwise
+    std::vector<Origin> origin;  // per node
+    std::vector<int32_t> group;  // per node: group of a root, -1 otherwise
 };
 
 [[nodiscard]] bool is_reduction(const Node& n);
@@ -34,8 +34,8 @@ struct FusionState {
 
 struct BuiltRegion {
     Region region;
-    std::vector<Value> inputs;    // values of the original graph, one per RegionInput (in order)
-    std::vector<uint32_t> stored; // roots, in output order
+    std::vector<Value> inputs;     // values of the original graph, one per RegionInput (in order)
+    std::vector<uint32_t> stored;  // roots, in output order
 };
 
 // Null when the roots cannot share a region: one is read by another at other coordinates, or masks differ.

@@ -42,7 +42,9 @@ Graph run_pipeline(const Graph& g, std::span<const Impl> impls, std::vector<Pass
         current = pass(current, impls);
         const double us = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
         if (timings != nullptr) timings->push_back({std::string(entry.name), us, current.size()});
-        if (log) std::fprintf(stderr, "fastkeras pass %-18s %7.0f us, %u nodes\n", std::string(entry.name).c_str(), us, current.size());
+        if (log)
+            std::fprintf(stderr, "fastkeras pass %-18s %7.0f us, %u nodes\n", std::string(entry.name).c_str(), us,
+                         current.size());
         if (config::flag(config::Key::verify)) verify(current, entry.name);
     }
     return current;

@@ -36,10 +36,11 @@ Graph rewrite(const Graph& in, const Rule& rule) {
         for (Value v : node.inputs) inputs.push_back(map[v.node][v.out]);
         if (auto replaced = rule(out, node, inputs)) {
             map[n] = std::move(*replaced);
-            check_internal(map[n].size() == node.types.size(), "a rule replaced ", node.op->name, " by ", map[n].size(), " values");
+            check_internal(map[n].size() == node.types.size(), "a rule replaced ", node.op->name, " by ", map[n].size(),
+                           " values");
             for (size_t i = 0; i < node.types.size(); ++i)
-                check_internal(!map[n][i].valid() || out.type(map[n][i]) == node.types[i], "a rule replaced ", node.op->name, " of type ",
-                               to_string(node.types[i]), " by ", to_string(out.type(map[n][i])));
+                check_internal(!map[n][i].valid() || out.type(map[n][i]) == node.types[i], "a rule replaced ", node.op->name,
+                               " of type ", to_string(node.types[i]), " by ", to_string(out.type(map[n][i])));
             continue;
         }
         uint32_t copy;

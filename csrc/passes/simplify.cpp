@@ -16,9 +16,10 @@ using Result = std::optional<std::vector<Value>>;
 Result one(Value v) { return std::vector<Value>{v}; }
 
 struct Ops {
-    const OpDef &full = get_op("full"), &broadcast = get_op("broadcast_to"), &reshape = get_op("reshape"), &transpose = get_op("transpose"),
-                &slice = get_op("slice"), &pad = get_op("pad"), &matmul = get_op("matmul"), &stop_gradient = get_op("stop_gradient"),
-                &concatenate = get_op("concatenate"), &reverse = get_op("reverse"), &cast = get_op("cast");
+    const OpDef &full = get_op("full"), &broadcast = get_op("broadcast_to"), &reshape = get_op("reshape"),
+                &transpose = get_op("transpose"), &slice = get_op("slice"), &pad = get_op("pad"), &matmul = get_op("matmul"),
+                &stop_gradient = get_op("stop_gradient"), &concatenate = get_op("concatenate"), &reverse = get_op("reverse"),
+                &cast = get_op("cast");
     static const Ops& get() {
         static const Ops ops;
         return ops;
@@ -104,7 +105,8 @@ Result simplify_prim(Graph& g, const Node& n, std::span<const Value> in) {
         case Prim::cast:
             if (g.type(in[0]).dtype == n.types[0].dtype) return one(in[0]);
             break;
-        default: break;
+        default:
+            break;
     }
     return std::nullopt;
 }
@@ -169,7 +171,9 @@ Result simplify_reduction(Graph& g, const Node& n, std::span<const Value> in) {
     if (count == 1) return one({g.add(Ops::get().reshape, {in[0]}, {n.types[0].dims}), 0});
     if (const auto c = constant(g, in[0]); c && count > 0) {
         const std::string_view op = n.op->name;
-        const double y = op == "reduce_sum" ? *c * static_cast<double>(count) : op == "reduce_prod" ? std::pow(*c, static_cast<double>(count)) : *c;
+        const double y = op == "reduce_sum"    ? *c * static_cast<double>(count)
+                         : op == "reduce_prod" ? std::pow(*c, static_cast<double>(count))
+                                               : *c;
         if (const auto kept = stored(y, n.types[0].dtype)) return one(constant_like(g, *kept, n.types[0]));
     }
     return std::nullopt;

@@ -50,7 +50,9 @@ class UnitOrder {
 
   private:
     template <class T>
-    static T& at(std::vector<T>& v, int i) { return v[static_cast<size_t>(i)]; }
+    static T& at(std::vector<T>& v, int i) {
+        return v[static_cast<size_t>(i)];
+    }
 
     bool reaches(int from, int target) {
         std::vector<int> stack{from};

@@ -15,15 +15,30 @@ std::optional<DType> dtype_of_format(const char* format, Py_ssize_t size) {
     if (*format == '@' || *format == '=' || *format == '<') ++format;
     if (format[0] == '\0' || format[1] != '\0') return std::nullopt;
     switch (format[0]) {
-        case '?': return DType::boolean;
-        case 'b': case 'h': case 'i': case 'l': case 'q': case 'n':
+        case '?':
+            return DType::boolean;
+        case 'b':
+        case 'h':
+        case 'i':
+        case 'l':
+        case 'q':
+        case 'n':
             return size == 1 ? DType::i8 : size == 2 ? DType::i16 : size == 4 ? DType::i32 : DType::i64;
-        case 'B': case 'H': case 'I': case 'L': case 'Q': case 'N':
+        case 'B':
+        case 'H':
+        case 'I':
+        case 'L':
+        case 'Q':
+        case 'N':
             return size == 1 ? DType::u8 : size == 2 ? DType::u16 : size == 4 ? DType::u32 : DType::u64;
-        case 'e': return DType::f16;
-        case 'f': return DType::f32;
-        case 'd': return DType::f64;
-        default: return std::nullopt;
+        case 'e':
+            return DType::f16;
+        case 'f':
+            return DType::f32;
+        case 'd':
+            return DType::f64;
+        default:
+            return std::nullopt;
     }
 }
 
@@ -96,7 +111,8 @@ DType parse_dtype(nb::handle object) {
         if (const auto t = dtype_from_name(text)) return *t;
         if (text == "float") return DType::f32;
         if (text == "int") return DType::i32;
-        fail<UserError>("'", text, "' is not a dtype; expected bool, int8 to int64, uint8 to uint64, float16, bfloat16, float32 or float64");
+        fail<UserError>("'", text,
+                        "' is not a dtype; expected bool, int8 to int64, uint8 to uint64, float16, bfloat16, float32 or float64");
     }
     if (PyLong_Check(object.ptr())) return static_cast<DType>(nb::cast<int>(object));
     const nb::object name = nb::getattr(object, "name", nb::none());
@@ -140,25 +156,36 @@ Attrs parse_attrs(const OpDef& op, const nb::kwargs& kwargs) {
                 attrs.emplace_back(nb::cast<int64_t>(nb::steal(index)));
                 break;
             }
-            case AttrType::boolean: attrs.emplace_back(static_cast<int64_t>(PyObject_IsTrue(v.ptr()))); break;
+            case AttrType::boolean:
+                attrs.emplace_back(static_cast<int64_t>(PyObject_IsTrue(v.ptr())));
+                break;
             case AttrType::floating: {
                 const double d = PyFloat_AsDouble(v.ptr());
                 if (d == -1.0 && PyErr_Occurred() != nullptr) throw nb::python_error();
                 attrs.emplace_back(d);
                 break;
             }
-            case AttrType::text: attrs.emplace_back(nb::cast<std::string>(v)); break;
-            case AttrType::dims: attrs.emplace_back(parse_dims(v)); break;
-            case AttrType::dtype: attrs.emplace_back(static_cast<int64_t>(parse_dtype(v))); break;
+            case AttrType::text:
+                attrs.emplace_back(nb::cast<std::string>(v));
+                break;
+            case AttrType::dims:
+                attrs.emplace_back(parse_dims(v));
+                break;
+            case AttrType::dtype:
+                attrs.emplace_back(static_cast<int64_t>(parse_dtype(v)));
+                break;
         }
     }
     if (used != kwargs.size())
         for (auto [key, value] : kwargs)
-            if (op.attr_index(nb::cast<std::string>(key)) < 0) fail<UserError>(op.name, " has no attribute '", nb::cast<std::string>(key), "'");
+            if (op.attr_index(nb::cast<std::string>(key)) < 0)
+                fail<UserError>(op.name, " has no attribute '", nb::cast<std::string>(key), "'");
     return attrs;
 }
 
-TensorPtr call1(std::string_view op, std::vector<OperandRef> operands, Attrs attrs) { return record(get_op(op), std::move(operands), std::move(attrs))[0]; }
+TensorPtr call1(std::string_view op, std::vector<OperandRef> operands, Attrs attrs) {
+    return record(get_op(op), std::move(operands), std::move(attrs))[0];
+}
 
 PyTensor to_tensor(nb::handle object, std::optional<DType> dtype) {
     auto convert = [&](TensorPtr t) -> PyTensor {
@@ -177,7 +204,8 @@ PyTensor to_tensor(nb::handle object, std::optional<DType> dtype) {
     if (PyBool_Check(object.ptr())) return scalar(object.ptr() == Py_True ? 1 : 0, DType::boolean);
     if (PyLong_Check(object.ptr())) {
         const auto v = nb::cast<int64_t>(object);
-        if (std::abs(static_cast<double>(v)) <= 0x1p53) return scalar(static_cast<double>(v), v == static_cast<int32_t>(v) ? DType::i32 : DType::i64);
+        if (std::abs(static_cast<double>(v)) <= 0x1p53)
+            return scalar(static_cast<double>(v), v == static_cast<int32_t>(v) ? DType::i32 : DType::i64);
         auto buffer = Buffer::allocate(sizeof v);
         std::memcpy(buffer->data(), &v, sizeof v);
         return convert(from_memory({DType::i64, {}}, buffer));
@@ -189,7 +217,8 @@ PyTensor to_tensor(nb::handle object, std::optional<DType> dtype) {
     if (!HostArray::accepts(array)) {
         own_types = nb::hasattr(array, "dtype") || nb::hasattr(array, "__array__");
         if (PyUnicode_Check(array.ptr()) || array.is_none() || PyDict_Check(array.ptr()))
-            fail<UserError>("got ", class_name(object), " where a tensor belongs; expected numbers: a NumPy array, a list of numbers or a tensor");
+            fail<UserError>("got ", class_name(object),
+                            " where a tensor belongs; expected numbers: a NumPy array, a list of numbers or a tensor");
         if (!own_types && (PyList_Check(array.ptr()) || PyTuple_Check(array.ptr()))) {
             for (nb::handle item : array)
                 if (nb::isinstance<PyTensor>(item) || nb::isinstance<PyCell>(item)) {  // a list of tensors: stack them
@@ -226,8 +255,8 @@ PyTensor to_tensor(nb::handle object, std::optional<DType> dtype) {
 
 bool is_operand(nb::handle object) {
     PyObject* o = object.ptr();
-    return nb::isinstance<PyTensor>(object) || PyFloat_Check(o) || PyLong_Check(o) || PyBool_Check(o) || nb::isinstance<PyCell>(object) ||
-           PyList_Check(o) || PyTuple_Check(o) || HostArray::accepts(object);
+    return nb::isinstance<PyTensor>(object) || PyFloat_Check(o) || PyLong_Check(o) || PyBool_Check(o) ||
+           nb::isinstance<PyCell>(object) || PyList_Check(o) || PyTuple_Check(o) || HostArray::accepts(object);
 }
 
 OperandRef to_operand(nb::handle object) {

@@ -56,7 +56,9 @@ TensorPtr get_item(const TensorPtr& x, nb::handle index) {
             shape.push_back(count);
             ++axis;
         } else if (is_array_index(item) && !PyBool_Check(item.ptr())) {
-            if (array.is_valid()) fail<UserError>("indexing with more than one array is not supported; use ops.take, ops.take_along_axis or ops.reshape");
+            if (array.is_valid())
+                fail<UserError>(
+                    "indexing with more than one array is not supported; use ops.take, ops.take_along_axis or ops.reshape");
             array = item;
             array_axis = shape.size();
             whole();

@@ -10,18 +10,22 @@ namespace fk::python {
 namespace {
 
 nb::object call(nb::args args, nb::kwargs kwargs) {
-    if (args.size() == 0 || !PyUnicode_Check(nb::handle(args[0]).ptr())) throw nb::type_error("call(op, *inputs, **attrs): the first argument is the op's name");
+    if (args.size() == 0 || !PyUnicode_Check(nb::handle(args[0]).ptr()))
+        throw nb::type_error("call(op, *inputs, **attrs): the first argument is the op's name");
     const auto op_name = nb::cast<std::string_view>(args[0]);
     const OpDef* op = find_op(op_name);
-    if (op == nullptr || op->name == "parameter" || op->name == "fused") fail<UserError>("there is no op '", op_name, "'; _engine.op_table() lists them");
+    if (op == nullptr || op->name == "parameter" || op->name == "fused")
+        fail<UserError>("there is no op '", op_name, "'; _engine.op_table() lists them");
     const size_t given = args.size() - 1;
     if (op->variadic ? given == 0 : given != op->inputs.size())
-        fail<UserError>(op_name, " takes ", op->variadic ? std::string("at least one input") : concat(op->inputs.size(), " inputs"), ", got ", given);
+        fail<UserError>(op_name, " takes ",
+                        op->variadic ? std::string("at least one input") : concat(op->inputs.size(), " inputs"), ", got ", given);
     std::vector<OperandRef> operands;
     operands.reserve(given);
     for (size_t i = 1; i < args.size(); ++i) {
         OperandRef operand = to_operand(args[i]);
-        if (std::holds_alternative<Scalar>(operand) && op->promotion == Promotion::none) operand = to_tensor(args[i], std::nullopt).p;
+        if (std::holds_alternative<Scalar>(operand) && op->promotion == Promotion::none)
+            operand = to_tensor(args[i], std::nullopt).p;
         operands.push_back(std::move(operand));
     }
     Attrs attrs = parse_attrs(*op, kwargs);
@@ -89,7 +93,9 @@ nb::str result_type(nb::args args) {
             const DType t = parse_dtype(h);
             strong = strong ? promote(*strong, t) : t;
         } else if (PyBool_Check(h.ptr()) || PyLong_Check(h.ptr()) || PyFloat_Check(h.ptr())) {
-            weak = std::max(weak, PyBool_Check(h.ptr()) ? WeakKind::boolean : PyFloat_Check(h.ptr()) ? WeakKind::floating : WeakKind::integer);
+            weak = std::max(weak, PyBool_Check(h.ptr())    ? WeakKind::boolean
+                                  : PyFloat_Check(h.ptr()) ? WeakKind::floating
+                                                           : WeakKind::integer);
         } else {
             const DType t = parse_dtype(nb::getattr(h, "dtype"));
             strong = strong ? promote(*strong, t) : t;
@@ -138,16 +144,25 @@ NB_MODULE(_engine, m) {
     bind_error<fk::InternalError>(m, "InternalError", PyExc_RuntimeError);
     bind_error<fk::UnsupportedError>(m, "UnsupportedError", PyExc_NotImplementedError);
     bind_error<fk::UserError>(m, "UserError", PyExc_ValueError);
-    fk::set_host_lock({[]() -> void* { return PyEval_SaveThread(); }, [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }});
+    fk::set_host_lock({[]() -> void* { return PyEval_SaveThread(); },
+                       [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }});
     bind_tensor(m);
     bind_trace(m);
     m.def("call", call, "Records one op: call(name, *inputs, **attrs).");
-    m.def("tensor", [](nb::handle x, nb::handle dtype) { return to_tensor(x, dtype.is_none() ? std::nullopt : std::optional(parse_dtype(dtype))); },
-          nb::arg("x").none(), nb::arg("dtype") = nb::none(), "A tensor from an array, a number, a list or a tensor; host data is copied.");
+    m.def(
+        "tensor",
+        [](nb::handle x, nb::handle dtype) {
+            return to_tensor(x, dtype.is_none() ? std::nullopt : std::optional(parse_dtype(dtype)));
+        },
+        nb::arg("x").none(), nb::arg("dtype") = nb::none(),
+        "A tensor from an array, a number, a list or a tensor; host data is copied.");
     m.def("gradients", gradients_of, nb::arg("targets"), nb::arg("sources"), nb::arg("output_gradients") = nb::none(),
           "Gradients of the sum of the targets with respect to each source; None where nothing connects them.");
-    m.def("set_autocast", [](nb::handle dtype) { set_autocast(dtype.is_none() ? std::nullopt : std::optional(parse_dtype(dtype))); },
-          nb::arg("dtype").none(), "The type in which floating-point cells are read from now on, on this thread; None for their own.");
+    m.def(
+        "set_autocast",
+        [](nb::handle dtype) { set_autocast(dtype.is_none() ? std::nullopt : std::optional(parse_dtype(dtype))); },
+        nb::arg("dtype").none(),
+        "The type in which floating-point cells are read from now on, on this thread; None for their own.");
     m.def("result_type", result_type);
     m.def("op_table", op_table);
     m.def("flush", [] { fk::thread_recorder()->flush(); }, "Runs what this thread has recorded lazily.");
@@ -155,7 +170,8 @@ NB_MODULE(_engine, m) {
     m.def("pop_label", fk::pop_label);
     m.def("config", settings, "Every switch with its value and meaning.");
     m.def("set_config", [](const std::string& name, nb::handle value) {
-        fk::config::set(name, PyBool_Check(value.ptr()) ? (value.ptr() == Py_True ? "1" : "0") : nb::cast<std::string>(nb::steal(PyObject_Str(value.ptr()))));
+        fk::config::set(name, PyBool_Check(value.ptr()) ? (value.ptr() == Py_True ? "1" : "0")
+                                                        : nb::cast<std::string>(nb::steal(PyObject_Str(value.ptr()))));
     });
     m.def("cache_stats", [] {
         const fk::CacheStats s = fk::cache_stats();
@@ -164,6 +180,9 @@ NB_MODULE(_engine, m) {
         return d;
     });
     m.def("allocated_bytes", fk::allocated_bytes);
-    m.def("isa", [] { const auto n = fk::cpu::isa_name(); return nb::str(n.data(), n.size()); });
+    m.def("isa", [] {
+        const auto n = fk::cpu::isa_name();
+        return nb::str(n.data(), n.size());
+    });
     m.def("num_threads", fk::cpu::max_threads);
 }

@@ -22,7 +22,8 @@ struct PySuspend {};
 
 std::vector<TensorPtr> run(PyExecutable& e, const nb::args& inputs) {
     const auto& types = e.exe->input_types();
-    if (inputs.size() != types.size()) fail<UserError>("the compiled function got ", inputs.size(), " inputs; expected ", types.size());
+    if (inputs.size() != types.size())
+        fail<UserError>("the compiled function got ", inputs.size(), " inputs; expected ", types.size());
     std::vector<Executable::Input> in(types.size());
     std::vector<std::unique_ptr<HostArray>> held;
     for (size_t i = 0; i < types.size(); ++i) {
@@ -39,7 +40,8 @@ std::vector<TensorPtr> run(PyExecutable& e, const nb::args& inputs) {
             in[i].tensor = to_tensor(h, std::nullopt).p;
             got = &in[i].tensor->type;
         }
-        if (*got != types[i]) fail<UserError>("input ", i, " of the compiled function is ", to_string(*got), "; expected ", to_string(types[i]));
+        if (*got != types[i])
+            fail<UserError>("input ", i, " of the compiled function is ", to_string(*got), "; expected ", to_string(types[i]));
     }
     return e.exe->run(in);
 }
@@ -48,14 +50,18 @@ std::vector<TensorPtr> run(PyExecutable& e, const nb::args& inputs) {
 
 void bind_trace(nb::module_& m) {
     nb::class_<PyExecutable>(m, "Executable", nb::is_weak_referenceable(), "A traced and compiled function.")
-        .def("__call__", [](PyExecutable& e, nb::args inputs) {
-            nb::list out;
-            for (TensorPtr& t : run(e, inputs)) out.append(PyTensor{std::move(t)});
-            return out;
-        })
-        .def("graph_text", [](const PyExecutable& e) { return e.graph_text; }, "The graph as it was recorded.")
-        .def("lowered_text", [](const PyExecutable& e) { return to_text(e.exe->plan().lowered); }, "The graph after all passes.")
-        .def("plan_text", [](const PyExecutable& e) { return e.exe->plan().text(); }, "One line per kernel that runs.")
+        .def("__call__",
+             [](PyExecutable& e, nb::args inputs) {
+                 nb::list out;
+                 for (TensorPtr& t : run(e, inputs)) out.append(PyTensor{std::move(t)});
+                 return out;
+             })
+        .def(
+            "graph_text", [](const PyExecutable& e) { return e.graph_text; }, "The graph as it was recorded.")
+        .def(
+            "lowered_text", [](const PyExecutable& e) { return to_text(e.exe->plan().lowered); }, "The graph after all passes.")
+        .def(
+            "plan_text", [](const PyExecutable& e) { return e.exe->plan().text(); }, "One line per kernel that runs.")
         .def("memory_map", [](const PyExecutable& e) { return e.exe->plan().memory_map(); })
         .def("stats", [](const PyExecutable& e) {
             const Plan& p = e.exe->plan();
@@ -72,37 +78,45 @@ void bind_trace(nb::module_& m) {
         });
 
     nb::class_<PyTrace>(m, "Trace", "Records what runs inside `with` into a graph of its own.")
-        .def("__init__", [](PyTrace* self, const std::string& name) { new (self) PyTrace{.name = name}; }, nb::arg("name") = "")
-        .def("__enter__", [](nb::handle self) {
-            push_recorder(nb::cast<PyTrace&>(self).recorder);
-            return nb::borrow(self);
-        })
-        .def("__exit__", [](PyTrace& self, nb::args) {
-            pop_recorder();
-            self.recorder->graph().current_label = 0;
-        })
-        .def("input", [](PyTrace& self, nb::handle shape, nb::handle dtype, const std::string&) {
-            return PyTensor{self.recorder->add_input({parse_dtype(dtype), parse_dims(shape)})};
-        }, nb::arg("shape"), nb::arg("dtype"), nb::arg("name") = "")
-        .def("compile", [](PyTrace& self, nb::handle outputs) {
-            std::vector<TensorPtr> out;
-            for (nb::handle h : nb::iter(outputs)) out.push_back(to_tensor(h, std::nullopt).p);
-            auto e = PyExecutable{std::make_unique<Executable>(*self.recorder, out), {}, self.name};
-            Graph g = self.recorder->graph();
-            g.outputs.clear();
-            for (const TensorPtr& t : out) g.outputs.push_back(self.recorder->import(t));
-            for (const auto& [cell, state] : self.recorder->cells())
-                if (state.written) g.outputs.push_back(state.current->value);
-            e.graph_text = to_text(g);
-            return e;
-        })
+        .def(
+            "__init__", [](PyTrace* self, const std::string& name) { new (self) PyTrace{.name = name}; }, nb::arg("name") = "")
+        .def("__enter__",
+             [](nb::handle self) {
+                 push_recorder(nb::cast<PyTrace&>(self).recorder);
+                 return nb::borrow(self);
+             })
+        .def("__exit__",
+             [](PyTrace& self, nb::args) {
+                 pop_recorder();
+                 self.recorder->graph().current_label = 0;
+             })
+        .def(
+            "input",
+            [](PyTrace& self, nb::handle shape, nb::handle dtype, const std::string&) {
+                return PyTensor{self.recorder->add_input({parse_dtype(dtype), parse_dims(shape)})};
+            },
+            nb::arg("shape"), nb::arg("dtype"), nb::arg("name") = "")
+        .def("compile",
+             [](PyTrace& self, nb::handle outputs) {
+                 std::vector<TensorPtr> out;
+                 for (nb::handle h : nb::iter(outputs)) out.push_back(to_tensor(h, std::nullopt).p);
+                 auto e = PyExecutable{std::make_unique<Executable>(*self.recorder, out), {}, self.name};
+                 Graph g = self.recorder->graph();
+                 g.outputs.clear();
+                 for (const TensorPtr& t : out) g.outputs.push_back(self.recorder->import(t));
+                 for (const auto& [cell, state] : self.recorder->cells())
+                     if (state.written) g.outputs.push_back(state.current->value);
+                 e.graph_text = to_text(g);
+                 return e;
+             })
         .def("graph_text", [](PyTrace& self) { return to_text(self.recorder->graph()); });
 
     nb::class_<PySuspend>(m, "SuspendTrace")
-        .def("__enter__", [](nb::handle self) {
-            push_recorder(thread_recorder());
-            return nb::borrow(self);
-        })
+        .def("__enter__",
+             [](nb::handle self) {
+                 push_recorder(thread_recorder());
+                 return nb::borrow(self);
+             })
         .def("__exit__", [](PySuspend&, nb::args) { pop_recorder(); });
     m.def("suspend_trace", [] { return PySuspend{}; }, "Inside a trace: record into the eager graph for a while.");
     m.def("in_trace", [] { return current_recorder().tracing(); });

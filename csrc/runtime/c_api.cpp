@@ -45,7 +45,9 @@ void fastkeras_program_free(fastkeras_program* program) { delete program; }
 size_t fastkeras_input_count(const fastkeras_program* program) { return program->program.inputs().size(); }
 size_t fastkeras_output_count(const fastkeras_program* program) { return program->program.outputs().size(); }
 size_t fastkeras_input_bytes(const fastkeras_program* program, size_t input) { return program->program.inputs()[input].bytes(); }
-size_t fastkeras_output_bytes(const fastkeras_program* program, size_t output) { return program->program.outputs()[output].bytes(); }
+size_t fastkeras_output_bytes(const fastkeras_program* program, size_t output) {
+    return program->program.outputs()[output].bytes();
+}
 
 int fastkeras_run(const fastkeras_program* program, const void* const* inputs, void* const* outputs) {
     const fastkeras::Program& p = program->program;

@@ -5,6 +5,7 @@
 // report bad data. Everything else gets an offset in one arena by its lifetime, sharing an operand's place where the
 // kernel allows that.
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -34,29 +35,52 @@ class CopyKernel final : public Kernel {
     size_t bytes_;
 };
 
-// A reduction over no elements leaves its identity.
+// A reduction over no elements leaves its identity: 0 for a sum, 1 for a product.
 class EmptyReduction final : public Kernel {
   public:
-    EmptyReduction(const Region& region, std::vector<size_t> bytes) : bytes_(std::move(bytes)) {
-        for (const RegionOutput& o : region.outputs)
-            if (o.reduced && o.kind == ReduceKind::prod) fail<UnsupportedError>("a product over an empty axis needs the simplify pass");
+    EmptyReduction(const Region& region, const std::vector<TensorType>& types) {
+        for (size_t i = 0; i < types.size(); ++i)
+            fills_.push_back({one_of(types[i].dtype), size_of(types[i].dtype), types[i].bytes(), region.outputs[i].kind});
     }
     void run(const KernelArgs& args) const override {
-        for (size_t i = 0; i < bytes_.size(); ++i) std::memset(args.out[i], 0, bytes_[i]);
+        for (size_t i = 0; i < fills_.size(); ++i) {
+            const Fill& f = fills_[i];
+            auto* out = static_cast<std::byte*>(args.out[i]);
+            if (f.kind != ReduceKind::prod)
+                std::memset(out, 0, f.bytes);
+            else
+                for (size_t at = 0; at < f.bytes; at += f.size) std::memcpy(out + at, &f.one, f.size);
+        }
     }
-    [[nodiscard]] std::string describe() const override { return "zero"; }
+    [[nodiscard]] std::string describe() const override { return "identity"; }
 
   private:
-    std::vector<size_t> bytes_;
+    // The bits of 1, low byte first.
+    static uint64_t one_of(DType t) {
+        switch (t) {
+            case DType::f16:
+                return 0x3C00;
+            case DType::bf16:
+                return 0x3F80;
+            case DType::f32:
+                return std::bit_cast<uint32_t>(1.0f);
+            case DType::f64:
+                return std::bit_cast<uint64_t>(1.0);
+            default:
+                return 1;
+        }
+    }
+    struct Fill {
+        uint64_t one;
+        size_t size, bytes;
+        ReduceKind kind;
+    };
+    std::vector<Fill> fills_;
 };
 
 std::unique_ptr<Kernel> make_kernel(const Graph& g, const Node& n) {
     if (n.region) {
-        if (product(n.region->space) == 0) {
-            std::vector<size_t> bytes;
-            for (const TensorType& t : n.types) bytes.push_back(t.bytes());
-            return std::make_unique<EmptyReduction>(*n.region, bytes);
-        }
+        if (product(n.region->space) == 0) return std::make_unique<EmptyReduction>(*n.region, n.types);
         return cpu::compile_region(*n.region);
     }
     std::string reasons;
@@ -68,7 +92,9 @@ std::unique_ptr<Kernel> make_kernel(const Graph& g, const Node& n) {
             if (auto kernel = impl.make(g, n)) return kernel;
             why = "refused at creation";
         }
-        if (log) std::fprintf(stderr, "fastkeras impl %s: %s refuses: %s\n", std::string(n.op->name).c_str(), std::string(impl.name).c_str(), why.c_str());
+        if (log)
+            std::fprintf(stderr, "fastkeras impl %s: %s refuses: %s\n", std::string(n.op->name).c_str(),
+                         std::string(impl.name).c_str(), why.c_str());
         reasons += concat("; ", impl.name, ": ", why);
     }
     std::string types;
@@ -109,7 +135,8 @@ class Arena {
     void give(size_t at, size_t bytes) {
         bytes = aligned(std::max<size_t>(bytes, 1));
         auto it = free_.emplace(at, bytes).first;
-        if (auto next = std::next(it); next != free_.end() && at + it->second == next->first) it->second += next->second, free_.erase(next);
+        if (auto next = std::next(it); next != free_.end() && at + it->second == next->first)
+            it->second += next->second, free_.erase(next);
         if (it != free_.begin())
             if (auto prev = std::prev(it); prev->first + prev->second == at) prev->second += it->second, free_.erase(it);
     }
@@ -122,8 +149,9 @@ class Arena {
 
 class Planner {
   public:
-    Planner(const Graph& original, Plan& plan) : plan_(plan), inplace_(!config::lists(config::Key::disable_passes, "inplace") &&
-                                                                         !config::lists(config::Key::disable_passes, "all")) {
+    Planner(const Graph& original, Plan& plan)
+        : plan_(plan),
+          inplace_(!config::lists(config::Key::disable_passes, "inplace") && !config::lists(config::Key::disable_passes, "all")) {
         plan.lowered = run_pipeline(original, cpu::impls(), &plan.timings);
         for (Value p : original.parameters()) plan.parameter_types.push_back(original.type(p));
         for (Value v : original.outputs) plan.output_types.push_back(original.type(v));
@@ -163,7 +191,8 @@ class Planner {
             Draft d;
             d.kernel = make_kernel(g(), node);
             for (Value v : node.inputs) d.in.push_back(root(v));
-            for (uint32_t i = 0; i < node.types.size(); ++i) d.out.push_back({n, i}), d.out_bytes.push_back(node.types[i].bytes());
+            for (uint32_t i = 0; i < node.types.size(); ++i)
+                d.out.push_back({n, i}), d.out_bytes.push_back(node.types[i].bytes());
             d.op = node.op->name;
             d.label = g().label(node.label);
             d.fallible = node.op->checks_indices;
@@ -181,7 +210,8 @@ class Planner {
     [[nodiscard]] bool may_overwrite(size_t step, Value out, int32_t p) const {
         const Value parameter = g().parameters()[static_cast<size_t>(p)];
         for (size_t later = step + 1; later < drafts_.size(); ++later)
-            if (drafts_[later].fallible || std::ranges::find(drafts_[later].in, parameter) != drafts_[later].in.end()) return false;
+            if (drafts_[later].fallible || std::ranges::find(drafts_[later].in, parameter) != drafts_[later].in.end())
+                return false;
         if (drafts_[step].fallible) return false;
         for (Value v : g().outputs)
             if (root(v) == parameter) return false;
@@ -220,7 +250,8 @@ class Planner {
             copies.push_back(std::move(d));
         }
         // Copies that read a parameter run before those that overwrite one.
-        std::ranges::stable_partition(copies, [&](const Draft& d) { return plan_.output_aliases[static_cast<size_t>(d.copy_to_output)] < 0; });
+        std::ranges::stable_partition(
+            copies, [&](const Draft& d) { return plan_.output_aliases[static_cast<size_t>(d.copy_to_output)] < 0; });
         for (size_t i = 0; i + 1 < copies.size(); ++i) check_copy_order(copies, i);
         for (Draft& d : copies) drafts_.push_back(std::move(d));
     }
@@ -262,8 +293,9 @@ class Planner {
                 const auto shared = [&](size_t in) {
                     const Value x = d.in[in];
                     const auto it = place_.find(x);
-                    return it != place_.end() && it->second.place == Place::arena && last_use[x] == i && aligned(bytes[x]) == aligned(bytes[v]) &&
-                           !taken.contains(x) && std::ranges::count(d.in, x) == 1 && d.kernel->may_share(static_cast<int>(o), static_cast<int>(in));
+                    return it != place_.end() && it->second.place == Place::arena && last_use[x] == i &&
+                           aligned(bytes[x]) == aligned(bytes[v]) && !taken.contains(x) && std::ranges::count(d.in, x) == 1 &&
+                           d.kernel->may_share(static_cast<int>(o), static_cast<int>(in));
                 };
                 size_t in = 0;
                 while (inplace_ && in < d.in.size() && !shared(in)) ++in;
@@ -279,7 +311,8 @@ class Planner {
             arena.give(scratch_.back(), scratch);
             auto release = [&](Value v) {
                 const auto it = place_.find(v);
-                if (it != place_.end() && it->second.place == Place::arena && !taken.contains(v)) arena.give(it->second.at, bytes[v]);
+                if (it != place_.end() && it->second.place == Place::arena && !taken.contains(v))
+                    arena.give(it->second.at, bytes[v]);
             };
             std::set<Value> ended;
             for (Value v : d.in)
@@ -293,7 +326,8 @@ class Planner {
     void resolve() {
         auto operand = [&](Value v) -> Operand {
             if (const auto it = place_.find(v); it != place_.end()) return it->second;
-            if (v.node < g().size() && parameter_index(v) >= 0) return {Place::parameter, static_cast<size_t>(parameter_index(v))};
+            if (v.node < g().size() && parameter_index(v) >= 0)
+                return {Place::parameter, static_cast<size_t>(parameter_index(v))};
             check_internal(v.node < g().size() && g().type(v).size() == 0, "a value has no place in memory");
             return {Place::arena, 0};
         };

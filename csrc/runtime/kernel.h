@@ -43,8 +43,8 @@ struct KernelState {  // what one concurrent run needs for itself (library memor
 struct KernelArgs {
     const void* const* in;  // dense row-major buffers, in the node's input order
     void* const* out;
-    std::byte* scratch;     // scratch_bytes(), 64-byte aligned, contents undefined
-    KernelState* state;     // from make_state(), this run's own
+    std::byte* scratch;  // scratch_bytes(), 64-byte aligned, contents undefined
+    KernelState* state;  // from make_state(), this run's own
     RunErrors* errors;
 };
 
@@ -60,10 +60,10 @@ class Kernel {
 };
 
 struct Impl {
-    std::string_view op;    // name of the op it implements
-    std::string_view name;  // "onednn", "own"
-    std::string (*match)(const Graph&, const Node&);              // "" or the reason it refuses
-    std::unique_ptr<Kernel> (*make)(const Graph&, const Node&);   // may return null: "refused at creation", next one is tried
+    std::string_view op;                                         // name of the op it implements
+    std::string_view name;                                       // "onednn", "own"
+    std::string (*match)(const Graph&, const Node&);             // "" or the reason it refuses
+    std::unique_ptr<Kernel> (*make)(const Graph&, const Node&);  // may return null: "refused at creation", next one is tried
 };
 
 }  // namespace fk

@@ -75,12 +75,14 @@ Value Recorder::import(const TensorPtr& tensor) {
     if (tensor->pending()) {
         if (tensor->recorder.get() == this) return tensor->value;
         if (tensor->recorder->tracing())
-            fail<UserError>("a tensor of shape ", to_string(tensor->type.dims),
-                            " was made while tracing and is used outside of that trace; return it from the traced function instead");
+            fail<UserError>(
+                "a tensor of shape ", to_string(tensor->type.dims),
+                " was made while tracing and is used outside of that trace; return it from the traced function instead");
         const RecorderPtr other = tensor->recorder;
         other->flush();
     }
-    if (const auto it = leaves_.find(tensor->buffer.get()); it != leaves_.end() && graph_.type(it->second) == tensor->type) return it->second;
+    if (const auto it = leaves_.find(tensor->buffer.get()); it != leaves_.end() && graph_.type(it->second) == tensor->type)
+        return it->second;
     const Value v = graph_.add_parameter(tensor->type);
     leaves_[tensor->buffer.get()] = v;
     sources_.push_back({Source::Kind::tensor, nullptr, tensor});
@@ -246,7 +248,8 @@ std::vector<TensorPtr> record(const OpDef& op, std::vector<OperandRef> operands,
             if (i >= first) weak = std::max(weak, s->kind);
             continue;
         }
-        values[i] = std::holds_alternative<CellPtr>(operands[i]) ? r.import(std::get<CellPtr>(operands[i])) : r.import(std::get<TensorPtr>(operands[i]));
+        values[i] = std::holds_alternative<CellPtr>(operands[i]) ? r.import(std::get<CellPtr>(operands[i]))
+                                                                 : r.import(std::get<TensorPtr>(operands[i]));
         if (i >= first) {
             const DType t = r.graph().type(values[i]).dtype;
             strong = strong ? promote(*strong, t) : t;
@@ -271,7 +274,8 @@ TensorPtr from_memory(TensorType type, BufferPtr buffer) {
     return t;
 }
 
-std::vector<TensorPtr> gradients(const std::vector<TensorPtr>& targets, const std::vector<OperandRef>& sources, const std::vector<TensorPtr>& seeds) {
+std::vector<TensorPtr> gradients(const std::vector<TensorPtr>& targets, const std::vector<OperandRef>& sources,
+                                 const std::vector<TensorPtr>& seeds) {
     Recorder& r = current_recorder();
     for (const TensorPtr& t : targets) settle(r, t);
     for (const TensorPtr& t : seeds) settle(r, t);
@@ -281,21 +285,24 @@ std::vector<TensorPtr> gradients(const std::vector<TensorPtr>& targets, const st
     for (const TensorPtr& t : seeds) seed_values.push_back(t ? r.import(t) : Value{});
     for (const OperandRef& s : sources) {
         if (const auto* cell = std::get_if<CellPtr>(&s))
-            source_values.push_back(r.tracing() ? (r.cell_parameter(*cell).valid() ? r.cell_parameter(*cell) : r.import(*cell)) : r.import(*cell));
+            source_values.push_back(r.tracing() ? (r.cell_parameter(*cell).valid() ? r.cell_parameter(*cell) : r.import(*cell))
+                                                : r.import(*cell));
         else
             source_values.push_back(r.import(std::get<TensorPtr>(s)));
     }
     std::vector<TensorPtr> out;
-    for (Value v : differentiate(r.graph(), target_values, seed_values, source_values)) out.push_back(v.valid() ? r.wrap(v) : nullptr);
+    for (Value v : differentiate(r.graph(), target_values, seed_values, source_values))
+        out.push_back(v.valid() ? r.wrap(v) : nullptr);
     return out;
 }
 
 void evaluate(const TensorPtr& tensor) {
     if (tensor->pending()) {
         if (tensor->recorder->tracing())
-            fail<TracedValueError>("the value of a traced tensor (", to_string(tensor->type),
-                                   ") was asked for. While tracing, tensors have shapes and dtypes but no values yet: use ops.cond, ops.where or "
-                                   "ops.while_loop instead of a Python condition, or run the model with run_eagerly=True");
+            fail<TracedValueError>(
+                "the value of a traced tensor (", to_string(tensor->type),
+                ") was asked for. While tracing, tensors have shapes and dtypes but no values yet: use ops.cond, ops.where or "
+                "ops.while_loop instead of a Python condition, or run the model with run_eagerly=True");
         const RecorderPtr recorder = tensor->recorder;
         recorder->flush();
     }
@@ -329,7 +336,8 @@ Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs) {
 }
 
 std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
-    check_internal(inputs.size() == input_types_.size(), "an executable got ", inputs.size(), " inputs, it has ", input_types_.size());
+    check_internal(inputs.size() == input_types_.size(), "an executable got ", inputs.size(), " inputs, it has ",
+                   input_types_.size());
     const size_t n = sources_.size();
     std::vector<const void*> parameters(n);
     std::vector<BufferPtr> held(n);  // keeps operands alive while the lock is released

@@ -87,9 +87,9 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     Value import(const CellPtr& cell);
     TensorPtr wrap(Value v);  // a pending tensor for a value of the graph
 
-    TensorPtr read(const CellPtr& cell);                    // tracing: the cell's traced value
-    void assign(const CellPtr& cell, TensorPtr value);      // tracing: recorded, takes effect at every run
-    TensorPtr add_input(TensorType type);                   // tracing
+    TensorPtr read(const CellPtr& cell);                // tracing: the cell's traced value
+    void assign(const CellPtr& cell, TensorPtr value);  // tracing: recorded, takes effect at every run
+    TensorPtr add_input(TensorType type);               // tracing
     // The parameter that stands for the cell's value at the start, if the cell was read.
     [[nodiscard]] Value cell_parameter(const CellPtr& cell) const;
 
@@ -156,9 +156,9 @@ class Executable {
     std::shared_ptr<const Plan> plan_;
     std::vector<TensorType> input_types_;
     std::vector<Recorder::Source> sources_;
-    std::vector<int32_t> input_of_;          // per parameter: number of the input, or -1
-    size_t results_ = 0;                     // the first outputs are returned, the others written to cells
-    std::vector<CellPtr> written_;           // per further output
+    std::vector<int32_t> input_of_;  // per parameter: number of the input, or -1
+    size_t results_ = 0;             // the first outputs are returned, the others written to cells
+    std::vector<CellPtr> written_;   // per further output
 };
 
 struct CacheStats {

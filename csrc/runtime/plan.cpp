@@ -52,7 +52,8 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
     for (size_t i = 0; i < steps.size(); ++i) {
         const Step& step = steps[i];
         void* const* args = instance->pointers.data() + step.first_operand;
-        step.kernel->run({args, args + step.inputs, instance->arena.get() + step.scratch, instance->states[i].get(), &instance->errors});
+        step.kernel->run(
+            {args, args + step.inputs, instance->arena.get() + step.scratch, instance->states[i].get(), &instance->errors});
         if (timed) [[unlikely]] {
             const auto now = Clock::now();
             times[i] = std::chrono::duration<double, std::nano>(now - start).count();
@@ -81,7 +82,9 @@ std::string Plan::text() const {
     std::ostringstream out;
     out << steps.size() << " steps, arena " << arena_bytes << " bytes\n";
     auto where = [&](const Operand& o) {
-        return o.place == Place::parameter ? "p" + std::to_string(o.at) : o.place == Place::output ? "o" + std::to_string(o.at) : "@" + std::to_string(o.at);
+        return o.place == Place::parameter ? "p" + std::to_string(o.at)
+               : o.place == Place::output  ? "o" + std::to_string(o.at)
+                                           : "@" + std::to_string(o.at);
     };
     for (size_t i = 0; i < steps.size(); ++i) {
         const Step& s = steps[i];
@@ -90,7 +93,8 @@ std::string Plan::text() const {
         out << ") -> (";
         for (uint32_t k = 0; k < s.outputs; ++k) out << (k ? ", " : "") << where(operands[s.first_operand + s.inputs + k]);
         out << ")  ";
-        if (timed_runs_ > 0) out << std::fixed << std::setprecision(1) << nanoseconds_[i] / 1e3 / static_cast<double>(timed_runs_) << " us  ";
+        if (timed_runs_ > 0)
+            out << std::fixed << std::setprecision(1) << nanoseconds_[i] / 1e3 / static_cast<double>(timed_runs_) << " us  ";
         out << s.kernel->describe() << (s.label.empty() ? "" : "  [" + s.label + "]") << '\n';
     }
     return out.str();

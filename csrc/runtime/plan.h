@@ -36,8 +36,8 @@ class Plan {
     std::vector<Operand> operands;
     size_t arena_bytes = 0;
     std::vector<PassTiming> timings;
-    Graph lowered;            // the graph that the steps execute
-    bool timed = false;       // FASTKERAS_LOG=run when compiled: text() then shows the mean time of each step
+    Graph lowered;       // the graph that the steps execute
+    bool timed = false;  // FASTKERAS_LOG=run when compiled: text() then shows the mean time of each step
 
     // Runs once. Safe from several threads at the same time. Throws UserError when a kernel reports bad data; then no
     // aliased output has been written.

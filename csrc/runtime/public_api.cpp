@@ -14,7 +14,8 @@ namespace fastkeras {
 namespace {
 
 // The public enumerations are the engine's own, value by value.
-static_assert(static_cast<int>(DType::float64) == static_cast<int>(fk::DType::f64) && static_cast<int>(DType::uint8) == static_cast<int>(fk::DType::u8) &&
+static_assert(static_cast<int>(DType::float64) == static_cast<int>(fk::DType::f64) &&
+              static_cast<int>(DType::uint8) == static_cast<int>(fk::DType::u8) &&
               static_cast<int>(DType::bfloat16) == static_cast<int>(fk::DType::bf16));
 
 fk::DType internal(DType t) { return static_cast<fk::DType>(t); }
@@ -62,7 +63,8 @@ Array::Array(TensorType type) : type_(std::move(type)) {
 
 void Array::check(DType dtype, size_t count) const {
     if (dtype != type_.dtype) invalid("the array holds ", fk::name(internal(type_.dtype)), ", not ", fk::name(internal(dtype)));
-    if (count != static_cast<size_t>(type_.size())) invalid("got ", count, " values for an array of shape ", fk::to_string(type_.shape));
+    if (count != static_cast<size_t>(type_.size()))
+        invalid("got ", count, " values for an array of shape ", fk::to_string(type_.shape));
 }
 
 namespace detail {
@@ -177,7 +179,8 @@ Tensor GraphBuilder::op(std::string_view name, const std::vector<Tensor>& inputs
     return op_all(name, inputs, attributes)[0];
 }
 
-std::vector<std::optional<Tensor>> GraphBuilder::gradients(const std::vector<Tensor>& targets, const std::vector<Tensor>& sources) {
+std::vector<std::optional<Tensor>> GraphBuilder::gradients(const std::vector<Tensor>& targets,
+                                                           const std::vector<Tensor>& sources) {
     return translated([&] {
         std::vector<std::optional<Tensor>> out;
         for (fk::Value v : fk::differentiate(impl_->graph, impl_->values(targets), {}, impl_->values(sources))) {
@@ -199,9 +202,11 @@ size_t GraphBuilder::update(Tensor input, Tensor new_value) {
     const auto it = std::ranges::find(g.parameters(), impl_->value(input));
     if (it == g.parameters().end()) invalid("update: the first tensor is not an input of the graph");
     const auto alias = static_cast<int32_t>(it - g.parameters().begin());
-    if (std::ranges::find(g.output_aliases, alias) != g.output_aliases.end()) invalid("update: input ", alias, " already has a new value");
+    if (std::ranges::find(g.output_aliases, alias) != g.output_aliases.end())
+        invalid("update: input ", alias, " already has a new value");
     if (input.type() != new_value.type())
-        invalid("update: the new value is ", new_value.type().text(), ", the input ", input.type().text(), "; they must be equal");
+        invalid("update: the new value is ", new_value.type().text(), ", the input ", input.type().text(),
+                "; they must be equal");
     const size_t i = output(new_value);
     g.output_aliases[i] = alias;
     return i;
@@ -235,7 +240,8 @@ std::optional<size_t> Program::updates(size_t i) const {
 
 void Program::run(std::span<const void* const> inputs, std::span<void* const> outputs) const {
     if (inputs.size() != inputs_.size() || outputs.size() != outputs_.size())
-        invalid("run: got ", inputs.size(), " inputs and ", outputs.size(), " outputs; expected ", inputs_.size(), " and ", outputs_.size());
+        invalid("run: got ", inputs.size(), " inputs and ", outputs.size(), " outputs; expected ", inputs_.size(), " and ",
+                outputs_.size());
     translated([&] { plan_->run(inputs.data(), outputs.data()); });
 }
 
@@ -254,7 +260,9 @@ std::vector<Array> Program::run(std::span<const Array* const> inputs) const {
     return arrays;
 }
 
-std::vector<Array> Program::run(std::initializer_list<const Array*> inputs) const { return run(std::span(inputs.begin(), inputs.size())); }
+std::vector<Array> Program::run(std::initializer_list<const Array*> inputs) const {
+    return run(std::span(inputs.begin(), inputs.size()));
+}
 
 size_t Program::kernels() const { return plan_->steps.size(); }
 size_t Program::arena_bytes() const { return plan_->arena_bytes; }

@@ -30,6 +30,7 @@ from fastkeras.core.function import Function
 from fastkeras.core.keras_tensor import KerasTensor
 from fastkeras.core.naming import name_scope
 from fastkeras.core.operation import Operation
+from fastkeras.core.remat import RematScope, remat
 from fastkeras.core.scopes import StatelessScope, SymbolicScope
 from fastkeras.core.variable import Variable
 from fastkeras.initializers import Initializer
@@ -65,6 +66,7 @@ __all__ = [
     "Operation",
     "Optimizer",
     "Regularizer",
+    "RematScope",
     "Sequential",
     "StatelessScope",
     "SymbolicScope",
@@ -87,6 +89,7 @@ __all__ = [
     "optimizers",
     "random",
     "regularizers",
+    "remat",
     "saving",
     "tree",
     "utils",

@@ -13,6 +13,8 @@ import types
 import warnings
 from typing import Any
 
+from fastkeras.saving.refusal import ConfigRefused
+
 
 def lambda_to_config(function: types.FunctionType) -> dict[str, Any]:
     """Returns the description of a lambda, with a warning that it will not load without further ado."""
@@ -40,7 +42,7 @@ def lambda_from_config(inner: Any, safe_mode: bool) -> types.FunctionType:
         ValueError: in safe mode, or if it cannot be made.
     """
     if safe_mode:
-        raise ValueError(
+        raise ConfigRefused(
             "The configuration holds a Python lambda, that is, code, which is not run: safe_mode=True. Expected named "
             "functions, registered with `@fastkeras.saving.register_keras_serializable()`. If you trust the file, pass "
             "`safe_mode=False` to `load_model()`, or call `fastkeras.config.enable_unsafe_deserialization()`."
@@ -56,7 +58,7 @@ def lambda_from_config(inner: Any, safe_mode: bool) -> types.FunctionType:
             compiled, _names(), "<lambda>", None if defaults is None else tuple(defaults), cells
         )
     except Exception as e:  # noqa: BLE001 - what marshal and the constructor raise is not documented
-        raise ValueError(
+        raise ConfigRefused(
             f"A lambda in the configuration cannot be read: {type(e).__name__}: {e}. Expected bytecode of this version "
             "of Python. Save the model with the Python version you load it with, or with a named function instead."
         ) from e

@@ -214,7 +214,11 @@ def model_from_config(
     with ObjectSharingScope(), VariableBudget(stored, origin):
         try:
             model = deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
-        except (FileRefused, NotImplementedError):
+        except FileRefused as e:
+            if origin in str(e):
+                raise
+            raise ConfigRefused(f"'{origin}' cannot be loaded. {e}") from e
+        except NotImplementedError:
             raise
         except RecursionError:
             raise refuse(

@@ -20,6 +20,7 @@ from fastkeras.core.variable import Variable
 from fastkeras.saving import object_registration, public_names
 from fastkeras.saving.config_guard import check_config
 from fastkeras.saving.lambdas import lambda_from_config, lambda_to_config
+from fastkeras.saving.refusal import ConfigRefused
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -313,7 +314,7 @@ def _find_class(
         what = f"Could not locate class '{class_name}' of '{module}': fastkeras has no such class."
     else:
         what = f"Could not locate class '{class_name}' (module {module!r})."
-    raise TypeError(
+    raise ConfigRefused(
         f"{what} Expected a class of fastkeras or a registered one. Make sure custom classes are decorated with "
         "`@fastkeras.saving.register_keras_serializable()` and imported before loading, or pass them as "
         f"`custom_objects={{'{class_name}': {class_name}}}`. Full object config: {_shortened(config)}"
@@ -327,7 +328,7 @@ def _find_function(name: Any, custom_objects: dict[str, Any] | None, config: dic
             found = public_names.find_function(name)
         if found is not None:
             return found
-    raise TypeError(
+    raise ConfigRefused(
         f"Could not locate function '{_shortened(name)}'. Expected an activation, loss, metric or op of fastkeras, or a "
         "registered function. Make sure custom functions are decorated with "
         "`@fastkeras.saving.register_keras_serializable()`, or pass them as `custom_objects`. "
