@@ -58,26 +58,49 @@ struct VjpCall {
 [[nodiscard]] Dims all_but_last(int rank);
 
 inline Expr unary(std::string_view op, Expr x) { return emit(op, {x}); }
-#define FK_EXPR1(fn) \
-    inline Expr fn(Expr x) { return emit(#fn, {x}); }
-FK_EXPR1(exp)
-FK_EXPR1(log) FK_EXPR1(log1p) FK_EXPR1(expm1) FK_EXPR1(sqrt) FK_EXPR1(rsqrt) FK_EXPR1(abs) FK_EXPR1(sign) FK_EXPR1(tanh)
-    FK_EXPR1(sigmoid) FK_EXPR1(square) FK_EXPR1(sin) FK_EXPR1(cos) FK_EXPR1(sinh) FK_EXPR1(cosh) FK_EXPR1(erf) FK_EXPR1(digamma)
-        FK_EXPR1(floor) FK_EXPR1(reciprocal) FK_EXPR1(softplus)
-#undef FK_EXPR1
-#define FK_EXPR2(fn, op)                                                   \
-    inline Expr fn(Expr a, Expr b) { return emit(#op, {a, b}); }           \
-    inline Expr fn(Expr a, double b) { return emit(#op, {a, lit(a, b)}); } \
-    inline Expr fn(double a, Expr b) { return emit(#op, {lit(b, a), b}); }
-            FK_EXPR2(operator+, add) FK_EXPR2(operator-, subtract) FK_EXPR2(operator*, multiply) FK_EXPR2(operator/, divide)
-                FK_EXPR2(maximum, maximum) FK_EXPR2(minimum, minimum) FK_EXPR2(power, power) FK_EXPR2(operator>, greater)
-                    FK_EXPR2(operator>=, greater_equal) FK_EXPR2(operator<, less) FK_EXPR2(operator<=, less_equal)
-                        FK_EXPR2(equal, equal) FK_EXPR2(logical_and, logical_and)
-#undef FK_EXPR2
-                            inline Expr
-                            operator-(Expr x) {
-    return emit("neg", {x});
-}
+
+// Named functions of one and two operands, as objects: declared by the name of their op.
+struct UnaryFunction {
+    std::string_view op;
+    Expr operator()(Expr x) const { return emit(op, {x}); }
+};
+struct BinaryFunction {
+    std::string_view op;
+    Expr operator()(Expr a, Expr b) const { return emit(op, {a, b}); }
+    Expr operator()(Expr a, double b) const { return emit(op, {a, lit(a, b)}); }
+    Expr operator()(double a, Expr b) const { return emit(op, {lit(b, a), b}); }
+};
+inline constexpr UnaryFunction exp{"exp"}, log{"log"}, log1p{"log1p"}, expm1{"expm1"}, sqrt{"sqrt"}, rsqrt{"rsqrt"}, abs{"abs"},
+    sign{"sign"}, tanh{"tanh"}, sigmoid{"sigmoid"}, square{"square"}, sin{"sin"}, cos{"cos"}, sinh{"sinh"}, cosh{"cosh"},
+    erf{"erf"}, digamma{"digamma"}, floor{"floor"}, reciprocal{"reciprocal"}, softplus{"softplus"};
+inline constexpr BinaryFunction maximum{"maximum"}, minimum{"minimum"}, power{"power"}, equal{"equal"},
+    logical_and{"logical_and"};
+
+inline Expr operator+(Expr a, Expr b) { return emit("add", {a, b}); }
+inline Expr operator+(Expr a, double b) { return emit("add", {a, lit(a, b)}); }
+inline Expr operator+(double a, Expr b) { return emit("add", {lit(b, a), b}); }
+inline Expr operator-(Expr a, Expr b) { return emit("subtract", {a, b}); }
+inline Expr operator-(Expr a, double b) { return emit("subtract", {a, lit(a, b)}); }
+inline Expr operator-(double a, Expr b) { return emit("subtract", {lit(b, a), b}); }
+inline Expr operator*(Expr a, Expr b) { return emit("multiply", {a, b}); }
+inline Expr operator*(Expr a, double b) { return emit("multiply", {a, lit(a, b)}); }
+inline Expr operator*(double a, Expr b) { return emit("multiply", {lit(b, a), b}); }
+inline Expr operator/(Expr a, Expr b) { return emit("divide", {a, b}); }
+inline Expr operator/(Expr a, double b) { return emit("divide", {a, lit(a, b)}); }
+inline Expr operator/(double a, Expr b) { return emit("divide", {lit(b, a), b}); }
+inline Expr operator>(Expr a, Expr b) { return emit("greater", {a, b}); }
+inline Expr operator>(Expr a, double b) { return emit("greater", {a, lit(a, b)}); }
+inline Expr operator>(double a, Expr b) { return emit("greater", {lit(b, a), b}); }
+inline Expr operator>=(Expr a, Expr b) { return emit("greater_equal", {a, b}); }
+inline Expr operator>=(Expr a, double b) { return emit("greater_equal", {a, lit(a, b)}); }
+inline Expr operator>=(double a, Expr b) { return emit("greater_equal", {lit(b, a), b}); }
+inline Expr operator<(Expr a, Expr b) { return emit("less", {a, b}); }
+inline Expr operator<(Expr a, double b) { return emit("less", {a, lit(a, b)}); }
+inline Expr operator<(double a, Expr b) { return emit("less", {lit(b, a), b}); }
+inline Expr operator<=(Expr a, Expr b) { return emit("less_equal", {a, b}); }
+inline Expr operator<=(Expr a, double b) { return emit("less_equal", {a, lit(a, b)}); }
+inline Expr operator<=(double a, Expr b) { return emit("less_equal", {lit(b, a), b}); }
+inline Expr operator-(Expr x) { return emit("neg", {x}); }
 inline Expr where(Expr c, Expr a, Expr b) { return emit("where", {c, a, b}); }
 inline Expr where(Expr c, Expr a, double b) { return where(c, a, lit(a, b)); }
 inline Expr where(Expr c, double a, Expr b) { return where(c, lit(b, a), b); }

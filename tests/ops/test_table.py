@@ -72,6 +72,12 @@ def _ulp(want: np.ndarray, dtype: str) -> np.ndarray:
     return np.ldexp(1.0, np.maximum(exponent, smallest) - bits)
 
 
+def _rounds_each_step(dtype: str) -> bool:
+    """Without fusion a 16-bit op of several steps rounds after each of them."""
+    off = _engine.config()["disable_passes"]["value"].split(",")
+    return dtype in ("float16", "bfloat16") and ("all" in off or "fuse" in off)
+
+
 def _assert_close(got: np.ndarray, want: np.ndarray, dtype: str, case: Case) -> None:
     if dtype not in FLOATS:
         np.testing.assert_array_equal(got, want.astype(np_dtype(dtype)))
@@ -82,16 +88,19 @@ def _assert_close(got: np.ndarray, want: np.ndarray, dtype: str, case: Case) -> 
     finite = np.isfinite(rounded)
     np.testing.assert_array_equal(got[~finite], rounded[~finite])  # NaN equals NaN here
     got, want = got[finite], want[finite]
+    steps = 2 if _rounds_each_step(dtype) else 0
     if isinstance(case.tol, tuple):
         rtol, atol = case.tol
+        atol += steps * float(_ulp(np.array(0.5), dtype))
         np.testing.assert_allclose(got, want, rtol=rtol, atol=atol)
         return
     error = np.abs(got - want) / _ulp(want, dtype)
-    if error.size and not error.max() <= case.tol + 1e-3:  # written so that NaN fails
+    bound = case.tol + steps + 1e-3
+    if error.size and not error.max() <= bound:  # written so that NaN fails
         worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
         raise AssertionError(
             f"{error[worst]:.3g} ulp at flat index {worst} of the finite elements: got {got[worst]!r}, "
-            f"expected {want[worst]!r} in {dtype}, bound {case.tol} ulp"
+            f"expected {want[worst]!r} in {dtype}, bound {bound:.3g} ulp"
         )
 
 

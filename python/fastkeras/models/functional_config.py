@@ -36,7 +36,9 @@ def functional_to_config(model: Any) -> dict[str, Any]:
 
     def location(t: KerasTensor) -> tuple[str, int, int]:
         operation, node_index, tensor_index = t._keras_history
-        return operation.name, numbers[(id(operation), node_index)], tensor_index
+        number = numbers[(id(operation), node_index)]
+        # Keras counts the calls of a functional model from 1 here, and from 0 everywhere else.
+        return operation.name, number + _is_functional(operation), tensor_index
 
     return {
         "name": model.name,
@@ -160,7 +162,9 @@ def functional_from_config(
 
     def structure(x: Any) -> Any:
         if isinstance(x, (list, tuple)) and len(x) == 3 and isinstance(x[0], str) and isinstance(x[1], int):
-            t = tensor(x)
+            first = created.get(x[0])
+            number = x[1] - 1 if first is not None and _is_functional(first) and x[1] > 0 else x[1]
+            t = tensor((x[0], number, x[2]))
             if t is None:
                 raise ValueError(
                     f"The configuration refers to call {x[1]} of layer '{x[0]}', which it does not hold."
@@ -181,6 +185,12 @@ def _is_input(operation: Operation) -> bool:
     from fastkeras.layers.input_layer import InputLayer
 
     return isinstance(operation, InputLayer)
+
+
+def _is_functional(operation: Operation) -> bool:
+    from fastkeras.models.functional import Functional
+
+    return isinstance(operation, Functional)
 
 
 def _call(operation: Operation, node_data: Any, tensor: Any, custom_objects: Any) -> bool:
