@@ -16,4 +16,5 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE="${BUILD_TYPE:-Release}" -DPy
 cmake --build "$build" -j "${JOBS:-$(nproc)}"
 # A copy with the run path of an installed module: it finds the oneDNN beside it.
 cmake --install "$build" --prefix "$build/stage" >/dev/null
-cp -f "$build"/stage/fastkeras/{_engine*,libdnnl.so.3} python/fastkeras/
+# Replaced, not overwritten: a process that has the old module loaded keeps it.
+cp --remove-destination "$build"/stage/fastkeras/{_engine*,libdnnl.so.3} python/fastkeras/

@@ -47,7 +47,7 @@ const std::unordered_map<Prim, VjpFn>& gradients() {
          [](const VjpCall& c) -> Grads { return {c.dy() * (2.0 * std::numbers::inv_sqrtpi) * fk::exp(-(c.in(0) * c.in(0)))}; }},
         {Prim::erfinv,
          [](const VjpCall& c) -> Grads { return {c.dy() * (0.5 / std::numbers::inv_sqrtpi) * fk::exp(c.out() * c.out())}; }},
-        {Prim::lgamma, [](const VjpCall& c) -> Grads { return {c.dy() * fk::digamma(c.in(0))}; }},
+        {Prim::lgamma, [](const VjpCall& c) -> Grads { return {c.dy() * unary("digamma", c.in(0))}; }},
         {Prim::cast,
          [](const VjpCall& c) -> Grads {
              if (!is_float(c.in(0).dtype()) || !is_float(c.out().dtype())) return {Expr{}};

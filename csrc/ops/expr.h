@@ -72,7 +72,7 @@ struct BinaryFunction {
 };
 inline constexpr UnaryFunction exp{"exp"}, log{"log"}, log1p{"log1p"}, expm1{"expm1"}, sqrt{"sqrt"}, rsqrt{"rsqrt"}, abs{"abs"},
     sign{"sign"}, tanh{"tanh"}, sigmoid{"sigmoid"}, square{"square"}, sin{"sin"}, cos{"cos"}, sinh{"sinh"}, cosh{"cosh"},
-    erf{"erf"}, digamma{"digamma"}, floor{"floor"}, reciprocal{"reciprocal"}, softplus{"softplus"};
+    erf{"erf"}, floor{"floor"}, reciprocal{"reciprocal"}, softplus{"softplus"};
 inline constexpr BinaryFunction maximum{"maximum"}, minimum{"minimum"}, power{"power"}, equal{"equal"},
     logical_and{"logical_and"};
 

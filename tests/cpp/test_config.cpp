@@ -1,8 +1,7 @@
 // The engine's switches: typed, documented, changed at run time.
 #include "graph_support.h"
 
-using namespace fk;
-using namespace fk::test;
+namespace fk::test {
 
 namespace {
 std::string mistake(std::string_view name, std::string_view value) {
@@ -63,3 +62,5 @@ TEST_CASE("config: mistakes are told and change nothing") {
     CHECK(mistake("verify", "2 ").find("0 or 1") != std::string::npos);
     CHECK(mistake("verify", "2").find("0 or 1") != std::string::npos);
 }
+
+}  // namespace fk::test

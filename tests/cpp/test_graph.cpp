@@ -1,8 +1,7 @@
 // The node table: equal pure nodes are one node, types are inferred, and mistakes are told to the user by name.
 #include "graph_support.h"
 
-using namespace fk;
-using namespace fk::test;
+namespace fk::test {
 
 TEST_CASE("graph: equal pure nodes are one node") {
     Graph g;
@@ -120,3 +119,5 @@ TEST_CASE("graph: verify finds what is broken") {
     (void)wrong.add_raw(node);
     CHECK_THROWS_AS(verify(wrong, "test"), InternalError);
 }
+
+}  // namespace fk::test

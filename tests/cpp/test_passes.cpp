@@ -4,8 +4,7 @@
 #include "cpu/isa.h"
 #include "graph_support.h"
 
-using namespace fk;
-using namespace fk::test;
+namespace fk::test {
 
 namespace {
 
@@ -364,3 +363,5 @@ TEST_CASE("pipeline: passes are timed, named and switched by name") {
     (void)run_pipeline(g, cpu::impls(), &timings);
     for (const PassTiming& t : timings) CHECK((t.name != "simplify" && t.name != "absorb_epilogues"));
 }
+
+}  // namespace fk::test

@@ -6,8 +6,7 @@
 
 #include "graph_support.h"
 
-using namespace fk;
-using namespace fk::test;
+namespace fk::test {
 
 namespace {
 
@@ -294,3 +293,5 @@ TEST_CASE("plan: listings name every step") {
     CHECK(plan->memory_map().find("arena") == 0);
     CHECK(!plan->timings.empty());
 }
+
+}  // namespace fk::test

@@ -1,8 +1,7 @@
 // Text form of graphs: golden output, exact round trips, mistakes with their line.
 #include "graph_support.h"
 
-using namespace fk;
-using namespace fk::test;
+namespace fk::test {
 
 TEST_CASE("text: one line per node") {
     Graph g;
@@ -141,3 +140,5 @@ TEST_CASE("text: mistakes name the line") {
         CHECK(message.find(expected) != std::string::npos);
     }
 }
+
+}  // namespace fk::test

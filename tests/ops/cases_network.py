@@ -62,8 +62,7 @@ add(
 add("matmul", Case([S(7, 9, dtype="float64"), S(9, 5, dtype="float64")], {}, (1e-12, 1e-12), DOUBLE_WHY))
 add("matmul", Case([Z(7, 9, high=9), Z(9, 5, high=9)]))
 
-# The activations that have a fused kernel, and two that only the body knows. Gradients are checked for those without
-# kinks.
+# The activations that have a fused kernel, and two that only the body knows; gradients of the smooth ones.
 _ACTS = ("none", "relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "elu", "softplus", "log_sigmoid")
 _SMOOTH_ACTS = {"none", "sigmoid", "tanh", "silu", "gelu", "softplus", "log_sigmoid"}
 for _act, (_a, _b, _attrs) in itertools.product(

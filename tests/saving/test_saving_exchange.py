@@ -208,7 +208,7 @@ def custom(k):
             return self.heads["a"](x) + self.heads["b"](x) + self.zz(x)
 
         def get_config(self):
-            return super(k.Model, self).get_config() if False else {"name": self.name}
+            return {"name": self.name}
 
     return Block, Net
 

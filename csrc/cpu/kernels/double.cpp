@@ -23,7 +23,7 @@ struct Abs {
     static double of(double a) { return __builtin_fabs(a); }
 };
 struct Sign {
-    static double of(double a) { return static_cast<double>((a > 0) - (a < 0)); }
+    static double of(double a) { return a != a ? a : static_cast<double>((a > 0) - (a < 0)); }
 };
 struct Sqrt {
     static double of(double a) { return __builtin_sqrt(a); }

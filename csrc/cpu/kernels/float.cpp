@@ -29,7 +29,7 @@ struct Abs {
     static float of(float a) { return __builtin_fabsf(a); }
 };
 struct Sign {
-    static float of(float a) { return static_cast<float>((a > 0) - (a < 0)); }
+    static float of(float a) { return a != a ? a : static_cast<float>((a > 0) - (a < 0)); }
 };
 struct Sqrt {
     static float of(float a) { return __builtin_sqrtf(a); }
