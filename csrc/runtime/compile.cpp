@@ -6,6 +6,7 @@
 // kernel allows that.
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -160,13 +161,23 @@ class Planner {
     }
 
     void run() {
-        select();
-        place_outputs();
-        place_rest();
-        resolve();
+        timed("select_kernels", [&] { select(); });
+        timed("plan_memory", [&] {
+            place_outputs();
+            place_rest();
+            resolve();
+        });
     }
 
   private:
+    template <class Stage>
+    void timed(const char* name, Stage&& stage) {
+        using Clock = std::chrono::steady_clock;
+        const auto start = Clock::now();
+        stage();
+        plan_.timings.push_back({name, std::chrono::duration<double, std::micro>(Clock::now() - start).count(), g().size()});
+    }
+
     // One step before it has addresses; values are roots (never reshapes).
     struct Draft {
         std::unique_ptr<Kernel> kernel;

@@ -557,32 +557,26 @@ class Generator:
             shape = self._shape()
             if not shape:
                 return False
-            return self._call("iota", shape=shape, axis=int(self.rng.integers(len(shape))), dtype="int32", **{}) and self._mark("int32")
+            attrs = {"shape": shape, "axis": int(self.rng.integers(len(shape))), "dtype": "int32"}
+            return self._append(Step("iota", (), attrs), "int32")
         if choice < 0.5:
             x = self._exact_pick(wanted=lambda v: v.ndim > 0 and v.size > 0)
             if x is None:
                 return False
-            return self._call(str(self.rng.choice(["argmax", "argmin"])), x, axis=int(self.rng.integers(self.values[x].ndim)), dtype="int32") and self._mark("int32")
+            axis = int(self.rng.integers(self.values[x].ndim))
+            return self._call(str(self.rng.choice(["argmax", "argmin"])), x, axis=axis, dtype="int32")
         if choice < 0.65:
             mask = self._pick(lambda v: v.dtype == bool, floating=False)
             if mask is None:
                 return False
-            if self.rng.random() < 0.5:
-                return self._call("logical_not", mask, dtype="bool")
-            return self._call("cast", mask, dtype="float32" if self.dtype == "float32" else self.dtype) if False else self._as(mask)
-        i = self._pick(lambda v: v.dtype == np.int32, floating=False)
+            return self._call("logical_not", mask, dtype="bool") if self.rng.random() < 0.5 else self._as(mask)
+        i = self._pick(lambda v: v.dtype.kind == "i", floating=False)
         if i is None:
             return False
         if choice < 0.85:
             op = str(self.rng.choice(["add", "subtract", "multiply", "mod", "floor_divide"]))
-            return self._call(op, i, int(self.rng.integers(1, 5)), dtype="int32") and self._mark("int32")
+            return self._call(op, i, int(self.rng.integers(1, 5)), dtype="int32")
         return self._as(i)
-
-    def _mark(self, dtype: str) -> bool:
-        self.dtypes[-1] = dtype
-        self.values[-1] = self.values[-1].astype(dtype)
-        self.exact[-1] = True
-        return True
 
     def _as(self, x: Val) -> bool:
         """An integer or bool value in the program's floating type."""

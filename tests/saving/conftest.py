@@ -1,4 +1,6 @@
-"""The oracle chooses its backend when it is first imported, so that has to be set before any test module runs."""
+"""The oracle chooses its backend when it is first imported, so that has to be set before any test module
+runs.
+"""
 
 import os
 import pathlib

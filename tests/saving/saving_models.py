@@ -68,7 +68,9 @@ ALL = [convnet, two_towers, text]
 
 
 def simple(k, units=3, name=None):
-    return k.Sequential([k.Input((4,)), k.layers.Dense(5, activation="relu"), k.layers.Dense(units)], name=name)
+    return k.Sequential(
+        [k.Input((4,)), k.layers.Dense(5, activation="relu"), k.layers.Dense(units)], name=name
+    )
 
 
 def h5_of(path):
@@ -83,7 +85,10 @@ def tree_of(path):
     found = {}
 
     def note(name, x):
-        found[name] = (dict(x.attrs), (x.shape, str(x.dtype), x.chunks) if isinstance(x, h5py.Dataset) else None)
+        found[name] = (
+            dict(x.attrs),
+            (x.shape, str(x.dtype), x.chunks) if isinstance(x, h5py.Dataset) else None,
+        )
 
     with h5_of(path) as f:
         f.visititems(note)

@@ -1,4 +1,6 @@
-"""Files made to do harm are refused, by every way in, and the model that was to be loaded into stays as it was."""
+"""Files made to do harm are refused, by every way in, and the model that was to be loaded into stays as it
+was.
+"""
 
 import io
 import json
@@ -144,7 +146,9 @@ def test_shapes_without_data(good, tmp_path, options):
 
 def test_compression_bomb(good, tmp_path):
     def change(f):
-        zeros = _replace(f, shape=(1 << 27,), dtype="f4", chunks=(1 << 24,), compression="gzip", compression_opts=9)
+        zeros = _replace(
+            f, shape=(1 << 27,), dtype="f4", chunks=(1 << 24,), compression="gzip", compression_opts=9
+        )
         for i in range(8):
             zeros[i << 24 : (i + 1) << 24] = 0.0
 
@@ -155,7 +159,9 @@ def test_compression_bomb(good, tmp_path):
 
 def test_giant_chunk(good, tmp_path):
     def change(f):
-        d = _replace(f, shape=(4, 5), maxshape=(None, None), dtype="f4", chunks=(4096, 4096), compression="gzip")
+        d = _replace(
+            f, shape=(4, 5), maxshape=(None, None), dtype="f4", chunks=(4096, 4096), compression="gzip"
+        )
         d[:] = 1.0
 
     refused(tmp_path, edited(tmp_path, change), good, "chunks of 64.0 MiB")
@@ -263,7 +269,18 @@ def zip_refused(path, match, model=None):
 
 @pytest.mark.parametrize(
     "name",
-    ["/etc/passwd", "../evil", "assets/../../evil", "assets//x", "C:/evil", "a\\..\\b", "assets/./x", "a\nb", "..", "."],
+    [
+        "/etc/passwd",
+        "../evil",
+        "assets/../../evil",
+        "assets//x",
+        "C:/evil",
+        "a\\..\\b",
+        "assets/./x",
+        "a\nb",
+        "..",
+        ".",
+    ],
 )
 def test_member_names(good, tmp_path, name):
     members = members_of(tmp_path / "good.keras")
@@ -333,7 +350,13 @@ def _patch_directory(path, name, **fields):
         length = struct.unpack_from("<H", content, at + 28)[0]
         if content[at + 46 : at + 46 + length] == name.encode():
             break
-    places = {"flags": (8, "<H"), "method": (10, "<H"), "packed": (20, "<I"), "size": (24, "<I"), "offset": (42, "<I")}
+    places = {
+        "flags": (8, "<H"),
+        "method": (10, "<H"),
+        "packed": (20, "<I"),
+        "size": (24, "<I"),
+        "offset": (42, "<I"),
+    }
     for field, value in fields.items():
         offset, form = places[field]
         struct.pack_into(form, content, at + offset, value)
@@ -482,7 +505,11 @@ def test_names_outside_the_registry(good, tmp_path, module, name):
     sys.path.insert(0, str(tmp_path))
     try:
         config = {"module": module, "class_name": name, "config": {"args": ["touch " + str(marker)]}}
-        config_refused(tmp_path, config, "Could not locate|names a class|has module|class_name|describes a|no `from_config")
+        config_refused(
+            tmp_path,
+            config,
+            "Could not locate|names a class|has module|class_name|describes a|no `from_config",
+        )
         layer = {**config, "registered_name": name if isinstance(name, str) else None}
         for place in ("layers", "compile"):
             whole = config_of(tmp_path / "good.keras")
@@ -491,7 +518,11 @@ def test_names_outside_the_registry(good, tmp_path, module, name):
             else:
                 whole["compile_config"]["loss"] = layer
             config_refused(tmp_path, whole, "")
-        function = {"module": module if isinstance(module, str) else "builtins", "class_name": "function", "config": name}
+        function = {
+            "module": module if isinstance(module, str) else "builtins",
+            "class_name": "function",
+            "config": name,
+        }
         whole = config_of(tmp_path / "good.keras")
         whole["config"]["layers"][1]["config"]["activation"] = {**function, "registered_name": "function"}
         config_refused(tmp_path, whole, "")
@@ -514,9 +545,17 @@ def test_code_is_refused_in_safe_mode(good, tmp_path, how):
     elif how == "loss":
         config["compile_config"]["loss"] = body
     elif how == "lambda layer":
-        layers[1] = {"module": "keras.layers", "class_name": "Lambda", "config": {"function": body}, "registered_name": None}
+        layers[1] = {
+            "module": "keras.layers",
+            "class_name": "Lambda",
+            "config": {"function": body},
+            "registered_name": None,
+        }
     else:
-        layers[1] = {"class_name": "Lambda", "config": {"function": [code, None, None], "function_type": "lambda"}}
+        layers[1] = {
+            "class_name": "Lambda",
+            "config": {"function": [code, None, None], "function_type": "lambda"},
+        }
     config_refused(tmp_path, config, "")
     if how in ("lambda layer", "activation"):
         assert "safe_mode" in config_refused(tmp_path, config, "")
@@ -548,7 +587,12 @@ def test_vocabulary_from_a_path(good, tmp_path):
 
 def dense(units, input_size, **options):
     config = {"units": units, **options}
-    return {"module": "keras.layers", "class_name": "Dense", "config": config, "build_config": {"input_shape": [None, input_size]}}
+    return {
+        "module": "keras.layers",
+        "class_name": "Dense",
+        "config": config,
+        "build_config": {"input_shape": [None, input_size]},
+    }
 
 
 @pytest.mark.parametrize("units", [10**5, 10**9, 10**18, 10**30])
@@ -575,7 +619,9 @@ def test_large_metric(good, tmp_path):
     for metric in ("AUC", "MeanIoU"):
         config = config_of(tmp_path / "good.keras")
         inner = {"num_thresholds": 10**9} if metric == "AUC" else {"num_classes": 10**6}
-        config["compile_config"]["metrics"] = [{"module": "keras.metrics", "class_name": metric, "config": inner}]
+        config["compile_config"]["metrics"] = [
+            {"module": "keras.metrics", "class_name": metric, "config": inner}
+        ]
         config_refused(tmp_path, config, "num_thresholds|the file stores")
 
 
@@ -597,7 +643,9 @@ def test_calls_that_take_no_tensor(good, tmp_path):
     config_refused(tmp_path, config, "on no tensor of the model")
 
 
-@pytest.mark.parametrize("dtype", ["O", "1000000000f4", "V1000000000", "S100000000", "object", 5, None, "M8[ns]"])
+@pytest.mark.parametrize(
+    "dtype", ["O", "1000000000f4", "V1000000000", "S100000000", "object", 5, None, "M8[ns]"]
+)
 @pytest.mark.parametrize("kind", ["__numpy__", "__tensor__"])
 def test_array_types(good, tmp_path, kind, dtype):
     config = config_of(tmp_path / "good.keras")
@@ -632,7 +680,20 @@ def test_damaged_configurations(good, tmp_path):
     visit(original, ())
     rng = np.random.RandomState(0)
     members = members_of(tmp_path / "good.keras")
-    values = [None, 5, -1, 1e300, "text", [], {}, [[]], {"a": 1}, True, [None, 7], {"class_name": 5, "config": {}}]
+    values = [
+        None,
+        5,
+        -1,
+        1e300,
+        "text",
+        [],
+        {},
+        [[]],
+        {"a": 1},
+        True,
+        [None, 7],
+        {"class_name": 5, "config": {}},
+    ]
     for path in (paths[i] for i in rng.permutation(len(paths))[:80]):
         config = json.loads(members["config.json"])
         value = values[rng.randint(len(values))]
@@ -652,7 +713,16 @@ def test_damaged_configurations(good, tmp_path):
 
 
 def test_weights_list_leads_nowhere_else(good, tmp_path):
-    for name in ("../good.weights.h5", "/etc/passwd.weights.h5", "a/b.weights.h5", "good.txt", 5, None, ["x"], "a\0.weights.h5"):
+    for name in (
+        "../good.weights.h5",
+        "/etc/passwd.weights.h5",
+        "a/b.weights.h5",
+        "good.txt",
+        5,
+        None,
+        ["x"],
+        "a\0.weights.h5",
+    ):
         (tmp_path / "bad.weights.json").write_text(json.dumps({"weight_map": {"/vars": name}}))
         with pytest.raises(ValueError, match="names in the same folder"):
             good.load_weights(tmp_path / "bad.weights.json")

@@ -1,4 +1,6 @@
-"""Files are exchanged with Keras both ways: the same layout, the same predictions, the same next training step."""
+"""Files are exchanged with Keras both ways: the same layout, the same predictions, the same next training
+step.
+"""
 
 import json
 import zipfile

@@ -51,14 +51,12 @@ def check_archive(archive: zipfile.ZipFile, size: int, origin: str) -> None:
     """The guard of archives: names, kinds, places and sizes of all members.
 
     Raises:
-        FileRefused: if a member could be written outside of its folder, is not a plain file, occurs twice, overlaps
-            another one, or claims a size it cannot have.
+        FileRefused: if a member could be written outside of its folder, is not a plain file, occurs twice,
+            overlaps another one, or claims a size it cannot have.
     """
     infos = archive.infolist()
     if len(infos) > MAX_MEMBERS:
-        raise refuse(
-            f"'{origin}' has {len(infos)} members.", f"at most {MAX_MEMBERS}", UNTRUSTED
-        )
+        raise refuse(f"'{origin}' has {len(infos)} members.", f"at most {MAX_MEMBERS}", UNTRUSTED)
     seen: set[str] = set()
     total = stored = end = 0
     for info in sorted(infos, key=lambda i: i.header_offset):
@@ -71,10 +69,14 @@ def check_archive(archive: zipfile.ZipFile, size: int, origin: str) -> None:
         mode = info.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise refuse(
-                f"{what} is a link or special file (mode {mode:o}).", "plain files and folders only", UNTRUSTED
+                f"{what} is a link or special file (mode {mode:o}).",
+                "plain files and folders only",
+                UNTRUSTED,
             )
         if info.flag_bits & 0x1:
-            raise refuse(f"{what} is encrypted.", "members that anyone can read", "Save the model again, unencrypted.")
+            raise refuse(
+                f"{what} is encrypted.", "members that anyone can read", "Save the model again, unencrypted."
+            )
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise refuse(
                 f"{what} is compressed by method {info.compress_type}.",
@@ -83,14 +85,15 @@ def check_archive(archive: zipfile.ZipFile, size: int, origin: str) -> None:
             )
         if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
             raise refuse(
-                f"{what} is not compressed, and yet claims {info.file_size} bytes where {info.compress_size} are stored.",
+                f"{what} is not compressed, and yet claims {info.file_size} bytes where "
+                f"{info.compress_size} are stored.",
                 "equal sizes",
                 UNTRUSTED,
             )
         if info.header_offset < end or info.header_offset + _LOCAL_HEADER + info.compress_size > size:
             raise refuse(
-                f"{what} claims bytes {info.header_offset} to {info.header_offset + info.compress_size} of a file of "
-                f"{size}, or bytes of another member.",
+                f"{what} claims bytes {info.header_offset} to {info.header_offset + info.compress_size} of "
+                f"a file of {size}, or bytes of another member.",
                 "members one after the other, inside the file",
                 DAMAGED,
             )
@@ -134,7 +137,9 @@ def read_member(archive: zipfile.ZipFile, name: str, origin: str, limit: int | N
         ) from None
     if limit is not None and info.file_size > limit:
         raise refuse(
-            f"Member '{name}' of '{origin}' has {size_text(info.file_size)}.", f"at most {size_text(limit)}", UNTRUSTED
+            f"Member '{name}' of '{origin}' has {size_text(info.file_size)}.",
+            f"at most {size_text(limit)}",
+            UNTRUSTED,
         )
     try:
         with archive.open(info) as f:
@@ -144,7 +149,9 @@ def read_member(archive: zipfile.ZipFile, name: str, origin: str, limit: int | N
                 raise zipfile.BadZipFile("more data than announced")
     except Exception as e:  # zipfile and zlib raise a dozen types for damaged data
         raise refuse(
-            f"Member '{name}' of '{origin}' cannot be read: {type(e).__name__}: {e}.", "undamaged data", DAMAGED
+            f"Member '{name}' of '{origin}' cannot be read: {type(e).__name__}: {e}.",
+            "undamaged data",
+            DAMAGED,
         ) from e
     if len(data) != info.file_size:
         raise refuse(
@@ -192,5 +199,7 @@ def copy_member(archive: zipfile.ZipFile, name: str, path: str, origin: str) -> 
                 raise zipfile.BadZipFile("its size is not the announced one")
     except Exception as e:  # see read_member()
         raise refuse(
-            f"Member '{name}' of '{origin}' cannot be read: {type(e).__name__}: {e}.", "undamaged data", DAMAGED
+            f"Member '{name}' of '{origin}' cannot be read: {type(e).__name__}: {e}.",
+            "undamaged data",
+            DAMAGED,
         ) from e

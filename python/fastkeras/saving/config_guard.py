@@ -17,7 +17,8 @@ from fastkeras.saving.refusal import (
     size_text,
 )
 
-# A class or function as it is written in a configuration: a plain name, or "package>name" for registered ones.
+# A class or function as it is written in a configuration: a plain name, or "package>name" for registered
+# ones.
 _CLASS_NAME = re.compile(r"[^\W\d]\w*\Z")
 _SPECIAL = frozenset(
     (
@@ -26,7 +27,9 @@ _SPECIAL = frozenset(
     )
 )  # fmt: skip
 _ARRAYS = ("__numpy__", "__tensor__")
-_DTYPE = re.compile(r"(bool|u?int(8|16|32|64)|b?float(16|32|64)|complex(64|128)|<U\d{1,4}|str\d{0,6}|string)\Z")
+_DTYPE = re.compile(
+    r"(bool|u?int(8|16|32|64)|b?float(16|32|64)|complex(64|128)|<U\d{1,4}|str\d{0,6}|string)\Z"
+)
 # Layers that read a vocabulary from a path, if that is what they are given.
 _READS_FILES = frozenset(("StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"))
 # Numbers that make a constructor build a list of that length.
@@ -57,7 +60,10 @@ def parse_config(text: bytes | str, origin: str) -> Any:
         raise _too_deep(origin) from None
     except ValueError as e:
         raise refuse(
-            f"The configuration in '{origin}' is not valid JSON: {e}.", "what Keras writes", DAMAGED, ConfigRefused
+            f"The configuration in '{origin}' is not valid JSON: {e}.",
+            "what Keras writes",
+            DAMAGED,
+            ConfigRefused,
         ) from e
     if not isinstance(config, dict):
         raise refuse(
@@ -140,7 +146,9 @@ def _check_object(value: dict[str, Any], origin: str) -> None:
         raise _malformed(f"names a class {class_name!r}", "a plain name without dots", origin)
     for key in ("module", "registered_name"):
         if not isinstance(value.get(key), (str, type(None))):
-            raise _malformed(f"has {key}={_short(value[key])} for class '{class_name}'", "text or null", origin)
+            raise _malformed(
+                f"has {key}={_short(value[key])} for class '{class_name}'", "text or null", origin
+            )
     if not isinstance(value.get("shared_object_id"), (int, str, type(None))):
         raise _malformed(f"has a shared_object_id of '{class_name}' that is no number", "an integer", origin)
     inner = value["config"]
@@ -168,7 +176,9 @@ def _check_nodes(value: dict[str, Any], origin: str) -> None:
         # The layout of Keras 2, lists of lists, has its own message further on.
         if isinstance(node, dict) and not _holds_tensor([node.get("args"), node.get("kwargs")]):
             raise _malformed(
-                f"calls '{_short(value.get('name'))}' on no tensor of the model", "calls that connect layers", origin
+                f"calls '{_short(value.get('name'))}' on no tensor of the model",
+                "calls that connect layers",
+                origin,
             )
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Gives the name of a temporary file beside `path`, which takes the place of `path` if the block succeeds.
+    """Gives the name of a temporary file beside `path`, which takes the place of `path` if the block
+    succeeds.
 
     Args:
         path: the file to write; a link is followed, not replaced.
@@ -23,12 +24,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     folder, name = os.path.split(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f"Cannot save to '{os.fspath(path)}': the folder '{folder}' does not exist. Expected an existing folder. "
-            f"Create it first: os.makedirs({folder!r})."
+            f"Cannot save to '{os.fspath(path)}': the folder '{folder}' does not exist. Expected an existing "
+            f"folder. Create it first: os.makedirs({folder!r})."
         )
     if os.path.isdir(target):
         raise IsADirectoryError(
-            f"Cannot save to '{os.fspath(path)}': it is a folder. Expected the name of a file. Choose another name."
+            f"Cannot save to '{os.fspath(path)}': it is a folder. Expected the name of a file. Choose "
+            "another name."
         )
     # Not tempfile's: those files are for their owner only, and this one is to be like any other.
     temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.tmp")

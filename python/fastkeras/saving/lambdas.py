@@ -21,9 +21,9 @@ def lambda_to_config(function: types.FunctionType) -> dict[str, Any]:
     from fastkeras.saving.serialization import serialize_keras_object
 
     warnings.warn(
-        "The object being serialized includes a `lambda`. Loading it takes `safe_mode=False`, because a file that "
-        "holds a lambda holds code, and the same version of Python. Use a named function, registered with "
-        "`@fastkeras.saving.register_keras_serializable()`, instead.",
+        "The object being serialized includes a `lambda`. Loading it takes `safe_mode=False`, because a "
+        "file that holds a lambda holds code, and the same version of Python. Use a named function, "
+        "registered with `@fastkeras.saving.register_keras_serializable()`, instead.",
         stacklevel=4,
     )
     code = base64.encodebytes(marshal.dumps(function.__code__)).decode("ascii")
@@ -43,9 +43,10 @@ def lambda_from_config(inner: Any, safe_mode: bool) -> types.FunctionType:
     """
     if safe_mode:
         raise ConfigRefused(
-            "The configuration holds a Python lambda, that is, code, which is not run: safe_mode=True. Expected named "
-            "functions, registered with `@fastkeras.saving.register_keras_serializable()`. If you trust the file, pass "
-            "`safe_mode=False` to `load_model()`, or call `fastkeras.config.enable_unsafe_deserialization()`."
+            "The configuration holds a Python lambda, that is, code, which is not run: safe_mode=True. "
+            "Expected named functions, registered with `@fastkeras.saving.register_keras_serializable()`. "
+            "If you trust the file, pass `safe_mode=False` to `load_model()`, or call "
+            "`fastkeras.config.enable_unsafe_deserialization()`."
         )
     try:
         if "value" in inner:
@@ -59,8 +60,9 @@ def lambda_from_config(inner: Any, safe_mode: bool) -> types.FunctionType:
         )
     except Exception as e:  # noqa: BLE001 - what marshal and the constructor raise is not documented
         raise ConfigRefused(
-            f"A lambda in the configuration cannot be read: {type(e).__name__}: {e}. Expected bytecode of this version "
-            "of Python. Save the model with the Python version you load it with, or with a named function instead."
+            f"A lambda in the configuration cannot be read: {type(e).__name__}: {e}. Expected bytecode of "
+            "this version of Python. Save the model with the Python version you load it with, or with a "
+            "named function instead."
         ) from e
 
 

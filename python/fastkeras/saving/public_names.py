@@ -1,7 +1,8 @@
 """The names of the library's own classes and functions in files: the closed list of what a file may refer to.
 
-A class counts if it is public in one of the modules below and of one of the kinds that models consist of. Private paths
-of Keras, as older files have them, lead to the same public names; nothing is imported because a file says so.
+A class counts if it is public in one of the modules below and of one of the kinds that models consist of.
+Private paths of Keras, as older files have them, lead to the same public names; nothing is imported because a
+file says so.
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ _KINDS = (
     ("fastkeras.random.seed_generator", "SeedGenerator"),
 )
 _FUNCTION_MODULES = ("fastkeras.activations", "fastkeras.losses", "fastkeras.metrics", "fastkeras.ops")
-_NOT_FUNCTIONS = frozenset(("convert_to_numpy", "deserialize", "get", "is_tensor", "serialize", "to_snake_case"))
+_NOT_FUNCTIONS = frozenset(
+    ("convert_to_numpy", "deserialize", "get", "is_tensor", "serialize", "to_snake_case")
+)
 
 
 def identity(cls: type, registered_name: str | None) -> dict[str, Any]:
-    """Returns `module`, `class_name` and `registered_name` for a class, the public ones of Keras if it has them.
+    """Returns `module`, `class_name` and `registered_name` for a class, the public ones of Keras if it has
+    them.
 
     Args:
         cls: the class.

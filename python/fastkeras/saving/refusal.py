@@ -38,8 +38,8 @@ def refuse(found: str, expected: str, remedy: str, kind: type[FileRefused] = Fil
 
 DAMAGED = "The file may have been cut off or changed on its way: copy it again, or save the model again."
 UNTRUSTED = (
-    "No version of Keras writes such a file, so do not trust where it came from. If you do: load it in Keras, and "
-    "save it again."
+    "No version of Keras writes such a file, so do not trust where it came from. If you do: load it in "
+    "Keras, and save it again."
 )
 
 

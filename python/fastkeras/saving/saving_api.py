@@ -7,7 +7,18 @@ import os
 from typing import Any
 
 _LEGACY = (".h5", ".hdf5")
-_REMOTE = ("gs://", "s3://", "hdfs://", "http://", "https://", "/cns/", "/cfs/", "/gcs/", "/hdfs/", "/readahead/")
+_REMOTE = (
+    "gs://",
+    "s3://",
+    "hdfs://",
+    "http://",
+    "https://",
+    "/cns/",
+    "/cfs/",
+    "/gcs/",
+    "/hdfs/",
+    "/readahead/",
+)
 
 
 def save_model(
@@ -15,16 +26,17 @@ def save_model(
 ) -> None:
     """Saves a model (architecture, weights, optimizer state, arguments of `compile()`) as a `.keras` file.
 
-    Keras 3 reads the file, and `load_model()` reads those of Keras 3. The file is written beside the old one and put in
-    its place when it is complete, so that no failure leaves half a file.
+    Keras 3 reads the file, and `load_model()` reads those of Keras 3. The file is written beside the old one
+    and put in its place when it is complete, so that no failure leaves half a file.
 
     Args:
         model: the model.
         filepath: path (`str` or `pathlib.Path`) ending in `.keras`.
         overwrite: whether to replace an existing file; else asks on the console.
-        zipped: False to write a folder with three files instead of one zip file; its name must not end in `.keras`.
-        **kwargs: `include_optimizer=False` leaves the optimizer's state out. `save_format` is accepted and ignored: the
-            ending of the path decides.
+        zipped: False to write a folder with three files instead of one zip file; its name must not end in
+            `.keras`.
+        **kwargs: `include_optimizer=False` leaves the optimizer's state out. `save_format` is accepted and
+            ignored: the ending of the path decides.
 
     Raises:
         ValueError: for another ending of the path, or an unknown argument.
@@ -39,14 +51,15 @@ def save_model(
     save_format = kwargs.pop("save_format", None)
     if kwargs:
         raise ValueError(
-            f"The following argument(s) are not supported: {sorted(kwargs)}. Expected `overwrite`, `zipped` or "
-            "`include_optimizer`. Check their spelling."
+            f"The following argument(s) are not supported: {sorted(kwargs)}. Expected `overwrite`, `zipped` "
+            "or `include_optimizer`. Check their spelling."
         )
     if save_format:
         if not path.endswith((".keras", *_LEGACY)):
             raise ValueError(
                 f"The `save_format` argument is deprecated in Keras 3. Received: save_format={save_format}, "
-                f"filepath={path}. Expected a path ending in `.keras`. Leave `save_format` out and add that ending."
+                f"filepath={path}. Expected a path ending in `.keras`. Leave `save_format` out and add that "
+                "ending."
             )
         logging.getLogger("fastkeras").warning(
             "The `save_format` argument is deprecated in Keras 3: the ending of the path decides. Received: "
@@ -59,12 +72,13 @@ def save_model(
     if zipped != path.endswith(".keras"):
         if zipped:
             raise ValueError(
-                f"Invalid filepath extension for saving: filepath={path}. Expected a path ending in `.keras`. Add that "
-                "ending, or pass `zipped=False` to write a folder. (To export for serving, use `model.export()`.)"
+                f"Invalid filepath extension for saving: filepath={path}. Expected a path ending in "
+                "`.keras`. Add that ending, or pass `zipped=False` to write a folder. (To export for "
+                "serving, use `model.export()`.)"
             )
         raise ValueError(
-            f"Invalid filepath for `zipped=False`: filepath={path}. Expected the name of a folder, not ending in "
-            "`.keras`. Leave the ending out, or `zipped`."
+            f"Invalid filepath for `zipped=False`: filepath={path}. Expected the name of a folder, not "
+            "ending in `.keras`. Leave the ending out, or `zipped`."
         )
     if not _may_write(path, overwrite):
         return
@@ -86,9 +100,9 @@ def load_model(
 ) -> Any:
     """Loads a model saved by `model.save()`, here or in Keras 3.
 
-    Loading runs no code from the file and reads no other file. The file may name the classes and functions of this
-    library, those registered with `register_keras_serializable()`, and those in `custom_objects`. What the file asks
-    for is checked before it is done: sizes, links, and what does not belong there.
+    Loading runs no code from the file and reads no other file. The file may name the classes and functions of
+    this library, those registered with `register_keras_serializable()`, and those in `custom_objects`. What
+    the file asks for is checked before it is done: sizes, links, and what does not belong there.
 
     Args:
         filepath: path of a `.keras` file, or of a folder saved with `zipped=False`.
@@ -109,7 +123,8 @@ def load_model(
     path = _local_path(filepath, "load a model from")
     if custom_objects is not None and not isinstance(custom_objects, dict):
         raise TypeError(
-            f"`custom_objects` must be a dictionary of names to classes or functions. Received: {custom_objects!r}"
+            "`custom_objects` must be a dictionary of names to classes or functions. Received: "
+            f"{custom_objects!r}"
         )
     from fastkeras.saving import saving_lib
 
@@ -139,7 +154,8 @@ def save_weights(
         model: a built model.
         filepath: path ending in `.weights.h5`, or in `.weights.json` with `max_shard_size`.
         overwrite: whether to replace an existing file; else asks on the console.
-        max_shard_size: size in GB: larger weights are divided into several files, listed in a `.weights.json` file.
+        max_shard_size: size in GB: larger weights are divided into several files, listed in a `.weights.json`
+            file.
         **kwargs: `objects_to_skip`, a list of objects (layers, the optimizer) to leave out.
 
     Raises:
@@ -151,16 +167,18 @@ def save_weights(
     path = _local_path(filepath, "save weights to")
     skip = kwargs.pop("objects_to_skip", None) or ()
     if kwargs:
-        raise ValueError(f"Invalid keyword arguments: {kwargs}. Expected `objects_to_skip`. Check the spelling.")
+        raise ValueError(
+            f"Invalid keyword arguments: {kwargs}. Expected `objects_to_skip`. Check the spelling."
+        )
     if max_shard_size is None and not path.endswith(".weights.h5"):
         raise ValueError(
-            f"The filename must end in `.weights.h5`. Received: filepath={path}. Rename it, for example to "
-            f"'{_stem(path)}.weights.h5'."
+            f"The filename must end in `.weights.h5`. Received: filepath={path}. Expected, for example, "
+            f"'{_stem(path)}.weights.h5'. Rename it."
         )
     if max_shard_size is not None and not path.endswith(("weights.h5", "weights.json")):
         raise ValueError(
-            f"The filename must end in `.weights.json` when `max_shard_size` is specified. Received: filepath={path}. "
-            f"Rename it, for example to '{_stem(path)}.weights.json'."
+            "The filename must end in `.weights.json` when `max_shard_size` is specified. Received: "
+            f"filepath={path}. Expected, for example, '{_stem(path)}.weights.json'. Rename it."
         )
     if not _may_write(path, overwrite):
         return
@@ -178,8 +196,8 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
     Args:
         model: a built model.
         filepath: path of a `.weights.h5`, `.weights.json` or `.keras` file.
-        skip_mismatch: whether layers whose number or shapes of weights differ are left as they are, with a warning,
-            instead of an error.
+        skip_mismatch: whether layers whose number or shapes of weights differ are left as they are, with a
+            warning, instead of an error.
         **kwargs: `objects_to_skip`, a list of objects (layers, the optimizer) to leave as they are.
 
     Raises:
@@ -194,17 +212,19 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
     by_name = kwargs.pop("by_name", None)
     if kwargs:
         raise ValueError(
-            f"Invalid keyword arguments: {kwargs}. Expected `skip_mismatch` or `objects_to_skip`. Check the spelling."
+            f"Invalid keyword arguments: {kwargs}. Expected `skip_mismatch` or `objects_to_skip`. Check the "
+            "spelling."
         )
     if by_name is not None and path.endswith((".keras", ".weights.h5", ".weights.json")):
         raise ValueError(
-            f"`by_name` only supports loading legacy '.h5' or '.hdf5' files. Received: {path}. Leave it out: weights are "
-            "found by where the layer is in the model."
+            f"`by_name` only supports loading legacy '.h5' or '.hdf5' files. Received: filepath={path}, "
+            f"by_name={by_name}. Expected no `by_name` for this file: its weights are found by where the "
+            "layer is in the model. Leave it out."
         )
     if skip is not None and not path.endswith((".weights.h5", ".weights.json")):
         raise ValueError(
-            f"`objects_to_skip` only supports loading '.weights.h5' files. Received: {path}. Save such a file with "
-            "`model.save_weights()`."
+            f"`objects_to_skip` only supports loading '.weights.h5' files. Received: filepath={path}. "
+            "Expected a file with that ending. Write one with `model.save_weights()`."
         )
     from fastkeras.saving import saving_lib, sharding
 
@@ -218,12 +238,13 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
         raise _no_legacy(
             "Loading weights from",
             path,
-            "Load them in Keras 3 (model.load_weights) and save them as 'name.weights.h5' (model.save_weights).",
+            "Load them in Keras 3 (model.load_weights) and save them as 'name.weights.h5' "
+            "(model.save_weights).",
         )
     else:
         raise ValueError(
-            f"File format not supported: filepath={path}. Expected a `.keras` or `.weights.h5` file. Pass the path with "
-            "its ending."
+            f"File format not supported: filepath={path}. Expected a `.keras` or `.weights.h5` file. Pass "
+            "the path with its ending."
         )
 
 
@@ -232,8 +253,8 @@ def _local_path(filepath: Any, what: str) -> str:
         path = os.fspath(filepath)
     except TypeError:
         raise TypeError(
-            f"Cannot {what} {filepath!r} (of type {type(filepath).__name__}). Expected a path: `str` or `pathlib.Path`. "
-            "Pass the name of a file."
+            f"Cannot {what} {filepath!r} (of type {type(filepath).__name__}). Expected a path: `str` or "
+            "`pathlib.Path`. Pass the name of a file."
         ) from None
     if isinstance(path, bytes):
         path = os.fsdecode(path)
@@ -272,8 +293,8 @@ def _stem(path: str) -> str:
 
 def _no_legacy(what: str, path: str, remedy: str) -> NotImplementedError:
     return NotImplementedError(
-        f"Missing capability: {what} a legacy HDF5 file is not supported: filepath={path}. Expected a `.keras` file "
-        f"(models) or a `.weights.h5` file (weights). {remedy}"
+        f"Missing capability: {what} a legacy HDF5 file is not supported: filepath={path}. Expected a "
+        f"`.keras` file (models) or a `.weights.h5` file (weights). {remedy}"
     )
 
 
@@ -283,12 +304,12 @@ def _unsupported(path: str) -> Exception:
         if "saved_model.pb" in names or any(n.isdigit() for n in names):
             kind = "a TensorFlow SavedModel" if "saved_model.pb" in names else "an Orbax checkpoint"
             return NotImplementedError(
-                f"Missing capability: '{path}' is {kind}, which cannot be loaded. Expected a `.keras` file. Load it with "
-                "the program that wrote it, and save it there as a `.keras` file."
+                f"Missing capability: '{path}' is {kind}, which cannot be loaded. Expected a `.keras` file. "
+                "Load it with the program that wrote it, and save it there as a `.keras` file."
             )
     exists = "" if os.path.exists(path) else " (and there is no such file)"
     return ValueError(
-        f"File format not supported: filepath={path}{exists}. Expected a `.keras` file, or a folder written with "
-        "`model.save(folder, zipped=False)`. Pass the path with its ending; for `.weights.h5` files make the model in "
-        "code and use `model.load_weights()`."
+        f"File format not supported: filepath={path}{exists}. Expected a `.keras` file, or a folder written "
+        "with `model.save(folder, zipped=False)`. Pass the path with its ending; for `.weights.h5` files "
+        "make the model in code and use `model.load_weights()`."
     )

@@ -61,8 +61,8 @@ def warn_if_unbuilt(model: Any) -> None:
     """Warns about a model without weights."""
     if not model.built:
         warnings.warn(
-            f"You are saving model '{model.name}', which has not yet been built: it might not contain any weights yet. "
-            "Call the model on some data first, or `model.build(input_shape)`.",
+            f"You are saving model '{model.name}', which has not yet been built: it might not contain any "
+            "weights yet. Call the model on some data first, or `model.build(input_shape)`.",
             stacklevel=4,
         )
 
@@ -102,7 +102,10 @@ def save_model_to_folder(model: Any, folder: str, skip: Any = ()) -> None:
     config, metadata = describe_model(model)
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory() as assets:
-        with replacing(os.path.join(folder, archive.WEIGHTS)) as temporary, WeightsWriter(temporary) as writer:
+        with (
+            replacing(os.path.join(folder, archive.WEIGHTS)) as temporary,
+            WeightsWriter(temporary) as writer,
+        ):
             save_state(model, writer, assets, skip)
         for path, name in _files_in(assets):
             target = os.path.join(folder, archive.ASSETS, *name.split("/"))
@@ -137,8 +140,8 @@ def check_built(model: Any, what: str) -> None:
     """Raises ValueError for a model that has no weights yet."""
     if not model.built:
         raise ValueError(
-            f"Cannot {what} model '{model.name}', which has not yet been built: it has no weights. Expected a built "
-            "model. Call it on some data first, or `model.build(input_shape)`."
+            f"Cannot {what} model '{model.name}', which has not yet been built: it has no weights. Expected "
+            "a built model. Call it on some data first, or `model.build(input_shape)`."
         )
 
 
@@ -148,7 +151,8 @@ def check_built(model: Any, what: str) -> None:
 class VariableBudget:
     """Inside it, variables may be made up to a number of bytes.
 
-    The configuration in a small file can ask for layers of any size; this stops it before memory is taken for them.
+    The configuration in a small file can ask for layers of any size; this stops it before memory is taken for
+    them.
 
     Args:
         stored: bytes of weights in the file.
@@ -166,12 +170,14 @@ class VariableBudget:
         Raises:
             FileRefused: if it is too much.
         """
-        size = math.prod(shape) * (1 if dtype == "bool" else int("".join(c for c in dtype if c.isdigit()) or 64) // 8)
+        size = math.prod(shape) * (
+            1 if dtype == "bool" else int("".join(c for c in dtype if c.isdigit()) or 64) // 8
+        )
         self.left -= size
         if self.left < 0:
             raise refuse(
-                f"The configuration in '{self.origin}' asks for a variable of shape {shape} ({size_text(size)}), and the "
-                f"file stores {size_text(self.stored)} of weights.",
+                f"The configuration in '{self.origin}' asks for a variable of shape {shape} "
+                f"({size_text(size)}), and the file stores {size_text(self.stored)} of weights.",
                 "variables whose values are in the file",
                 "If the configuration is right, make the model in code and use `load_weights()`.",
                 ConfigRefused,
@@ -234,13 +240,16 @@ def model_from_config(
             raise refuse(
                 f"The model in '{origin}' cannot be made from its configuration: {type(e).__name__}: {e}",
                 "a configuration as Keras 3 writes it, of classes that are known here",
-                "Register your own classes with `@fastkeras.saving.register_keras_serializable()` before loading, or "
-                f"pass them as `custom_objects`.{hint}",
+                "Register your own classes with `@fastkeras.saving.register_keras_serializable()` before "
+                f"loading, or pass them as `custom_objects`.{hint}",
                 ConfigRefused,
             ) from e
     if not isinstance(model, Layer):
         raise refuse(
-            f"The configuration in '{origin}' describes a {type(model).__name__}.", "a model", DAMAGED, ConfigRefused
+            f"The configuration in '{origin}' describes a {type(model).__name__}.",
+            "a model",
+            DAMAGED,
+            ConfigRefused,
         )
     return model
 
@@ -289,7 +298,10 @@ def load_model_from_folder(folder: str, custom_objects: Any, compile: bool, safe
     size = os.path.getsize(path)
     if size > MAX_CONFIG_BYTES:
         raise refuse(
-            f"'{path}' has {size_text(size)}.", f"at most {size_text(MAX_CONFIG_BYTES)}", DAMAGED, ConfigRefused
+            f"'{path}' has {size_text(size)}.",
+            f"at most {size_text(MAX_CONFIG_BYTES)}",
+            DAMAGED,
+            ConfigRefused,
         )
     with open(path, "rb") as f:
         config = parse_config(f.read(), path)

@@ -1,7 +1,7 @@
 """Objects to and from plain configurations, in the format of Keras 3 (`module`, `class_name`, `config`, ...).
 
-Deserialization creates instances of known classes only (see `object_registration` and `public_names`), and never
-imports or evaluates anything that a configuration names.
+Deserialization creates instances of known classes only (see `object_registration` and `public_names`), and
+never imports or evaluates anything that a configuration names.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class ObjectSharingScope:
-    """Inside it, an object met several times is written with one `shared_object_id`, and read back as one object."""
+    """Inside it, an object met several times is written with one `shared_object_id`, and read back as one
+    object.
+    """
 
     def __enter__(self) -> None:
         self._outer = (
@@ -63,8 +65,8 @@ def in_safe_mode() -> bool | None:
 def enable_unsafe_deserialization() -> None:
     """Allows lambdas, that is, code, in every file loaded from now on by this thread.
 
-    It is as if `safe_mode=False` were passed to every `load_model()`. `load_model(..., safe_mode=False)` for one file
-    that you trust is the better choice.
+    It is as if `safe_mode=False` were passed to every `load_model()`. `load_model(..., safe_mode=False)` for
+    one file that you trust is the better choice.
     """
     set_global_attribute("safe_mode_saving", False)
 
@@ -76,8 +78,8 @@ def serialize_keras_object(obj: Any) -> Any:
     """Returns a plain (JSON-compatible) description of an object.
 
     Args:
-        obj: a number, string or container of them, an array or tensor, a function with a name, or an object with
-            `get_config()`.
+        obj: a number, string or container of them, an array or tensor, a function with a name, or an object
+            with `get_config()`.
 
     Raises:
         TypeError: if the object cannot be described.
@@ -147,8 +149,8 @@ def serialize_keras_object(obj: Any) -> Any:
         }
     if not hasattr(obj, "get_config") or inspect.isclass(obj) or isinstance(obj, Variable):
         raise TypeError(
-            f"Cannot serialize object {obj} of type {type(obj)}. To be serializable, a class must implement the "
-            "`get_config()` method."
+            f"Cannot serialize object {obj} of type {type(obj)}. To be serializable, a class must implement "
+            "the `get_config()` method."
         )
     config = {
         **class_identity(type(obj)),
@@ -180,7 +182,9 @@ def _inner_config(obj: Any) -> dict[str, Any]:
 
 
 def class_identity(cls: type) -> dict[str, Any]:
-    """Returns `module`, `class_name` and `registered_name` for a class, the public ones of Keras if it has them."""
+    """Returns `module`, `class_name` and `registered_name` for a class, the public ones of Keras if it has
+    them.
+    """
     return public_names.identity(cls, object_registration.GLOBAL_CUSTOM_NAMES.get(cls))
 
 
@@ -244,7 +248,9 @@ def deserialize_keras_object(
     return _deserialize(config, custom_objects, safe_mode, module_objects)
 
 
-def _deserialize(config: Any, custom_objects: dict[str, Any] | None, safe_mode: bool, module_objects: Any) -> Any:
+def _deserialize(
+    config: Any, custom_objects: dict[str, Any] | None, safe_mode: bool, module_objects: Any
+) -> Any:
     if isinstance(config, (list, tuple)):
         return type(config)(deserialize_keras_object(x, custom_objects, safe_mode) for x in config)
     if not isinstance(config, dict):
@@ -315,9 +321,9 @@ def _find_class(
     else:
         what = f"Could not locate class '{class_name}' (module {module!r})."
     raise ConfigRefused(
-        f"{what} Expected a class of fastkeras or a registered one. Make sure custom classes are decorated with "
-        "`@fastkeras.saving.register_keras_serializable()` and imported before loading, or pass them as "
-        f"`custom_objects={{'{class_name}': {class_name}}}`. Full object config: {_shortened(config)}"
+        f"{what} Expected a class of fastkeras or a registered one. Make sure custom classes are decorated "
+        "with `@fastkeras.saving.register_keras_serializable()` and imported before loading, or pass them "
+        f"as `custom_objects={{'{class_name}': {class_name}}}`. Full object config: {_shortened(config)}"
     )
 
 
@@ -329,10 +335,10 @@ def _find_function(name: Any, custom_objects: dict[str, Any] | None, config: dic
         if found is not None:
             return found
     raise ConfigRefused(
-        f"Could not locate function '{_shortened(name)}'. Expected an activation, loss, metric or op of fastkeras, or a "
-        "registered function. Make sure custom functions are decorated with "
-        "`@fastkeras.saving.register_keras_serializable()`, or pass them as `custom_objects`. "
-        f"Full object config: {_shortened(config)}"
+        f"Could not locate function '{_shortened(name)}'. Expected an activation, loss, metric or op of "
+        "fastkeras, or a registered function. Make sure custom functions are decorated with "
+        "`@fastkeras.saving.register_keras_serializable()`, or pass them as `custom_objects`. Full object "
+        f"config: {_shortened(config)}"
     )
 
 

@@ -1,4 +1,6 @@
-"""Weights divided into several files: `name.weights.json` lists which group is in which `name_00000.weights.h5`."""
+"""Weights divided into several files: `name.weights.json` lists which group is in which
+`name_00000.weights.h5`.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +67,9 @@ class ShardWriter:
         """
         if size > self._limit:
             raise ValueError(
-                f"Variable '{key}' of '{path or 'the model'}' has {size_text(size)}, which exceeds the maximum shard size "
-                f"{size_text(self._limit)}. Expected a limit that fits the largest variable. Increase `max_shard_size`."
+                f"Variable '{key}' of '{path or 'the model'}' has {size_text(size)}, which exceeds the "
+                f"maximum shard size {size_text(self._limit)}. Expected a limit that fits the largest "
+                "variable. Increase `max_shard_size`."
             )
         new = self._used + size > self._limit
         if new:
@@ -117,8 +120,8 @@ def save_shards(model: Any, filepath: str, max_shard_size: float, skip: Any = ()
     if not filepath.endswith(".json"):
         new = os.path.splitext(filepath)[0] + ".json"
         warnings.warn(
-            f"Saving sharded weights requires `*.json` as the extension. The original path: {filepath} will be renamed to "
-            f"{new}.",
+            f"Saving sharded weights requires `*.json` as the extension. The original path: {filepath} will "
+            f"be renamed to {new}.",
             stacklevel=4,
         )
         filepath = new
@@ -156,7 +159,9 @@ class ShardReader(WeightsReader):
         self._readers: list[WeightsReader] = []
         size = os.path.getsize(path)
         if size > MAX_CONFIG_BYTES:
-            raise refuse(f"'{path}' has {size_text(size)}.", f"at most {size_text(MAX_CONFIG_BYTES)}", DAMAGED)
+            raise refuse(
+                f"'{path}' has {size_text(size)}.", f"at most {size_text(MAX_CONFIG_BYTES)}", DAMAGED
+            )
         with open(path, "rb") as f:
             weight_map = parse_config(f.read(), self.origin).get("weight_map")
         try:
@@ -202,7 +207,8 @@ class ShardReader(WeightsReader):
             both = mine.keys() & datasets.keys()
             if both:
                 raise refuse(
-                    f"Variables {sorted(both)} of '{group}' are in '{name}' and in another file of '{self.origin}'.",
+                    f"Variables {sorted(both)} of '{group}' are in '{name}' and in another file of "
+                    f"'{self.origin}'.",
                     "each variable once",
                     "Delete all files of both versions and save the weights again.",
                 )

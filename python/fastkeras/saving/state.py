@@ -1,4 +1,6 @@
-"""The state of a model to and from a weights file. Loading is all or nothing: everything is read and checked first."""
+"""The state of a model to and from a weights file. Loading is all or nothing: everything is read and checked
+first.
+"""
 
 from __future__ import annotations
 
@@ -162,9 +164,10 @@ class StateLoader:
             return _read_numbered(what, fresh, store, path)
         hint = "" if optimizer.built else " Has the optimizer been built?"
         self.notes.append(
-            f"Skipping variable loading for optimizer '{optimizer.name}', because it has {len(own)} variables whereas "
-            f"the saved optimizer has {len(store)} variables.{hint} It starts afresh. To go on with the saved state, "
-            "compile the model with the optimizer (and the trainable layers) it was saved with."
+            f"Skipping variable loading for optimizer '{optimizer.name}', because it has {len(own)} "
+            f"variables whereas the saved optimizer has {len(store)} variables.{hint} It starts afresh. To "
+            "go on with the saved state, compile the model with the optimizer (and the trainable layers) it "
+            "was saved with."
         )
         return []
 
@@ -178,7 +181,9 @@ def optimizer_has_slots(store: GroupStore) -> bool:
     return any(d.shape != () for d in store.datasets.values()) or len(store) > 4
 
 
-def _read_numbered(what: str, own: list[Variable], store: GroupStore, path: str) -> list[tuple[Variable, np.ndarray]]:
+def _read_numbered(
+    what: str, own: list[Variable], store: GroupStore, path: str
+) -> list[tuple[Variable, np.ndarray]]:
     """Variables stored as "0", "1", ...: all are checked before the first is read."""
     names = [str(i) for i in range(len(own))]
     missing = [n for n in names if n not in store]
@@ -193,11 +198,11 @@ def _read_numbered(what: str, own: list[Variable], store: GroupStore, path: str)
         shape = store.datasets[name].shape
         if shape != tuple(variable.shape):
             raise refuse(
-                f"Variable '{variable.path}' of {what} has shape {tuple(variable.shape)}, and '{path}/vars/{name}' in the "
-                f"file has shape {shape}.",
+                f"Variable '{variable.path}' of {what} has shape {tuple(variable.shape)}, and "
+                f"'{path}/vars/{name}' in the file has shape {shape}.",
                 "equal shapes",
-                "Load into a model with the same layer sizes as the saved one, or pass `skip_mismatch=True` to "
-                "`load_weights()` to leave this one as it is.",
+                "Load into a model with the same layer sizes as the saved one, or pass "
+                "`skip_mismatch=True` to `load_weights()` to leave this one as it is.",
                 _Misfit,
             )
     return [(v, store[n]) for v, n in zip(own, names)]
@@ -210,13 +215,13 @@ def _count_differs(layer: Any, own: list[Variable], store: GroupStore, path: str
     )
     if not own and not layer.built:
         remedy = (
-            "The layer was never built: if its parent makes it in `build()` or `call()`, let `build()` of the parent also "
-            "build it, or give it `get_build_config()` and `build_from_config(config)`."
+            "The layer was never built: if its parent makes it in `build()` or `call()`, let `build()` of "
+            "the parent also build it, or give it `get_build_config()` and `build_from_config(config)`."
         )
     else:
         remedy = (
-            "Load into a model with the same layers as the saved one, or pass `skip_mismatch=True` to `load_weights()` "
-            "to leave this one as it is."
+            "Load into a model with the same layers as the saved one, or pass `skip_mismatch=True` to "
+            "`load_weights()` to leave this one as it is."
         )
     return refuse(found, "equal numbers", remedy, _Misfit)
 
@@ -235,7 +240,8 @@ def load_state(
         reader: the weights file.
         assets: folder of the assets, or None.
         skip: objects to leave as they are.
-        skip_mismatch: whether objects that do not fit are left as they are, with a warning, instead of an error.
+        skip_mismatch: whether objects that do not fit are left as they are, with a warning, instead of an
+            error.
 
     Raises:
         FileRefused: if something does not fit, naming all of it.
@@ -257,9 +263,10 @@ def load_state(
     )
     if unused and not loader.failed and not skip:
         warnings.warn(
-            f"'{reader.origin}' holds weights that model '{model.name}' has no place for, which are left out: "
-            f"{unused[:10]}{' ...' if len(unused) > 10 else ''}. Expected a file of this model. If layers are missing "
-            "here, add them (as attributes of the model, or of layers in it) before loading.",
+            f"'{reader.origin}' holds weights that model '{model.name}' has no place for, which are left "
+            f"out: {unused[:10]}{' ...' if len(unused) > 10 else ''}. Expected a file of this model. If "
+            "layers are missing here, add them (as attributes of the model, or of layers in it) before "
+            "loading.",
             stacklevel=4,
         )
 

@@ -1,7 +1,7 @@
 """Which objects a model consists of, and the path of each in a weights file.
 
-The paths follow attributes, as in Keras: `layers/dense_1` is the second Dense layer of a model, `optimizer` its
-optimizer, `blocks/container/dense` a layer in a list in the list `self.blocks`.
+The paths follow attributes, as in Keras: `layers/dense_1` is the second Dense layer of a model, `optimizer`
+its optimizer, `blocks/container/dense` a layer in a list in the list `self.blocks`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _saveable: dict[type, bool] = dict.fromkeys((int, float, bool, str, type(None)),
 def children(obj: Any) -> Iterator[tuple[str, Any]]:
     """The attributes of `obj` that may hold further objects, in the order in which paths are given out.
 
-    Public attributes come before private ones, and the layers of functional models before anything else, so that an
-    object that can be reached in several ways gets the path that Keras gives it.
+    Public attributes come before private ones, and the layers of functional models before anything else, so
+    that an object that can be reached in several ways gets the path that Keras gives it.
     """
     from fastkeras.models.functional import Functional
     from fastkeras.models.sequential import Sequential

@@ -1,7 +1,8 @@
 """Weights files (HDF5): written as Keras lays them out, and read only after a look at everything in them.
 
-`WeightsReader` walks through the whole file once, without reading data, and keeps an index of its groups and datasets.
-Everything else reads by that index, so no name is ever looked up in the file again: there is no other way in.
+`WeightsReader` walks through the whole file once, without reading data, and keeps an index of its groups and
+datasets. Everything else reads by that index, so no name is ever looked up in the file again: there is no
+other way in.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ class WeightsReader:
         origin: its name, for messages.
 
     Raises:
-        FileRefused: if it is no HDF5 file, is damaged, or holds what no weights file holds: links, data outside of the
-            file, filters that need plugins, or sizes that are not backed by data.
+        FileRefused: if it is no HDF5 file, is damaged, or holds what no weights file holds: links, data
+            outside of the file, filters that need plugins, or sizes that are not backed by data.
     """
 
     def __init__(self, file: str | os.PathLike[str] | bytes, origin: str) -> None:
@@ -100,7 +101,9 @@ class WeightsReader:
         except Exception as e:
             self.close()
             raise refuse(
-                f"The structure of '{origin}' cannot be read: {type(e).__name__}: {e}.", "an undamaged HDF5 file", DAMAGED
+                f"The structure of '{origin}' cannot be read: {type(e).__name__}: {e}.",
+                "an undamaged HDF5 file",
+                DAMAGED,
             ) from e
         # For what the model leaves unread.
         self.unread = {path for path, datasets in self.groups.items() if datasets}
@@ -116,7 +119,9 @@ class WeightsReader:
             group, path, depth = stack.pop()
             if depth > MAX_PATH_DEPTH:
                 raise refuse(
-                    f"'{self.origin}' nests groups more than {MAX_PATH_DEPTH} deep.", "what Keras writes", UNTRUSTED
+                    f"'{self.origin}' nests groups more than {MAX_PATH_DEPTH} deep.",
+                    "what Keras writes",
+                    UNTRUSTED,
                 )
             datasets: dict[str, Dataset] = {}
             self.groups[path] = datasets
@@ -135,7 +140,9 @@ class WeightsReader:
                 address = h5py.h5o.get_info(item).addr
                 if address in seen:
                     raise refuse(
-                        f"'{full}' of '{self.origin}' is a second name for another object.", "one name each", UNTRUSTED
+                        f"'{full}' of '{self.origin}' is a second name for another object.",
+                        "one name each",
+                        UNTRUSTED,
                     )
                 seen.add(address)
                 if len(seen) > MAX_OBJECTS:
@@ -148,7 +155,9 @@ class WeightsReader:
                     datasets[name] = self._check_dataset(h5py.Dataset(item), full)
                 else:
                     raise refuse(
-                        f"'{full}' of '{self.origin}' is neither a group nor a dataset.", "one of these", UNTRUSTED
+                        f"'{full}' of '{self.origin}' is neither a group nor a dataset.",
+                        "one of these",
+                        UNTRUSTED,
                     )
 
     def _check_dataset(self, h5: Any, path: str) -> Dataset:
@@ -159,7 +168,9 @@ class WeightsReader:
         plist = h5.id.get_create_plist()
         layout = plist.get_layout()
         if layout == h5py.h5d.VIRTUAL:
-            raise refuse(f"{what} is virtual: its data is in other files.", "data in the file itself", UNTRUSTED)
+            raise refuse(
+                f"{what} is virtual: its data is in other files.", "data in the file itself", UNTRUSTED
+            )
         if layout != h5py.h5d.COMPACT and plist.get_external_count():
             raise refuse(f"{what} has its data in another file.", "data in the file itself", UNTRUSTED)
         filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
@@ -190,7 +201,9 @@ class WeightsReader:
         stored = h5.id.get_storage_size()
         claim = f"{what} has shape {found.shape}, that is {size_text(found.size)}, and "
         if stored > self._file_size or (layout != h5py.h5d.CHUNKED and found.size > self._file_size):
-            raise refuse(f"{claim}the file has {size_text(self._file_size)}.", "data that is in the file", DAMAGED)
+            raise refuse(
+                f"{claim}the file has {size_text(self._file_size)}.", "data that is in the file", DAMAGED
+            )
         if stored < found.size and not (layout == h5py.h5d.CHUNKED and filters and stored):
             raise refuse(
                 f"{claim}{size_text(stored)} of it are stored.",
@@ -201,7 +214,9 @@ class WeightsReader:
         if layout == h5py.h5d.CHUNKED:
             chunk = math.prod(plist.get_chunk()) * found.dtype.itemsize
             if chunk > max(found.size, 1 << 20):
-                raise refuse(f"{claim}is stored in chunks of {size_text(chunk)}.", "smaller chunks", UNTRUSTED)
+                raise refuse(
+                    f"{claim}is stored in chunks of {size_text(chunk)}.", "smaller chunks", UNTRUSTED
+                )
 
     # Reading.
 
@@ -373,7 +388,8 @@ def as_array(value: Any) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "biufc" and array.dtype.name != _BFLOAT16:
         raise TypeError(
-            f"`save_own_variables(store)` put a value of type {type(value).__name__} (dtype {array.dtype}) into the store. "
-            "A weights file holds numbers only. Keep other things in `get_config()` or `save_assets()`."
+            f"`save_own_variables(store)` put a value of type {type(value).__name__} (dtype {array.dtype}) "
+            "into the store. A weights file holds numbers only. Keep other things in `get_config()` or "
+            "`save_assets()`."
         )
     return array
