@@ -10,7 +10,12 @@ void Matmul(benchmark::State& state) {
     g.output(g.op("matmul", {g.input(DType::float32, {m, k}), g.input(DType::float32, {k, n})}));
     Runner(g).measure(state, 2.0 * static_cast<double>(m * k * n));
 }
-BENCHMARK(Matmul)->Args({32, 784, 128})->Args({256, 256, 256})->Args({1024, 1024, 1024})->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK(Matmul)
+    ->Args({32, 784, 128})
+    ->Args({256, 256, 256})
+    ->Args({1024, 1024, 1024})
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
 
 void MatmulBfloat16(benchmark::State& state) {
     const int64_t n = state.range(0);
@@ -24,8 +29,10 @@ BENCHMARK(MatmulBfloat16)->Arg(1024)->Unit(benchmark::kMicrosecond)->UseRealTime
 void Convolution(benchmark::State& state) {
     const int64_t batch = state.range(0), size = state.range(1), channels = state.range(2);
     GraphBuilder g;
-    const Tensor x = g.input(DType::float32, {batch, size, size, channels}), w = g.input(DType::float32, {3, 3, channels, channels});
-    const Attributes same = {{"strides", Shape{1, 1}}, {"pad_low", Shape{1, 1}}, {"pad_high", Shape{1, 1}}, {"dilations", Shape{1, 1}}};
+    const Tensor x = g.input(DType::float32, {batch, size, size, channels}),
+                 w = g.input(DType::float32, {3, 3, channels, channels});
+    const Attributes same = {
+        {"strides", Shape{1, 1}}, {"pad_low", Shape{1, 1}}, {"pad_high", Shape{1, 1}}, {"dilations", Shape{1, 1}}};
     g.output(g.op("relu", {g.op("conv", {x, w}, same) + g.input(DType::float32, {channels})}));
     Runner(g).measure(state, 2.0 * 9 * static_cast<double>(batch * size * size * channels * channels));
 }
@@ -69,12 +76,18 @@ void SoftmaxCrossEntropy(benchmark::State& state) {
     g.output(*g.gradients({loss}, {logits})[0]);
     Runner(g).measure(state, 0, 8.0 * static_cast<double>(batch * classes));
 }
-BENCHMARK(SoftmaxCrossEntropy)->Args({32, 10})->Args({256, 1000})->Args({64, 32000})->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK(SoftmaxCrossEntropy)
+    ->Args({32, 10})
+    ->Args({256, 1000})
+    ->Args({64, 32000})
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
 
 void LayerNorm(benchmark::State& state) {
     const int64_t rows = state.range(0), cols = state.range(1);
     GraphBuilder g;
-    const Tensor x = g.input(DType::float32, {rows, cols}), gamma = g.input(DType::float32, {cols}), beta = g.input(DType::float32, {cols});
+    const Tensor x = g.input(DType::float32, {rows, cols}), gamma = g.input(DType::float32, {cols}),
+                 beta = g.input(DType::float32, {cols});
     g.output(g.op("layer_norm", {x, gamma, beta}, {{"epsilon", 1e-3}}));
     Runner(g).measure(state, 0, 8.0 * static_cast<double>(rows * cols));
 }

@@ -8,7 +8,9 @@ struct Layer {
     Tensor weights, bias;
 };
 
-Layer dense(GraphBuilder& g, int64_t in, int64_t out) { return {g.input(DType::float32, {in, out}), g.input(DType::float32, {out})}; }
+Layer dense(GraphBuilder& g, int64_t in, int64_t out) {
+    return {g.input(DType::float32, {in, out}), g.input(DType::float32, {out})};
+}
 Tensor apply(GraphBuilder& g, const Layer& layer, Tensor x) { return g.op("matmul", {x, layer.weights}) + layer.bias; }
 
 // Adam with the slots as inputs of their own; the rate is an input too, as a schedule would give it.
@@ -24,7 +26,8 @@ void adam(GraphBuilder& g, Tensor variable, Tensor gradient, Tensor rate) {
 void MlpTrainStep(benchmark::State& state) {
     const int64_t batch = state.range(0);
     GraphBuilder g;
-    const Tensor x = g.input(DType::float32, {batch, 784}), labels = g.input(DType::int32, {batch}), rate = g.input(DType::float32, {});
+    const Tensor x = g.input(DType::float32, {batch, 784}), labels = g.input(DType::int32, {batch}),
+                 rate = g.input(DType::float32, {});
     const Layer first = dense(g, 784, 128), second = dense(g, 128, 10);
     const Tensor hidden = g.op("relu", {apply(g, first, x)});
     const Tensor losses = g.op("sparse_softmax_cross_entropy", {apply(g, second, hidden), labels});
@@ -49,7 +52,8 @@ BENCHMARK(MlpPredict)->Arg(1)->Arg(32)->Unit(benchmark::kMicrosecond)->UseRealTi
 
 void AdamUpdate(benchmark::State& state) {
     GraphBuilder g;
-    const Tensor rate = g.input(DType::float32, {}), w = g.input(DType::float32, {state.range(0)}), gradient = g.input(DType::float32, {state.range(0)});
+    const Tensor rate = g.input(DType::float32, {}), w = g.input(DType::float32, {state.range(0)}),
+                 gradient = g.input(DType::float32, {state.range(0)});
     adam(g, w, gradient, rate);
     Runner(g).measure(state, 0, 7.0 * 4 * static_cast<double>(state.range(0)));
 }

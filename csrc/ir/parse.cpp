@@ -151,12 +151,18 @@ class Parser {
 
     Attr attr(LineParser& p, const AttrDef& def) {
         switch (def.type) {
-            case AttrType::integer: return p.number<int64_t>("an integer");
-            case AttrType::floating: return p.number<double>("a number");
-            case AttrType::text: return p.quoted();
-            case AttrType::dims: return dims(p);
-            case AttrType::dtype: return static_cast<int64_t>(dtype(p));
-            case AttrType::boolean: break;
+            case AttrType::integer:
+                return p.number<int64_t>("an integer");
+            case AttrType::floating:
+                return p.number<double>("a number");
+            case AttrType::text:
+                return p.quoted();
+            case AttrType::dims:
+                return dims(p);
+            case AttrType::dtype:
+                return static_cast<int64_t>(dtype(p));
+            case AttrType::boolean:
+                break;
         }
         if (p.accept("true")) return int64_t{1};
         if (!p.accept("false")) p.mistake("expected true or false, got ", p.rest());
@@ -192,7 +198,8 @@ class Parser {
         for (size_t i = 0; i < inputs.size(); ++i) {
             const TensorType &t = g_.type(inputs[i]), &expected = g_.type(inputs[first]);
             if (t.dims != expected.dims || (i >= first && t.dtype != expected.dtype))
-                p.mistake(op.name, " got ", to_string(t), " against ", to_string(expected), "; operands are broadcast and cast by nodes of their own");
+                p.mistake(op.name, " got ", to_string(t), " against ", to_string(expected),
+                          "; operands are broadcast and cast by nodes of their own");
         }
     }
 
@@ -240,8 +247,8 @@ class Parser {
         if (const auto& inferred = g_.node(index).types; !types.empty() && types != inferred)
             for (size_t i = 0; i < std::max(types.size(), inferred.size()); ++i)
                 if (i >= types.size() || i >= inferred.size() || types[i] != inferred[i])
-                    p.mistake("output ", i, " of ", op->name, " is ", i < inferred.size() ? to_string(inferred[i]) : "nothing", "; the text says ",
-                              i < types.size() ? to_string(types[i]) : "nothing");
+                    p.mistake("output ", i, " of ", op->name, " is ", i < inferred.size() ? to_string(inferred[i]) : "nothing",
+                              "; the text says ", i < types.size() ? to_string(types[i]) : "nothing");
         nodes_.emplace(number, index);
     }
 
@@ -257,7 +264,8 @@ class Parser {
                 const auto it = std::ranges::find(g_.parameters(), target);
                 if (it == g_.parameters().end()) p.mistake("an output can only overwrite a parameter");
                 if (g_.type(v) != g_.type(target))
-                    p.mistake("the output is ", to_string(g_.type(v)), ", the parameter it overwrites ", to_string(g_.type(target)));
+                    p.mistake("the output is ", to_string(g_.type(v)), ", the parameter it overwrites ",
+                              to_string(g_.type(target)));
                 aliases.back() = static_cast<int32_t>(it - g_.parameters().begin());
                 if (std::ranges::count(aliases, aliases.back()) > 1) p.mistake("two outputs overwrite one parameter");
             } while (p.accept(","));

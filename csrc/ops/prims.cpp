@@ -58,6 +58,14 @@ constexpr std::array<Entry, kPrimCount> kEntries = {{
 #undef FK_PRIM
 }};
 
+// Shifts by 64 or more, or by a negative count, leave nothing but the sign, as in the kernels.
+double shift(double a, double by, bool left) {
+    const auto x = static_cast<int64_t>(a);
+    if (!(by >= 0 && by < 64)) return !left && x < 0 ? -1 : 0;
+    const auto n = static_cast<int>(by);
+    return static_cast<double>(left ? static_cast<int64_t>(static_cast<uint64_t>(x) << n) : x >> n);
+}
+
 }  // namespace
 
 std::string_view name(Prim p) { return p == Prim::none ? "none" : kEntries[static_cast<size_t>(p)].name; }

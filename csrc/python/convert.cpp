@@ -75,19 +75,29 @@ TensorPtr read_cell(const CellPtr& cell) {
 bool HostArray::accepts(nb::handle object) { return PyObject_CheckBuffer(object.ptr()) != 0 && !PyBytes_Check(object.ptr()); }
 
 HostArray::HostArray(nb::handle object) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_STRIDES | PyBUF_FORMAT) != 0) {
-        PyErr_Clear();
-        view_ = {};
+    auto refuse = [&] {
         fail<UserError>("got an array of dtype ", text_of(nb::getattr(object, "dtype", nb::str("unknown"))),
                         "; expected numbers or booleans. Convert it first, for example x.astype('float32')");
+    };
+    auto open = [&](nb::handle array) {
+        if (PyObject_GetBuffer(array.ptr(), &view_, PyBUF_STRIDES | PyBUF_FORMAT) == 0) return true;
+        PyErr_Clear();
+        view_ = {};
+        return false;
+    };
+    std::optional<DType> t;
+    if (open(object)) {
+        t = dtype_of_format(view_.format, view_.itemsize);
+    } else {  // the buffer protocol has no bfloat16: such an array is read through a view of its bits
+        if (!nb::hasattr(object, "dtype") || text_of(object.attr("dtype")) != "bfloat16" ||
+            !open(nb::object(object.attr("view")("uint16"))))
+            refuse();
+        t = DType::bf16;
     }
-    const auto t = dtype_of_format(view_.format, view_.itemsize);
     if (!t) {
-        const std::string got = view_.format != nullptr ? view_.format : "?";
         PyBuffer_Release(&view_);
         view_ = {};
-        fail<UserError>("got an array of dtype ", text_of(nb::getattr(object, "dtype", nb::str(got.c_str()))),
-                        "; expected numbers or booleans. Convert it first, for example x.astype('float32')");
+        refuse();
     }
     type_.dtype = *t;
     type_.dims.assign(view_.shape, view_.shape + view_.ndim);
@@ -233,12 +243,6 @@ PyTensor to_tensor(nb::handle object, std::optional<DType> dtype) {
                 }
         }
         array = numpy_attr("asarray")(array);
-    }
-    if (nb::hasattr(array, "dtype") && text_of(nb::object(array.attr("dtype"))) == "bfloat16") {
-        const HostArray view(nb::object(array.attr("view")("uint16")));
-        auto buffer = Buffer::allocate(static_cast<size_t>(view.type().size()) * 2);
-        view.copy_to(buffer->data());
-        return convert(from_memory({DType::bf16, view.type().dims}, buffer));
     }
     if (nb::hasattr(array, "dtype") && text_of(nb::object(array.attr("dtype").attr("byteorder"))) == ">")
         array = array.attr("astype")(array.attr("dtype").attr("newbyteorder")("="));

@@ -18,15 +18,29 @@
 
 namespace fastkeras {
 
-enum class DType : uint8_t { boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, bfloat16, float32, float64 };
+enum class DType : uint8_t {
+    boolean,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    float16,
+    bfloat16,
+    float32,
+    float64
+};
 using Shape = std::vector<int64_t>;
 
 struct FASTKERAS_API TensorType {
     DType dtype = DType::float32;
     Shape shape;
-    [[nodiscard]] int64_t size() const;        // number of elements
+    [[nodiscard]] int64_t size() const;  // number of elements
     [[nodiscard]] size_t bytes() const;
-    [[nodiscard]] std::string text() const;    // "float32[2,3]"
+    [[nodiscard]] std::string text() const;  // "float32[2,3]"
     bool operator==(const TensorType&) const = default;
 };
 

@@ -41,6 +41,13 @@ def backend() -> str:
     return "fastkeras"
 
 
+def enable_unsafe_deserialization() -> None:
+    """Lets every file loaded from now on by this thread hold lambdas, that is, code: see `saving.load_model()`."""
+    from fastkeras.saving import serialization
+
+    serialization.enable_unsafe_deserialization()
+
+
 def is_nnx_enabled() -> bool:
     """False: variables are never Flax NNX variables here."""
     return False

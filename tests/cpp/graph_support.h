@@ -104,7 +104,10 @@ struct RandomGraph {
         for (int64_t& x : d) x = kSizes[below(6)];
         return d;
     }
-    Expr pick() { return pool[static_cast<size_t>(pool.size() > 4 && below(2) ? pool.size() - 1 - static_cast<size_t>(below(4)) : below(static_cast<int64_t>(pool.size())))]; }
+    Expr pick() {
+        return pool[static_cast<size_t>(pool.size() > 4 && below(2) ? pool.size() - 1 - static_cast<size_t>(below(4))
+                                                                    : below(static_cast<int64_t>(pool.size())))];
+    }
     int64_t axis(Expr x) { return below(x.rank()); }
 
     // An operand that broadcasts with x: x's kind of shape with some dimensions dropped or 1, made from another value.
@@ -128,16 +131,25 @@ struct RandomGraph {
     }
 
     void step() {
-        static constexpr std::string_view kUnary[] = {"tanh", "sigmoid", "sin",   "cos",      "neg",  "erf",     "softplus",    "gelu", "silu",
-                                                      "elu",  "mish",    "selu",  "softsign", "asinh", "square", "log_sigmoid", "atan", "relu"};
+        static constexpr std::string_view kUnary[] = {"tanh",     "sigmoid", "sin",    "cos",         "neg",  "erf",
+                                                      "softplus", "gelu",    "silu",   "elu",         "mish", "selu",
+                                                      "softsign", "asinh",   "square", "log_sigmoid", "atan", "relu"};
         const Expr x = pick();
         switch (below(16)) {
             case 0:
             case 1:
-            case 2: pool.push_back(emit(kUnary[below(std::size(kUnary))], {x})); break;
-            case 3: pool.push_back(x + partner(x)); break;
-            case 4: pool.push_back(tanh(x - partner(x))); break;
-            case 5: pool.push_back(x * tanh(partner(x))); break;
+            case 2:
+                pool.push_back(emit(kUnary[below(std::size(kUnary))], {x}));
+                break;
+            case 3:
+                pool.push_back(x + partner(x));
+                break;
+            case 4:
+                pool.push_back(tanh(x - partner(x)));
+                break;
+            case 5:
+                pool.push_back(x * tanh(partner(x)));
+                break;
             case 6: {
                 const Expr y = partner(x);
                 pool.push_back(x / (1.5 + square(y)));
@@ -148,21 +160,33 @@ struct RandomGraph {
                 pool.push_back(below(2) ? maximum(x, y) : where(x > y, x, 0.5 * sin(y)));
                 break;
             }
-            case 8: move(x); break;
-            case 9: move(x); break;
-            case 10: reduce(x); break;
-            case 11: reduce(x); break;
+            case 8:
+                move(x);
+                break;
+            case 9:
+                move(x);
+                break;
+            case 10:
+                reduce(x);
+                break;
+            case 11:
+                reduce(x);
+                break;
             case 12:
-                if (x.rank() > 0) pool.push_back(emit(below(2) ? "softmax" : "log_softmax", {x}, {below(2) ? int64_t{-1} : axis(x)}));
+                if (x.rank() > 0)
+                    pool.push_back(emit(below(2) ? "softmax" : "log_softmax", {x}, {below(2) ? int64_t{-1} : axis(x)}));
                 break;
             case 13:
                 if (x.rank() == 2) pool.push_back(tanh(emit("matmul", {x, x}, {int64_t{0}, int64_t{1}})));
-                if (x.rank() == 1) pool.push_back(tanh(emit("matmul", {reshape(x, {x.dims()[0], 1}), reshape(x, {1, x.dims()[0]})})));
+                if (x.rank() == 1)
+                    pool.push_back(tanh(emit("matmul", {reshape(x, {x.dims()[0], 1}), reshape(x, {1, x.dims()[0]})})));
                 break;
             case 14:
                 if (x.rank() > 0) pool.push_back(tanh(emit("cumsum", {x}, {axis(x), below(2)})));
                 break;
-            default: index(x); break;
+            default:
+                index(x);
+                break;
         }
     }
 
@@ -208,8 +232,7 @@ struct RandomGraph {
                 break;
             }
             default:
-                if (rank > 0 && x.type().size() < 300)
-                    pool.push_back(emit("concatenate", {x, below(2) ? x : sin(x)}, {axis(x)}));
+                if (rank > 0 && x.type().size() < 300) pool.push_back(emit("concatenate", {x, below(2) ? x : sin(x)}, {axis(x)}));
                 break;
         }
     }

@@ -44,7 +44,8 @@ TEST_CASE("graph: labels belong to the first recorder of a node") {
 
 TEST_CASE("graph: elementwise ops broadcast and promote") {
     Graph g;
-    const Expr f = param(g, {4, 1}), i = param(g, DType::i32, {3}), b = param(g, DType::boolean, {4, 3}), h = param(g, DType::bf16, {3});
+    const Expr f = param(g, {4, 1}), i = param(g, DType::i32, {3}), b = param(g, DType::boolean, {4, 3}),
+               h = param(g, DType::bf16, {3});
     CHECK(to_string((f + i).type()) == "float32[4,3]");
     CHECK(to_string((i + b).type()) == "int32[4,3]");
     CHECK(to_string((i / i).type()) == "float32[3]");
@@ -84,15 +85,22 @@ bool says(const std::string& message, std::initializer_list<std::string_view> pa
 
 TEST_CASE("graph: mistakes name the op, what came and what was expected") {
     CHECK(says(mistake([](Graph& g) { (void)(param(g, {2, 3}) + param(g, {4, 3})); }), {"(2, 3)", "(4, 3)", "broadcast"}));
-    CHECK(says(mistake([](Graph& g) { (void)emit("matmul", {param(g, {2, 3}), param(g, {4, 5})}); }), {"matmul", "(2, 3)", "(4, 5)"}));
-    CHECK(says(mistake([](Graph& g) { (void)emit("matmul", {param(g, {2, 3}), param(g, DType::f64, {3, 5})}); }), {"matmul", "float64"}));
-    CHECK(says(mistake([](Graph& g) { (void)reshape(param(g, {2, 3}), {4, -1}); }), {"reshape", "(2, 3)", "6 elements", "(4, -1)"}));
+    CHECK(says(mistake([](Graph& g) { (void)emit("matmul", {param(g, {2, 3}), param(g, {4, 5})}); }),
+               {"matmul", "(2, 3)", "(4, 5)"}));
+    CHECK(says(mistake([](Graph& g) { (void)emit("matmul", {param(g, {2, 3}), param(g, DType::f64, {3, 5})}); }),
+               {"matmul", "float64"}));
+    CHECK(says(mistake([](Graph& g) { (void)reshape(param(g, {2, 3}), {4, -1}); }),
+               {"reshape", "(2, 3)", "6 elements", "(4, -1)"}));
     CHECK(says(mistake([](Graph& g) { (void)reduce_sum(param(g, {2, 3}), {2}); }), {"axis 2", "rank 2"}));
     CHECK(says(mistake([](Graph& g) { (void)reduce_sum(param(g, {2, 3}), {1, -1}); }), {"reduce_sum", "twice"}));
-    CHECK(says(mistake([](Graph& g) { (void)emit("transpose", {param(g, {2, 3})}, {Dims{0, 0}}); }), {"transpose", "permutation"}));
-    CHECK(says(mistake([](Graph& g) { (void)emit("slice", {param(g, {4})}, {Dims{1}, Dims{5}, Dims{1}}); }), {"slice", "[1:5:1]"}));
-    CHECK(says(mistake([](Graph& g) { (void)emit("concatenate", {param(g, {2, 3}), param(g, {3, 2})}, {int64_t{0}}); }), {"concatenate", "(3, 2)"}));
-    CHECK(says(mistake([](Graph& g) { (void)emit("gather", {param(g, {4}), param(g, {2})}, {int64_t{0}}); }), {"gather", "float32", "integer"}));
+    CHECK(
+        says(mistake([](Graph& g) { (void)emit("transpose", {param(g, {2, 3})}, {Dims{0, 0}}); }), {"transpose", "permutation"}));
+    CHECK(
+        says(mistake([](Graph& g) { (void)emit("slice", {param(g, {4})}, {Dims{1}, Dims{5}, Dims{1}}); }), {"slice", "[1:5:1]"}));
+    CHECK(says(mistake([](Graph& g) { (void)emit("concatenate", {param(g, {2, 3}), param(g, {3, 2})}, {int64_t{0}}); }),
+               {"concatenate", "(3, 2)"}));
+    CHECK(says(mistake([](Graph& g) { (void)emit("gather", {param(g, {4}), param(g, {2})}, {int64_t{0}}); }),
+               {"gather", "float32", "integer"}));
     CHECK(says(mistake([](Graph& g) { (void)emit("bitwise_and", {param(g, {4}), param(g, {4})}); }), {"bitwise_and", "float32"}));
     CHECK(says(mistake([](Graph& g) { (void)emit("top_k", {param(g, {4})}, {int64_t{5}}); }), {"top_k", "5", "(4,)"}));
     CHECK(says(mistake([](Graph& g) { (void)emit("reduce_max", {param(g, {0, 3})}, {Dims{0}}); }), {"reduce_max", "no element"}));
@@ -102,7 +110,8 @@ TEST_CASE("graph: mistakes name the op, what came and what was expected") {
 TEST_CASE("graph: breaking the builder's own rules is an internal error") {
     CHECK(says(mistake<InternalError>([](Graph& g) { (void)g.add(get_op("exp"), {Value{7, 0}}); }), {"exp", "not in the graph"}));
     CHECK(says(mistake<InternalError>([](Graph& g) { (void)g.add(get_op("full"), {}, {}); }), {"full", "value"}));
-    CHECK(says(mistake<InternalError>([](Graph& g) { (void)g.add(get_op("add"), {param(g, {2}).v, param(g, {3}).v}); }), {"add", "unequal shapes"}));
+    CHECK(says(mistake<InternalError>([](Graph& g) { (void)g.add(get_op("add"), {param(g, {2}).v, param(g, {3}).v}); }),
+               {"add", "unequal shapes"}));
 }
 
 TEST_CASE("graph: verify finds what is broken") {

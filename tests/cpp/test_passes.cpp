@@ -36,10 +36,25 @@ const Node& result(const Graph& g, size_t i = 0) { return g.node(g.outputs[i]); 
 TEST_CASE("simplify: identities vanish") {
     const Graph g = simplified([](Graph& g) -> std::vector<Expr> {
         const Expr x = param(g, {4, 3});
-        return {x + 0.0, 0.0 + x, x - 0.0, x * 1.0, 1.0 * x, x / 1.0, power(x, 1.0), -(-x), emit("stop_gradient", {x}), cast(x, DType::f32),
-                reshape(reshape(x, {12}), {4, 3}), emit("transpose", {emit("transpose", {x}, {Dims{1, 0}})}, {Dims{1, 0}}),
-                emit("slice", {x}, {Dims{0, 0}, Dims{4, 3}, Dims{1, 1}}), emit("pad", {x}, {Dims{0, 0}, Dims{0, 0}}), emit("concatenate", {x}, {int64_t{1}}),
-                emit("reverse", {x}, {Dims{}}), broadcast_to(x, {4, 3}), emit("reduce_sum", {x}, {Dims{}, int64_t{0}}), where(x > 0.0, x, x)};
+        return {x + 0.0,
+                0.0 + x,
+                x - 0.0,
+                x * 1.0,
+                1.0 * x,
+                x / 1.0,
+                power(x, 1.0),
+                -(-x),
+                emit("stop_gradient", {x}),
+                cast(x, DType::f32),
+                reshape(reshape(x, {12}), {4, 3}),
+                emit("transpose", {emit("transpose", {x}, {Dims{1, 0}})}, {Dims{1, 0}}),
+                emit("slice", {x}, {Dims{0, 0}, Dims{4, 3}, Dims{1, 1}}),
+                emit("pad", {x}, {Dims{0, 0}, Dims{0, 0}}),
+                emit("concatenate", {x}, {int64_t{1}}),
+                emit("reverse", {x}, {Dims{}}),
+                broadcast_to(x, {4, 3}),
+                emit("reduce_sum", {x}, {Dims{}, int64_t{0}}),
+                where(x > 0.0, x, x)};
     });
     for (Value v : g.outputs) {
         CAPTURE(g.node(v).op->name);
@@ -50,7 +65,8 @@ TEST_CASE("simplify: identities vanish") {
 TEST_CASE("simplify: what is not an identity stays") {
     const Graph g = simplified([](Graph& g) -> std::vector<Expr> {
         const Expr x = param(g, {4, 3});
-        return {x + -0.0, x * 0.0, x * -1.0, 0.0 - x, 1.0 / x, x / 3.0, power(x, 0.0), x - x, x / x, emit("reverse", {x}, {Dims{0}})};
+        return {x + -0.0, x * 0.0,       x * -1.0, 0.0 - x, 1.0 / x,
+                x / 3.0,  power(x, 0.0), x - x,    x / x,   emit("reverse", {x}, {Dims{0}})};
     });
     for (Value v : g.outputs) CHECK(v != g.parameters()[0]);
 }
@@ -58,9 +74,19 @@ TEST_CASE("simplify: what is not an identity stays") {
 TEST_CASE("simplify: constants fold") {
     const Graph g = simplified([](Graph& g) -> std::vector<Expr> {
         const Expr c = full(g, 3.0, DType::f32, {2, 5}), i = full(g, 7, DType::i32);
-        return {c * 2.0 + 1.0, exp(full(g, 0.0, DType::f64)), reduce_sum(c, {0}), reduce_sum(c, {0, 1}), emit("reduce_prod", {c}, {Dims{0}, int64_t{0}}),
-                emit("floor_divide", {i, lit(i, 2)}), i / 2.0, cast(c, DType::i8), where(full(g, 1, DType::boolean), c, -c), c > 1.0,
-                emit("transpose", {c}, {Dims{1, 0}}), broadcast_to(c, {3, 2, 5}), reduce_sum(full(g, 1.0, DType::f32, {0, 3}), {0})};
+        return {c * 2.0 + 1.0,
+                exp(full(g, 0.0, DType::f64)),
+                reduce_sum(c, {0}),
+                reduce_sum(c, {0, 1}),
+                emit("reduce_prod", {c}, {Dims{0}, int64_t{0}}),
+                emit("floor_divide", {i, lit(i, 2)}),
+                i / 2.0,
+                cast(c, DType::i8),
+                where(full(g, 1, DType::boolean), c, -c),
+                c > 1.0,
+                emit("transpose", {c}, {Dims{1, 0}}),
+                broadcast_to(c, {3, 2, 5}),
+                reduce_sum(full(g, 1.0, DType::f32, {0, 3}), {0})};
     });
     const double expected[] = {7, 1, 6, 30, 9, 3, 3.5, 3, 3, 1, 3, 3, 0};
     for (size_t i = 0; i < g.outputs.size(); ++i) {
@@ -73,7 +99,11 @@ TEST_CASE("simplify: constants fold") {
 TEST_CASE("simplify: cheaper forms") {
     const Graph g = simplified([](Graph& g) -> std::vector<Expr> {
         const Expr x = param(g, {4, 3}), one = param(g, {4, 1, 3});
-        return {power(x, 2.0), x / 4.0, emit("transpose", {one}, {Dims{1, 0, 2}}), broadcast_to(x, {1, 4, 3}), emit("reduce_sum", {one}, {Dims{1}, int64_t{0}}),
+        return {power(x, 2.0),
+                x / 4.0,
+                emit("transpose", {one}, {Dims{1, 0, 2}}),
+                broadcast_to(x, {1, 4, 3}),
+                emit("reduce_sum", {one}, {Dims{1}, int64_t{0}}),
                 broadcast_to(broadcast_to(x, {2, 4, 3}), {5, 2, 4, 3})};
     });
     CHECK(result(g, 0).is("multiply"));
@@ -87,7 +117,8 @@ TEST_CASE("simplify: matmul reads transposed operands by its flags") {
     const Graph g = simplified([](Graph& g) -> std::vector<Expr> {
         const Expr a = param(g, {4, 3}), b = param(g, {5, 4}), batch = param(g, {2, 3, 4});
         auto t = [](Expr x) { return emit("transpose", {x}, {x.rank() == 2 ? Dims{1, 0} : Dims{0, 2, 1}}); };
-        return {emit("matmul", {t(a), t(b)}), emit("matmul", {t(a), param(g, {5, 3})}, {int64_t{1}, int64_t{1}}), emit("matmul", {batch, t(batch)})};
+        return {emit("matmul", {t(a), t(b)}), emit("matmul", {t(a), param(g, {5, 3})}, {int64_t{1}, int64_t{1}}),
+                emit("matmul", {batch, t(batch)})};
     });
     for (size_t i = 0; i < 3; ++i) {
         REQUIRE(result(g, i).is("matmul"));
@@ -168,8 +199,8 @@ TEST_CASE("decompose: every body gives the types that its op declares") {
 }
 
 TEST_CASE("absorb_epilogues: bias and activation join the matmul") {
-    const std::function<Expr(Expr)> activations[] = {[](Expr x) { return x; }, [](Expr x) { return emit("relu", {x}); }, [](Expr x) { return sigmoid(x); },
-                                                     [](Expr x) { return tanh(x); }};
+    const std::function<Expr(Expr)> activations[] = {[](Expr x) { return x; }, [](Expr x) { return emit("relu", {x}); },
+                                                     [](Expr x) { return sigmoid(x); }, [](Expr x) { return tanh(x); }};
     const std::string_view names[] = {"none", "relu", "sigmoid", "tanh"};
     for (size_t k = 0; k < std::size(activations); ++k) {
         Graph g;
@@ -241,7 +272,8 @@ TEST_CASE("fuse: a reduction takes its producers and shares the loop with a stor
 
 TEST_CASE("fuse: an Adam-like update of one variable is one kernel") {
     Graph g;
-    const Expr w = param(g, {100, 10}), m = param(g, {100, 10}), v = param(g, {100, 10}), grad = param(g, {100, 10}), rate = param(g, Dims{});
+    const Expr w = param(g, {100, 10}), m = param(g, {100, 10}), v = param(g, {100, 10}), grad = param(g, {100, 10}),
+               rate = param(g, Dims{});
     const Expr m2 = m + 0.1 * (grad - m), v2 = v + 0.001 * (grad * grad - v), w2 = w - rate * m2 / (sqrt(v2) + 1e-7);
     returns(g, {w2, m2, v2});
     g.output_aliases = {0, 1, 2};
@@ -331,7 +363,8 @@ TEST_CASE("passes: every instruction set computes the same") {
         for (std::string_view isa : {"portable", "avx2", "avx512"}) {
             REQUIRE(cpu::set_max_isa(isa));
             const auto got = run_graph(r.g, in);
-            for (size_t i = 0; i < got.size(); ++i) CHECK(worst(got[i].values(), expected[i].values()) < (seed % 2 ? 1e-4 : 1e-9));
+            for (size_t i = 0; i < got.size(); ++i)
+                CHECK(worst(got[i].values(), expected[i].values()) < (seed % 2 ? 1e-4 : 1e-9));
         }
         REQUIRE(cpu::set_max_isa("avx512_bf16"));
     }
@@ -341,7 +374,8 @@ TEST_CASE("passes: empty tensors pass through") {
     Graph g;
     const Expr x = param(g, {3, 0}), y = param(g, {0, 3});
     const Expr r = reshape(-x, {0, 3}), sum = reduce_sum(exp(x), {1}), both = emit("concatenate", {y, r}, {int64_t{0}});
-    returns(g, {r, r + y, sum, both, emit("matmul", {x, y}), emit("transpose", {x}, {Dims{1, 0}}), reduce_sum(sum * 2.0 + 1.0, {0})});
+    returns(
+        g, {r, r + y, sum, both, emit("matmul", {x, y}), emit("transpose", {x}, {Dims{1, 0}}), reduce_sum(sum * 2.0 + 1.0, {0})});
     const auto in = inputs_for(g, 1);
     const auto out = run_graph(g, in);
     CHECK(out[2].values() == std::vector<double>{0, 0, 0});
@@ -357,7 +391,8 @@ TEST_CASE("pipeline: passes are timed, named and switched by name") {
     (void)run_pipeline(g, cpu::impls(), &timings);
     std::vector<std::string> names;
     for (const PassTiming& t : timings) names.push_back(t.name);
-    for (const char* expected : {"simplify", "decompose", "absorb_epilogues", "fuse"}) CHECK(std::ranges::count(names, expected) >= 1);
+    for (const char* expected : {"simplify", "decompose", "absorb_epilogues", "fuse"})
+        CHECK(std::ranges::count(names, expected) >= 1);
     const Setting off("disable_passes", "simplify,absorb_epilogues");
     timings.clear();
     (void)run_pipeline(g, cpu::impls(), &timings);

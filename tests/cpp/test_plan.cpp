@@ -48,9 +48,7 @@ void check_in_place(const Graph& g, const std::vector<Array>& in) {
     }
 }
 
-size_t count_copies(const Plan& plan) {
-    return static_cast<size_t>(std::ranges::count(plan.steps, "copy", &Step::op));
-}
+size_t count_copies(const Plan& plan) { return static_cast<size_t>(std::ranges::count(plan.steps, "copy", &Step::op)); }
 
 Array numbers(std::vector<double> v) {
     const auto n = static_cast<int64_t>(v.size());
@@ -90,11 +88,13 @@ TEST_CASE("plan: an old value that is still read is not overwritten early") {
 }
 
 TEST_CASE("plan: variables that exchange their values") {
-    for (const std::vector<int>& order : std::vector<std::vector<int>>{{1, 0}, {1, 2, 0}, {2, 0, 1}, {1, 0, 3, 2}, {0, 2, 1}, {1, 1, 0}}) {
+    for (const std::vector<int>& order :
+         std::vector<std::vector<int>>{{1, 0}, {1, 2, 0}, {2, 0, 1}, {1, 0, 3, 2}, {0, 2, 1}, {1, 1, 0}}) {
         Graph g;
         std::vector<Expr> v;
         std::vector<Array> in;
-        for (size_t i = 0; i < order.size(); ++i) v.push_back(param(g, {3})), in.push_back(numbers({1.0 * static_cast<double>(i), 10, 20}));
+        for (size_t i = 0; i < order.size(); ++i)
+            v.push_back(param(g, {3})), in.push_back(numbers({1.0 * static_cast<double>(i), 10, 20}));
         for (size_t i = 0; i < order.size(); ++i) {
             g.outputs.push_back(v[static_cast<size_t>(order[i])].v);
             g.output_aliases.push_back(static_cast<int32_t>(i));
@@ -134,7 +134,8 @@ TEST_CASE("plan: random updates in place") {
         std::map<int32_t, Value> updates;
         for (uint32_t n = 0; n < r.g.size(); ++n)
             for (size_t p = 0; p < r.g.parameters().size(); ++p)
-                if (r.g.type({n, 0}) == r.g.type(r.g.parameters()[p]) && rng() % 3 == 0) updates[static_cast<int32_t>(p)] = {n, 0};
+                if (r.g.type({n, 0}) == r.g.type(r.g.parameters()[p]) && rng() % 3 == 0)
+                    updates[static_cast<int32_t>(p)] = {n, 0};
         r.g.output_aliases.assign(r.g.outputs.size(), -1);
         for (const auto& [p, v] : updates) {
             const size_t at = rng() % (r.g.outputs.size() + 1);
@@ -160,7 +161,8 @@ TEST_CASE("plan: an index out of range is reported and leaves variables as they 
     CAPTURE(plan->text());
     const Array w0 = continuous_array({DType::f32, {5, 3}}, 1), u0 = continuous_array({DType::f32, {7}}, 2);
     auto ints = [](double a, double b) { return Array(DType::i32, {2}, {a, b}); };
-    for (const auto& [index, label] : std::vector<std::pair<Array, Array>>{{ints(1, 5), ints(0, 2)}, {ints(-6, 0), ints(0, 2)}, {ints(0, 1), ints(3, 0)}, {ints(0, 1), ints(0, -1)}}) {
+    for (const auto& [index, label] : std::vector<std::pair<Array, Array>>{
+             {ints(1, 5), ints(0, 2)}, {ints(-6, 0), ints(0, 2)}, {ints(0, 1), ints(3, 0)}, {ints(0, 1), ints(0, -1)}}) {
         const InPlaceRun bad(*plan, {w0, index, u0, label});
         CAPTURE(bad.error);
         CHECK(!bad.error.empty());
@@ -191,7 +193,8 @@ TEST_CASE("plan: no fallible kernel runs after a variable was written") {
         const InPlaceRun bad(*compile(r.g), in);
         CAPTURE(to_text(r.g));
         CHECK(bad.error.find("99") != std::string::npos);
-        for (size_t p = 0; p < 3; ++p) CHECK(std::memcmp(bad.parameters[p].buffer.data, in[p].buffer.data, in[p].buffer.size) == 0);
+        for (size_t p = 0; p < 3; ++p)
+            CHECK(std::memcmp(bad.parameters[p].buffer.data, in[p].buffer.data, in[p].buffer.size) == 0);
     }
 }
 
@@ -255,7 +258,9 @@ TEST_CASE("plan: runs from several threads at once do not disturb each other") {
                     plan->run(from.data(), to.data());
                     if (bad) ++wrong;
                     for (size_t o = 0; o < out.size(); ++o)
-                        if (std::memcmp(out[o].buffer.data, expected[static_cast<size_t>(t)][o].buffer.data, out[o].buffer.size) != 0) ++wrong;
+                        if (std::memcmp(out[o].buffer.data, expected[static_cast<size_t>(t)][o].buffer.data,
+                                        out[o].buffer.size) != 0)
+                            ++wrong;
                 } catch (const UserError&) {
                     bad ? ++reported : ++wrong;
                 }
@@ -271,7 +276,8 @@ TEST_CASE("plan: an op without an implementation says who refused and why") {
     Graph g;
     const Expr x = param(g, DType::i32, {3, 4});
     try {
-        returns(g, {emit("conv", {reshape(x, {1, 3, 4, 1}), param(g, DType::i32, {2, 2, 1, 1})}, {Dims{1, 1}, Dims{0, 0}, Dims{0, 0}, Dims{1, 1}})});
+        returns(g, {emit("conv", {reshape(x, {1, 3, 4, 1}), param(g, DType::i32, {2, 2, 1, 1})},
+                         {Dims{1, 1}, Dims{0, 0}, Dims{0, 0}, Dims{1, 1}})});
         (void)compile(g);
         FAIL("no error was raised");
     } catch (const UnsupportedError& e) {

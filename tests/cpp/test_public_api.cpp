@@ -21,7 +21,8 @@ std::vector<float> ramp(size_t n, float scale) {
 
 TEST_CASE("public API: a training step converges") {
     GraphBuilder g;
-    const Tensor x = g.input(DType::float32, {16, 4}), y = g.input(DType::float32, {16, 1}), w = g.input(DType::float32, {4, 1}), b = g.input(DType::float32, {1});
+    const Tensor x = g.input(DType::float32, {16, 4}), y = g.input(DType::float32, {16, 1}), w = g.input(DType::float32, {4, 1}),
+                 b = g.input(DType::float32, {1});
     g.label("dense");
     const Tensor error = g.op("matmul", {x, w}) + b - y;
     const Tensor loss = g.op("reduce_sum", {error * error}, {{"axes", Shape{0, 1}}}) / 16.0;
@@ -42,7 +43,8 @@ TEST_CASE("public API: a training step converges") {
     std::vector<float> targets(16);
     for (size_t i = 0; i < 16; ++i) targets[i] = 2 * xs.values<float>()[4 * i] - xs.values<float>()[4 * i + 2] + 0.5f;
     const Array ys({16, 1}, targets);
-    Array weights({4, 1}, std::vector<float>(4, 0.0f)), bias({1}, std::vector<float>{0.0f}), result(TensorType{DType::float32, {}});
+    Array weights({4, 1}, std::vector<float>(4, 0.0f)), bias({1}, std::vector<float>{0.0f}),
+        result(TensorType{DType::float32, {}});
     for (int i = 0; i < 400; ++i) {
         const void* in[] = {xs.data(), ys.data(), weights.data(), bias.data()};
         void* out[] = {result.data(), weights.data(), bias.data()};
@@ -96,12 +98,14 @@ TEST_CASE("public API: mistakes are InvalidArgument and say what was expected") 
     CHECK_THROWS_WITH_AS((void)(x + foreign), doctest::Contains("another graph"), InvalidArgument);
     CHECK_THROWS_WITH_AS((void)g.op("matmul", {x, x}), doctest::Contains("matmul"), InvalidArgument);
     CHECK_THROWS_WITH_AS((void)g.input(DType::float32, {-1}), doctest::Contains(">= 0"), InvalidArgument);
-    CHECK_THROWS_WITH_AS(g.update(x, g.op("reduce_sum", {x}, {{"axes", Shape{0}}})), doctest::Contains("must be equal"), InvalidArgument);
+    CHECK_THROWS_WITH_AS(g.update(x, g.op("reduce_sum", {x}, {{"axes", Shape{0}}})), doctest::Contains("must be equal"),
+                         InvalidArgument);
     CHECK_THROWS_WITH_AS(g.update(x + x, x), doctest::Contains("not an input"), InvalidArgument);
     g.update(x, -x);
     CHECK_THROWS_WITH_AS(g.update(x, x), doctest::Contains("already"), InvalidArgument);
     const Program p = g.compile();
-    CHECK_THROWS_WITH_AS(p.run(std::span<const void* const>{}, std::span<void* const>{}), doctest::Contains("expected 1 and 1"), InvalidArgument);
+    CHECK_THROWS_WITH_AS(p.run(std::span<const void* const>{}, std::span<void* const>{}), doctest::Contains("expected 1 and 1"),
+                         InvalidArgument);
     const Array wrong({3}, std::vector<float>{1, 2, 3});
     CHECK_THROWS_WITH_AS((void)p.run({&wrong}), doctest::Contains("expected float32[2,3]"), InvalidArgument);
     CHECK_THROWS_AS((void)wrong.values<double>(), InvalidArgument);

@@ -30,7 +30,8 @@ TEST_CASE("text: one line per node") {
 
 TEST_CASE("text: every attribute type and odd value survives") {
     Graph g;
-    for (double v : {0.0, -0.0, 1e-310, 0.1, -1.0 / 3, 1e300, static_cast<double>(INFINITY), -static_cast<double>(INFINITY), static_cast<double>(NAN)})
+    for (double v : {0.0, -0.0, 1e-310, 0.1, -1.0 / 3, 1e300, static_cast<double>(INFINITY), -static_cast<double>(INFINITY),
+                     static_cast<double>(NAN)})
         (void)full(g, v, DType::f64, {2, 0, 3});
     const Expr x = param(g, {2, 3});
     g.current_label = g.intern_label("a \"label\" with # and \\ and\nanother line ");

@@ -1,4 +1,4 @@
-"""Models for the tests of files: `build(k)` makes the same model of fastkeras or of Keras, whichever `k` is."""
+"""Models for the tests of files: `build(k)` makes the same model of fastkeras or Keras, whichever `k` is."""
 
 import io
 import zipfile

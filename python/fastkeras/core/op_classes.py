@@ -204,6 +204,9 @@ def op_class_from_keras(name: str) -> type[OpNode] | None:
 
     fn = getattr(ops, op_name, None)
     if fn is None:
+        # Image ops are public in a module of their own only.
+        fn = getattr(getattr(ops, _known[op_name][0].rpartition(".")[2], None), op_name, None)
+    if fn is None:
         raise NotImplementedError(
             f"The op `fastkeras.ops.{op_name}`, which this model uses, is not available."
         )

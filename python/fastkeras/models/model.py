@@ -504,6 +504,8 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
         ValueError: if the text is not JSON.
         TypeError: if it names an unknown class.
     """
+    from fastkeras.saving.config_guard import parse_config
     from fastkeras.saving.serialization import deserialize_keras_object
 
-    return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+    config = parse_config(json_string, "json_string")
+    return deserialize_keras_object(config, custom_objects=custom_objects)

@@ -1,5 +1,6 @@
 """Saving and loading: the registry of names, configurations, and files."""
 
+from fastkeras.saving.file_editor import KerasFileEditor
 from fastkeras.saving.object_registration import (
     CustomObjectScope,
     custom_object_scope,
@@ -13,6 +14,7 @@ from fastkeras.saving.serialization import deserialize_keras_object, serialize_k
 
 __all__ = [
     "CustomObjectScope",
+    "KerasFileEditor",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",

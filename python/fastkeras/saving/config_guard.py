@@ -22,8 +22,8 @@ from fastkeras.saving.refusal import (
 _CLASS_NAME = re.compile(r"[^\W\d]\w*\Z")
 _SPECIAL = frozenset(
     (
-        "__bytes__", "__ellipsis__", "__keras_tensor__", "__lambda__", "__numpy__", "__slice__", "__tensor__", "__tuple__",
-        "__typespec__",
+        "__bytes__", "__ellipsis__", "__keras_tensor__", "__lambda__", "__numpy__", "__slice__", "__tensor__",
+        "__tuple__", "__typespec__",
     )
 )  # fmt: skip
 _ARRAYS = ("__numpy__", "__tensor__")

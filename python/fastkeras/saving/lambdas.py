@@ -73,6 +73,11 @@ def _names() -> dict[str, Any]:
     import fastkeras
 
     return {
-        "__builtins__": builtins, "fastkeras": fastkeras, "fk": fastkeras, "keras": fastkeras, "layers": fastkeras.layers,
-        "np": numpy, "numpy": numpy, "ops": fastkeras.ops,
-    }  # fmt: skip
+        "__builtins__": builtins,
+        "fastkeras": fastkeras,
+        "keras": fastkeras,
+        "layers": fastkeras.layers,
+        "ops": fastkeras.ops,
+        "np": numpy,
+        "numpy": numpy,
+    }

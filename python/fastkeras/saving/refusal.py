@@ -28,7 +28,7 @@ class FileRefused(ValueError):
 
 
 class ConfigRefused(FileRefused, TypeError):
-    """A model cannot be made from the configuration in a file. (A TypeError too: that is what Keras raises.)"""
+    """A model cannot be made from the configuration in a file. A TypeError too: that is what Keras raises."""
 
 
 def refuse(found: str, expected: str, remedy: str, kind: type[FileRefused] = FileRefused) -> FileRefused:

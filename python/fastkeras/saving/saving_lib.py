@@ -236,7 +236,9 @@ def model_from_config(
         except Exception as e:
             hint = ""
             if compile and config.get("compile_config"):
-                hint = " If it is about a loss, metric or optimizer, `compile=False` loads the model without them."
+                hint = (
+                    " If it is about a loss, metric or optimizer, load with `compile=False` to leave it out."
+                )
             raise refuse(
                 f"The model in '{origin}' cannot be made from its configuration: {type(e).__name__}: {e}",
                 "a configuration as Keras 3 writes it, of classes that are known here",
@@ -259,7 +261,7 @@ def load_model_from_file(filepath: str, custom_objects: Any, compile: bool, safe
     origin = os.path.basename(filepath)
     with open(filepath, "rb") as f, archive.open_archive(f, origin) as zf, contextlib.ExitStack() as stack:
         config = parse_config(archive.read_member(zf, archive.CONFIG, origin, MAX_CONFIG_BYTES), origin)
-        reader = stack.enter_context(_open_member(zf, origin))
+        reader = stack.enter_context(open_weights_member(zf, origin))
         model = model_from_config(config, reader.declared, origin, custom_objects, compile, safe_mode)
         assets = None
         if archive.asset_names(zf):
@@ -271,7 +273,7 @@ def load_model_from_file(filepath: str, custom_objects: Any, compile: bool, safe
 
 
 @contextlib.contextmanager
-def _open_member(zf: Any, origin: str) -> Iterator[WeightsReader]:
+def open_weights_member(zf: Any, origin: str) -> Iterator[WeightsReader]:
     """The weights file in an archive."""
     name = f"{origin}/{archive.WEIGHTS}"
     if archive.WEIGHTS not in zf.namelist() or zf.getinfo(archive.WEIGHTS).file_size <= _IN_MEMORY_BYTES:
@@ -320,5 +322,9 @@ def load_weights_from_file(model: Any, filepath: str, skip_mismatch: bool = Fals
         with WeightsReader(filepath, origin) as reader:
             load_state(model, reader, skip=skip, skip_mismatch=skip_mismatch)
         return
-    with open(filepath, "rb") as f, archive.open_archive(f, origin) as zf, _open_member(zf, origin) as reader:
+    with (
+        open(filepath, "rb") as f,
+        archive.open_archive(f, origin) as zf,
+        open_weights_member(zf, origin) as reader,
+    ):
         load_state(model, reader, skip=skip, skip_mismatch=skip_mismatch)

@@ -122,7 +122,7 @@ def serialize_keras_object(obj: Any) -> Any:
             "config": {
                 "shape": obj.shape,
                 "dtype": obj.dtype,
-                "keras_history": None if history is None else list((history.operation.name, *history[1:])),
+                "keras_history": None if history is None else [history.operation.name, *history[1:]],
             },
         }
     if isinstance(obj, np.ndarray):

@@ -156,6 +156,7 @@ class ShardReader(WeightsReader):
     def __init__(self, path: str) -> None:
         self.origin = os.path.basename(path)
         self.groups = {}
+        self.names = {}
         self._readers: list[WeightsReader] = []
         size = os.path.getsize(path)
         if size > MAX_CONFIG_BYTES:
@@ -202,6 +203,7 @@ class ShardReader(WeightsReader):
             )
         reader = WeightsReader(path, name)
         self._readers.append(reader)
+        self.names.update(reader.names)
         for group, datasets in reader.groups.items():
             mine = self.groups.setdefault(group, {})
             both = mine.keys() & datasets.keys()

@@ -59,7 +59,7 @@ class StateLoader:
         self.reader = reader
         self.assets = assets
         # Objects that could not be loaded, with the reason; a later path to the same object may succeed.
-        self.failed: dict[int, tuple[Any, Exception]] = {}
+        self.failed: dict[int, tuple[Any, str, Exception]] = {}
         self.notes: list[str] = []
         self._done = {id(x) for x in skip}
         self._skipped = set(self._done)
@@ -133,7 +133,7 @@ class StateLoader:
 
     def _note_failure(self, obj: Any, path: str, error: Exception) -> None:
         # The first path is the object's own: its message is the useful one.
-        self.failed.setdefault(id(obj), (obj, error))
+        self.failed.setdefault(id(obj), (obj, path, error))
 
     def _read_variables(self, obj: Any, store: GroupStore, path: str) -> list[tuple[Variable, Any]]:
         """What loading `obj` assigns; nothing is assigned yet."""
@@ -251,7 +251,7 @@ def load_state(
     if loader.failed:
         message = _failures(loader, reader.origin)
         if not skip_mismatch:
-            raise FileRefused(message) from next(iter(loader.failed.values()))[1]
+            raise FileRefused(message) from next(iter(loader.failed.values()))[2]
         warnings.warn(message + " They are left as they were.", stacklevel=4)
     for note in loader.notes:
         warnings.warn(note, stacklevel=4)
@@ -273,9 +273,8 @@ def load_state(
 
 def _failures(loader: StateLoader, origin: str) -> str:
     failed = list(loader.failed.values())
-    names = [f"{type(x).__name__} '{getattr(x, 'name', x)}'" for x, _ in failed]
-    first = failed[0][1]
+    names = [f"{type(x).__name__} '{getattr(x, 'name', x)}' at '{path}'" for x, path, _ in failed]
     return (
-        f"A total of {len(failed)} objects could not be loaded from '{origin}': {names[:20]}"
-        f"{' ...' if len(names) > 20 else ''}. The first, {names[0]}: {first}"
+        f"A total of {len(failed)} objects could not be loaded from '{origin}': {', '.join(names[:20])}"
+        f"{' ...' if len(names) > 20 else ''}. The first one: {failed[0][2]}"
     )

@@ -154,6 +154,6 @@ def _model_internals() -> set[str]:
     names = {name for name in dir(Trainer) if name.startswith("_")}
     return names | {
         "_functional", "_input_keys", "_inputs", "_inputs_struct", "_nodes", "_nodes_by_depth", "_operations",
-        "_operations_by_depth", "_outputs", "_outputs_struct", "_stack", "_steps", "input", "inputs", "layers_by_depth",
+        "_operations_by_depth", "_outputs", "_outputs_struct", "_stack", "_steps", "input", "inputs",
         "operations", "output", "outputs",
     }  # fmt: skip

@@ -82,6 +82,8 @@ class WeightsReader:
         # Path of each group -> its datasets.
         self.groups: dict[str, dict[str, Dataset]] = {}
         self.unread: set[str] = set()
+        # What the objects were called, for people.
+        self.names: dict[str, str] = {}
         self._file_size = len(file) if isinstance(file, bytes) else os.path.getsize(file)
         try:
             self._h5 = h5py.File(io.BytesIO(file) if isinstance(file, bytes) else file, "r")
@@ -125,6 +127,8 @@ class WeightsReader:
                 )
             datasets: dict[str, Dataset] = {}
             self.groups[path] = datasets
+            if path == "vars" or path.endswith("/vars"):
+                self._note_name(group, path)
             for raw in group:
                 name = raw.decode("utf-8", "backslashreplace")
                 full = f"{path}/{name}" if path else name
@@ -159,6 +163,16 @@ class WeightsReader:
                         "one of these",
                         UNTRUSTED,
                     )
+
+    def _note_name(self, group: Any, path: str) -> None:
+        import h5py
+
+        try:
+            name = h5py.Group(group).attrs.get("name")
+        except Exception:  # noqa: BLE001 - nothing depends on it
+            return
+        if isinstance(name, str):
+            self.names[path] = name[:1000]
 
     def _check_dataset(self, h5: Any, path: str) -> Dataset:
         """The guard of datasets: where the data is, what it is, and that it is there."""
