@@ -28,7 +28,6 @@ def machine_limits():
     import time
 
     import numpy as np
-
     from fastkeras import _engine
 
     def best(executable, inputs, repeats=20):
@@ -63,7 +62,10 @@ def measure(python, library, model, seconds):
         env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", "") if library == "fastkeras" else ""},
     )
     if run.returncode != 0:
-        print(f"{library}: {run.stderr.strip().splitlines()[-1] if run.stderr.strip() else 'failed'}", file=sys.stderr)
+        print(
+            f"{library}: {run.stderr.strip().splitlines()[-1] if run.stderr.strip() else 'failed'}",
+            file=sys.stderr,
+        )
         return None
     return json.loads(run.stdout.strip().splitlines()[-1])
 
@@ -79,7 +81,9 @@ def median_of(rounds):
 
 def main():
     """Runs all measurements and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peers-python", default=sys.executable)
     parser.add_argument("--models", nargs="+", default=["mlp", "convnet"])
     parser.add_argument("--seconds", type=float, default=5.0)
@@ -94,8 +98,10 @@ def main():
         "models": {},
     }
     limits = report["limits"]
-    print(f"{report['machine']['cpu']}, {os.cpu_count()} cores: {limits['matmul_gflops']:.0f} GFLOP/s matmul, "
-          f"{limits['stream_gbytes']:.1f} GB/s read + write")
+    print(
+        f"{report['machine']['cpu']}, {os.cpu_count()} cores: {limits['matmul_gflops']:.0f} GFLOP/s matmul, "
+        f"{limits['stream_gbytes']:.1f} GB/s read + write"
+    )
     for model in args.models:
         figures = {}
         for _ in range(args.rounds):

@@ -9,19 +9,20 @@ import time
 import matplotlib
 
 matplotlib.use("Agg")
+import fastkeras as keras
 import matplotlib.pyplot as plt
 import numpy as np
+from fastkeras import layers
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-
-import fastkeras as keras
-from fastkeras import layers
 
 keras.utils.set_random_seed(0)
 
 images, labels = load_digits(return_X_y=True)
 images = (images / 16.0).astype("float32").reshape(-1, 8, 8, 1)
-x_train, x_test, y_train, y_test = train_test_split(images, labels, test_size=0.2, random_state=0, stratify=labels)
+x_train, x_test, y_train, y_test = train_test_split(
+    images, labels, test_size=0.2, random_state=0, stratify=labels
+)
 
 model = keras.Sequential(
     [
@@ -38,7 +39,9 @@ model = keras.Sequential(
     name="digits",
 )
 model.summary()
-model.compile(optimizer=keras.optimizers.Adam(2e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+model.compile(
+    optimizer=keras.optimizers.Adam(2e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+)
 
 start = time.perf_counter()
 history = model.fit(x_train, y_train, batch_size=64, epochs=25, validation_data=(x_test, y_test))

@@ -1,5 +1,5 @@
-"""Random programs. A `Generator` runs each op in float64 as it appends it, so that every op gets operands inside
-its domain and no value grows out of bounds.
+"""Random programs. A `Generator` runs each op in float64 as it appends it, so that every op gets operands
+inside its domain and no value grows out of bounds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Random programs give the same numbers however they are run: traced and compiled with every pass, with passes
-off, recorded lazily with values asked for in between, and one op at a time; and the numbers are those of NumPy
-in float64, within the rounding that `program.run_oracle` measures. Gradients agree with central differences.
+"""Random programs give the same numbers however they are run: traced and compiled with every pass, with
+passes off, recorded lazily with values asked for in between, and one op at a time; and the numbers are those
+of NumPy in float64, within the rounding that `program.run_oracle` measures. Gradients agree with central
+differences.
 
 `FASTKERAS_FUZZ_PROGRAMS` sets how many programs each test runs, `FASTKERAS_FUZZ_SEED` where they start.
 """
@@ -290,8 +291,8 @@ def _check_gradient(seed: int) -> None:
         size = sum(float(np.abs(w * v).sum()) for w, v in zip(weights, exact))
         bound = 1e-6 * scale + 2 * spread + 4e-15 * size / 1e-5 + 1e-9
         assert abs(got - expected) <= bound, (
-            f"seed {seed}, passes off: {disabled!r}: directional derivative {got}, differences give {expected}, "
-            f"bound {bound:.3g}\n{program}\n{exe.graph_text()}"
+            f"seed {seed}, passes off: {disabled!r}: directional derivative {got}, "
+            f"differences give {expected}, bound {bound:.3g}\n{program}\n{exe.graph_text()}"
         )
 
 

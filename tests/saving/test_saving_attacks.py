@@ -659,6 +659,14 @@ def test_array_types(good, tmp_path, kind, dtype):
     config_refused(tmp_path, config, "array of dtype")
 
 
+def test_results_without_number(good, tmp_path):
+    x = fastkeras.Input((10**8,))
+    call = fastkeras.Model(x, fastkeras.ops.array_split(x, 2, 1)[0])
+    config = json.loads(call.to_json())
+    config["config"]["layers"][1]["config"]["indices_or_sections"] = 10**8
+    config_refused(tmp_path, config, "indices_or_sections=100000000")
+
+
 def test_models_in_models_in_models(good, tmp_path):
     config = config_of(tmp_path / "good.keras")
     for _ in range(300):

@@ -32,9 +32,8 @@ _DTYPE = re.compile(
 )
 # Layers that read a vocabulary from a path, if that is what they are given.
 _READS_FILES = frozenset(("StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"))
-# Numbers that make a constructor build a list of that length.
-_LENGTHS = frozenset(("num_thresholds",))
-_MAX_LENGTH = 1_000_000
+# Numbers that make a constructor or an op build a list of that length.
+_LENGTHS = {"num_thresholds": 1_000_000, "indices_or_sections": 100_000, "num": 1_000_000}
 
 
 def parse_config(text: bytes | str, origin: str) -> Any:
@@ -122,12 +121,12 @@ def check_config(config: Any, origin: str = "config") -> None:
                 _check_object(value, origin)
             if "inbound_nodes" in value:
                 _check_nodes(value, origin)
-            for key in _LENGTHS.intersection(value):
+            for key in _LENGTHS.keys() & value.keys():
                 length = value[key]
-                if isinstance(length, (int, float)) and length > _MAX_LENGTH:
+                if isinstance(length, (int, float)) and length > _LENGTHS[key]:
                     raise refuse(
                         f"The configuration in '{origin}' asks for {key}={length}.",
-                        f"at most {_MAX_LENGTH}",
+                        f"at most {_LENGTHS[key]}",
                         UNTRUSTED,
                         ConfigRefused,
                     )

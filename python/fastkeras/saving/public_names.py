@@ -44,6 +44,7 @@ _KINDS = (
     ("fastkeras.losses.loss", "Loss"),
     ("fastkeras.metrics.metric", "Metric"),
     ("fastkeras.optimizers.optimizer_state", "OptimizerState"),
+    ("fastkeras.optimizers.multi_optimizer", "OptimizerMap"),
     ("fastkeras.optimizers.schedules.learning_rate_schedule", "LearningRateSchedule"),
     ("fastkeras.initializers.initializer", "Initializer"),
     ("fastkeras.regularizers.regularizer", "Regularizer"),
