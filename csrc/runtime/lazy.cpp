@@ -351,9 +351,17 @@ std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
             } else {
                 parameters[i] = in.data;
             }
-        } else {
+        }
+    }
+    // While one is waited for, another thread may start to overwrite one that was ready: all must be ready at once.
+    for (bool ready = false; !ready;) {
+        ready = true;
+        for (size_t i = 0; i < n; ++i) {
+            if (input_of_[i] >= 0) continue;
             const TensorPtr& t = sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor;
-            if (t->pending() || t->flight) evaluate(TensorPtr(t));
+            if (!t->pending() && !t->flight) continue;
+            evaluate(TensorPtr(t));
+            ready = false;
         }
     }
     // After the last point where the lock may be released: decide which buffers may be overwritten.

@@ -69,6 +69,19 @@ def trained_like(model, before):
     return other
 
 
+def test_large_weights_go_by_way_of_a_file(tmp_path, monkeypatch):
+    model = trained()
+    model.save(tmp_path / "m.keras")
+    monkeypatch.setattr("fastkeras.saving.saving_lib._IN_MEMORY_BYTES", 100)
+    assert_unchanged(model, values(models.load_model(tmp_path / "m.keras")))
+    content = bytearray((tmp_path / "m.keras").read_bytes())
+    content[-3000] ^= 255
+    (tmp_path / "m.keras").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read") as e:
+        models.load_model(tmp_path / "m.keras")
+    three_parts(e)
+
+
 def test_compile_arguments_come_back(tmp_path):
     model = saving_models.simple(fastkeras)
     model.compile(

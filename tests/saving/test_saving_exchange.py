@@ -81,6 +81,57 @@ def _without(x, key):
     return [_without(v, key) for v in x] if isinstance(x, list) else x
 
 
+def every_layer_with_weights(k):
+    L = k.layers  # noqa: N806
+    image, text = k.Input((8, 8, 4)), k.Input((6,), dtype="int32")
+    images = [
+        L.Conv2D(2, 3),
+        L.Conv2DTranspose(2, 3),
+        L.DepthwiseConv2D(3),
+        L.SeparableConv2D(2, 3),
+        L.PReLU(),
+        L.GroupNormalization(2),
+        L.RMSNormalization(),
+        L.BatchNormalization(scale=False),
+        L.SpectralNormalization(L.Conv2D(2, 1)),
+    ]
+    words = L.Embedding(9, 4)(text)
+    sequences = [
+        L.Conv1D(2, 3),
+        L.Conv1DTranspose(2, 2),
+        L.EinsumDense("abc,cd->abd", (None, 3), bias_axes="d"),
+    ]
+    outputs = [layer(image) for layer in images] + [layer(words) for layer in sequences]
+    return k.Model([image, text], [k.ops.mean(y, axis=(1, 2)) for y in outputs])
+
+
+@BOTH
+def test_every_layer_with_weights(there, here, tmp_path):
+    clear()
+    model = every_layer_with_weights(there)
+    model.save(tmp_path / "m.keras")
+    loaded = here.models.load_model(tmp_path / "m.keras")
+    rng = np.random.RandomState(0)
+    x = [rng.normal(size=(3, 8, 8, 4)).astype("float32"), rng.randint(0, 9, (3, 6)).astype("int32")]
+    same_predictions(model, loaded, x)
+    loaded.save(tmp_path / "again.keras")
+    assert tree_of(tmp_path / "m.keras") == tree_of(tmp_path / "again.keras")
+
+
+@BOTH
+def test_ops_in_the_graph(there, here, tmp_path):
+    clear()
+    x = there.Input((6, 4))
+    y = there.ops.image.resize(there.ops.expand_dims(x, -1), (3, 3))
+    z = there.ops.concatenate([x[:, 1:3], there.ops.relu(x)[:, ::2] * 2.0], axis=1)
+    model = there.Model(
+        x, [y, z, there.ops.split(x, 2, axis=2)[1], there.layers.Activation(there.ops.relu)(x)]
+    )
+    model.save(tmp_path / "m.keras")
+    data = np.random.RandomState(0).normal(size=(2, 6, 4)).astype("float32")
+    same_predictions(model, here.models.load_model(tmp_path / "m.keras"), data)
+
+
 @BOTH
 def test_weights_only(there, here, tmp_path):
     clear()

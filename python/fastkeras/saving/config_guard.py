@@ -36,12 +36,13 @@ _READS_FILES = frozenset(("StringLookup", "IntegerLookup", "IndexLookup", "TextV
 _LENGTHS = {"num_thresholds": 1_000_000, "indices_or_sections": 100_000, "num": 1_000_000}
 
 
-def parse_config(text: bytes | str, origin: str) -> Any:
+def parse_config(text: bytes | str, origin: str, safe_mode: bool = True) -> Any:
     """Reads and checks JSON.
 
     Args:
         text: the JSON.
         origin: where it is from, for messages.
+        safe_mode: see `check_config()`.
 
     Raises:
         ConfigRefused: if it is no JSON, or fails `check_config()`.
@@ -71,7 +72,7 @@ def parse_config(text: bytes | str, origin: str) -> Any:
             DAMAGED,
             ConfigRefused,
         )
-    check_config(config, origin)
+    check_config(config, origin, safe_mode)
     return config
 
 
@@ -92,12 +93,13 @@ def _too_deep(origin: str) -> ConfigRefused:
     )
 
 
-def check_config(config: Any, origin: str = "config") -> None:
+def check_config(config: Any, origin: str = "config", safe_mode: bool = True) -> None:
     """The guard of configurations: what is nested too deep, malformed, or names what no model consists of.
 
     Args:
         config: parsed JSON.
         origin: where it is from, for messages.
+        safe_mode: whether layers may not name files to read.
 
     Raises:
         ConfigRefused: saying what was found where.
@@ -118,7 +120,7 @@ def check_config(config: Any, origin: str = "config") -> None:
             raise _too_deep(origin)
         if isinstance(value, dict):
             if "class_name" in value:
-                _check_object(value, origin)
+                _check_object(value, origin, safe_mode)
             if "inbound_nodes" in value:
                 _check_nodes(value, origin)
             for key in _LENGTHS.keys() & value.keys():
@@ -135,7 +137,7 @@ def check_config(config: Any, origin: str = "config") -> None:
             stack.extend((v, depth + 1) for v in value)
 
 
-def _check_object(value: dict[str, Any], origin: str) -> None:
+def _check_object(value: dict[str, Any], origin: str, safe_mode: bool) -> None:
     class_name = value["class_name"]
     if "config" not in value:
         return
@@ -155,7 +157,9 @@ def _check_object(value: dict[str, Any], origin: str) -> None:
         dtype = inner.get("dtype") if isinstance(inner, dict) else None
         if not isinstance(dtype, str) or not _DTYPE.match(dtype):
             raise _malformed(f"holds an array of dtype {_short(dtype)}", "a plain numeric type", origin)
-    if class_name in _READS_FILES and isinstance(inner, dict) and isinstance(inner.get("vocabulary"), str):
+    if not safe_mode or class_name not in _READS_FILES or not isinstance(inner, dict):
+        return
+    if isinstance(inner.get("vocabulary"), str):
         raise _malformed(
             f"asks layer '{class_name}' to read the file {inner['vocabulary']!r} as its vocabulary",
             "the vocabulary itself, as a list, or none",

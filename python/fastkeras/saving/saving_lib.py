@@ -260,7 +260,8 @@ def load_model_from_file(filepath: str, custom_objects: Any, compile: bool, safe
     """Reads a `.keras` file."""
     origin = os.path.basename(filepath)
     with open(filepath, "rb") as f, archive.open_archive(f, origin) as zf, contextlib.ExitStack() as stack:
-        config = parse_config(archive.read_member(zf, archive.CONFIG, origin, MAX_CONFIG_BYTES), origin)
+        text = archive.read_member(zf, archive.CONFIG, origin, MAX_CONFIG_BYTES)
+        config = parse_config(text, origin, safe_mode)
         reader = stack.enter_context(open_weights_member(zf, origin))
         model = model_from_config(config, reader.declared, origin, custom_objects, compile, safe_mode)
         assets = None
@@ -306,7 +307,7 @@ def load_model_from_folder(folder: str, custom_objects: Any, compile: bool, safe
             ConfigRefused,
         )
     with open(path, "rb") as f:
-        config = parse_config(f.read(), path)
+        config = parse_config(f.read(), path, safe_mode)
     assets = os.path.join(folder, archive.ASSETS)
     with WeightsReader(weights, weights) as reader:
         model = model_from_config(config, reader.declared, path, custom_objects, compile, safe_mode)

@@ -239,7 +239,7 @@ def deserialize_keras_object(
         return config
     if not get_global_attribute("config_checked"):
         # The outermost call checks the whole; those for its parts need not.
-        check_config(config)
+        check_config(config, safe_mode=safe_mode)
         set_global_attribute("config_checked", True)
         try:
             return _deserialize(config, custom_objects, safe_mode, module_objects)

@@ -62,7 +62,6 @@ class StateLoader:
         self.failed: dict[int, tuple[Any, str, Exception]] = {}
         self.notes: list[str] = []
         self._done = {id(x) for x in skip}
-        self._skipped = set(self._done)
         self._assignments: list[tuple[Variable, Any]] = []
         self._with_assets: list[tuple[Any, str]] = []
 
