@@ -46,6 +46,7 @@ const Impl kImpls[] = {
     FK_ENTRY("transpose", "own", own_transpose),
     FK_ENTRY("softmax", "own", own_softmax),
     FK_ENTRY("log_softmax", "own", own_softmax),
+    FK_ENTRY("class_probability", "own", own_class_probability),
     FK_ENTRY("sparse_softmax_cross_entropy", "own", own_sparse_cross_entropy),
     FK_ENTRY("sparse_softmax_cross_entropy_grad", "own", own_sparse_cross_entropy),
     FK_ENTRY("softmax_cross_entropy", "own", own_cross_entropy),

@@ -27,6 +27,7 @@ FK_CPU_IMPL(own_pool_grad)
 FK_CPU_IMPL(own_pool_select)
 // own_index.cpp
 FK_CPU_IMPL(own_gather)
+FK_CPU_IMPL(own_class_probability)
 FK_CPU_IMPL(own_scatter_add)
 FK_CPU_IMPL(own_take_along_axis)
 FK_CPU_IMPL(own_scatter_add_along_axis)

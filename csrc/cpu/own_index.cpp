@@ -23,6 +23,9 @@ void read_as(const void* src, int64_t n, int64_t limit, bool wrap, std::string_v
                 std::string text =
                     concat(op == "gather" || wrap ? "index " : "label ", +raw, " is outside [0, ", limit, ") in ", op);
                 if (wrap && raw < 0) text += concat("; negative indices reach down to ", -limit);
+                if (op == "gather") text += ". Check the data, or enlarge the table (input_dim of an Embedding)";
+                if (text.starts_with("label"))
+                    text += concat(". Labels must be 0 to ", limit - 1, ": check them, or give the last layer more units");
                 errors->report(std::move(text));
             }
             v = -1;
@@ -103,6 +106,31 @@ void read_indices(const void* src, DType type, int64_t n, int64_t limit, std::st
             fail<InternalError>("indices of a floating type");
     });
 }
+
+// The probability that each row gives to its label; the gradient scatters, so labels are read again there.
+namespace own_class_probability {
+std::string match(const Graph& g, const Node& n) { return any(g, n); }
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const DType labels = input_type(g, node, 1).dtype;
+    const int64_t rows = node.types[0].size(), classes = input_type(g, node, 0).dims.back();
+    const size_t bytes = size_of(node.types[0].dtype);
+    const auto run = [=](const KernelArgs& a) {
+        auto* label = reinterpret_cast<int64_t*>(a.scratch);
+        read_indices(a.in[1], labels, rows, classes, "class_probability", label, a.errors, false);
+        const auto* p = static_cast<const std::byte*>(a.in[0]);
+        auto* out = static_cast<std::byte*>(a.out[0]);
+        for (int64_t r = 0; r < rows; ++r) {
+            std::byte* dst = out + static_cast<size_t>(r) * bytes;
+            if (label[r] < 0)
+                std::memset(dst, 0, bytes);
+            else
+                std::memcpy(dst, p + static_cast<size_t>(r * classes + label[r]) * bytes, bytes);
+        }
+    };
+    return make_kernel("own:class_probability", run, static_cast<size_t>(rows) * sizeof(int64_t));
+}
+}  // namespace own_class_probability
 
 namespace own_gather {
 std::string match(const Graph& g, const Node& n) { return any(g, n); }

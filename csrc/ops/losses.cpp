@@ -8,6 +8,7 @@ namespace {
 
 using Out = std::vector<Expr>;
 using Types = std::vector<TensorType>;
+constexpr std::string_view kProbabilitiesLabels[] = {"probabilities", "labels"};
 constexpr std::string_view kLogitsLabels[] = {"logits", "labels"};
 constexpr std::string_view kLogitsLabelsDy[] = {"logits", "labels", "dy"};
 constexpr std::string_view kLogitsTargets[] = {"logits", "targets"};
@@ -72,6 +73,17 @@ std::vector<OpDef> losses() {
               .body = [](const OpCall& c) -> Out {
                   const Expr p = emit("softmax", {c.in(0)}, {int64_t{-1}});
                   return {(p - one_hot_like(c.in(1), c.in(0))) * column(c.in(2))};
+              },
+              .checks_indices = true},
+        OpDef{.name = "class_probability",
+              .summary = "The element of each row that its label points to; a label outside the classes is an error.",
+              .kind = OpKind::library,
+              .inputs = kProbabilitiesLabels,
+              .infer = infer_sparse,
+              .vjp = [](const VjpCall& c) -> Out {
+                  const Expr zeros = zeros_like(c.in(0));
+                  const Expr dx = emit("scatter_add_along_axis", {zeros, column(c.in(1)), column(c.dy())}, {int64_t{-1}});
+                  return {dx, Expr{}};
               },
               .checks_indices = true},
         OpDef{.name = "softmax_cross_entropy",

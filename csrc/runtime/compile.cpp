@@ -163,6 +163,7 @@ class Planner {
     void run() {
         timed("select_kernels", [&] { select(); });
         timed("plan_memory", [&] {
+            if (inplace_) delay_writes();
             place_outputs();
             place_rest();
             resolve();
@@ -210,6 +211,32 @@ class Planner {
             for (uint32_t i = 0; i < node.types.size(); ++i) writer_[{n, i}] = drafts_.size();
             drafts_.push_back(std::move(d));
         }
+    }
+
+    // Steps that give variables their new values go behind the last step that can still report bad data, unless that step
+    // needs them: only there may they write in place.
+    void delay_writes() {
+        size_t end = drafts_.size();
+        while (end > 0 && !drafts_[end - 1].fallible) --end;
+        if (end == 0) return;
+        std::vector<uint8_t> needed(end, 0), late(end, 0);
+        for (size_t i = end; i-- > 0;)
+            if (needed[i] || drafts_[i].fallible)
+                for (Value v : drafts_[i].in)
+                    if (const auto it = writer_.find(v); it != writer_.end()) needed[it->second] = 1;
+        for (size_t k = 0; k < g().outputs.size(); ++k)
+            if (const auto it = writer_.find(root(g().outputs[k])); it != writer_.end() && plan_.output_aliases[k] >= 0)
+                if (it->second < end && !drafts_[it->second].fallible) late[it->second] = !needed[it->second];
+        for (size_t i = 0; i < end; ++i)  // what reads a delayed value comes after it
+            for (Value v : drafts_[i].in)
+                if (const auto it = writer_.find(v); it != writer_.end() && late[it->second]) late[i] = 1;
+        std::vector<Draft> order;
+        for (uint8_t later : {0, 1})
+            for (size_t i = 0; i < end; ++i)
+                if (late[i] == later) order.push_back(std::move(drafts_[i]));
+        std::ranges::move(order, drafts_.begin());
+        for (size_t i = 0; i < end; ++i)
+            for (Value v : drafts_[i].out) writer_[v] = i;
     }
 
     // The parameter that a value is, or -1.

@@ -46,6 +46,7 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
             instance->pointers[i] = outputs[operands[i].at];
     }
     bool failed = false;
+    size_t failed_step = 0;
     std::vector<double> times(timed ? steps.size() : 0);
     using Clock = std::chrono::steady_clock;
     auto start = timed ? Clock::now() : Clock::time_point{};
@@ -61,11 +62,15 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
         }
         if (instance->errors.failed()) [[unlikely]] {
             failed = true;
+            failed_step = i;
             break;
         }
     }
     std::string message;
-    if (failed) message = instance->errors.take();
+    if (failed) {
+        message = instance->errors.take();
+        if (!steps[failed_step].label.empty()) message += " [in " + steps[failed_step].label + "]";
+    }
     {
         const std::lock_guard lock(mutex_);
         if (timed) {

@@ -420,6 +420,7 @@ add(
 for _shape in ((3, 517), (37, 10), (2, 5, 7), (4, 1), (11,)):
     _labels = Spec(_shape[:-1], "int32", 0, _shape[-1] - 1)
     _small = int(np.prod(_shape)) < 200
+    add("class_probability", Case([Spec(_shape), _labels], grad=(0,)))
     add(
         "sparse_softmax_cross_entropy",
         Case([Spec(_shape), _labels], {}, (4e-6, 4e-6), _EXP, grad=(0,), smooth=_small),

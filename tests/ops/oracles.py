@@ -553,6 +553,7 @@ ORACLES: dict[str, Callable] = {
     "batch_norm_train_grad": _batch_norm_train_grad,
     "layer_norm": _layer_norm,
     "layer_norm_grad": _layer_norm_grad,
+    "class_probability": lambda p, labels: np.take_along_axis(p, labels[..., None].astype(int), -1)[..., 0],
     "sparse_softmax_cross_entropy": _sparse_cross_entropy,
     "sparse_softmax_cross_entropy_grad": _sparse_cross_entropy_grad,
     "softmax_cross_entropy": lambda logits, targets: -(targets * log_softmax(logits)).sum(-1),

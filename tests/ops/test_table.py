@@ -231,6 +231,8 @@ def test_a_label_out_of_range_is_an_error() -> None:
     for bad in (3, -1):
         with pytest.raises((ValueError, IndexError, _engine.EngineError)):
             _engine.call("sparse_softmax_cross_entropy", logits, np.array([0, bad], np.int32)).numpy()
+        with pytest.raises(ValueError, match=rf"label {bad} is outside \[0, 3\)"):
+            _engine.call("class_probability", logits, np.array([0, bad], np.int32)).numpy()
         dy = _engine.tensor(np.ones(2, np.float32))
         with pytest.raises((ValueError, IndexError, _engine.EngineError)):
             _engine.call(

@@ -239,7 +239,9 @@ class Functional(Function, Model):
     def _raise_bad_shape(self, x: Any, t: KerasTensor) -> None:
         raise ValueError(
             f"Invalid input shape for input '{t._keras_history.operation.name}' of model '{self.name}'. "
-            f"Expected shape {t.shape}, but input has incompatible shape {tuple(x.shape)}"
+            f"Expected shape {t.shape}, but input has incompatible shape {tuple(x.shape)}. Pass data of "
+            "the expected shape (reshape it if it only lacks a dimension), or make the model for this one with "
+            f"Input({tuple(x.shape[1:])})."
         )
 
     def _names_struct(self) -> Any:

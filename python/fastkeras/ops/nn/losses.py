@@ -175,10 +175,7 @@ def sparse_categorical_crossentropy(
         )
     if from_logits:
         return call("sparse_softmax_cross_entropy", output, target)
-    # A negative index would count from the end: send it out of range, where it is an error.
-    index = call("where", call("less", target, 0), output.shape[-1], target)
-    chosen = call("take_along_axis", output, reshape(index, [*index.shape, 1]), axis=last)
-    chosen = reshape(chosen, target.shape) / reduce_sum(output, [last])
+    chosen = call("class_probability", output, target) / reduce_sum(output, [last])
     return -call("log", _clipped(chosen))
 
 
