@@ -46,6 +46,23 @@ int64_t parse_integer(const Row& row, std::string_view value) {
     return n;
 }
 
+// A list may name what its doc names, so that a misspelt pass or topic is an error.
+void check_items(const Row& row, std::string_view value) {
+    if (!row.doc.starts_with("Comma-separated")) return;
+    for (size_t at = 0; at < value.size();) {
+        const size_t comma = std::min(value.find(',', at), value.size());
+        const std::string_view item = value.substr(at, comma - at);
+        bool known = item.empty();
+        auto is_word = [](char c) { return c == '_' || (c >= 'a' && c <= 'z'); };
+        for (size_t i = row.doc.find(item, row.doc.find(':')); !known && i != std::string_view::npos;
+             i = row.doc.find(item, i + 1))
+            known = !is_word(row.doc[i - 1]) && (i + item.size() == row.doc.size() || !is_word(row.doc[i + item.size()]));
+        if (!known)
+            fail<UserError>("FASTKERAS setting '", row.name, "' got '", value, "', in which '", item, "' is unknown. ", row.doc);
+        at = comma + 1;
+    }
+}
+
 struct Store {
     std::mutex mutex;
     std::array<std::string, kCount> texts;
@@ -60,7 +77,10 @@ struct Store {
         }
     }
     void put(size_t i, std::string_view value) {
-        if (kRows[i].type != Type::text) integers[i] = parse_integer(kRows[i], value);
+        if (kRows[i].type == Type::text)
+            check_items(kRows[i], value), integers[i] = !value.empty();
+        else
+            integers[i] = parse_integer(kRows[i], value);
         texts[i] = value;
     }
 };
@@ -80,6 +100,7 @@ std::string text(Key key) {
 }
 
 bool lists(Key key, std::string_view item) {
+    if (integer(key) == 0) return false;  // nothing is listed: the usual case, without the lock
     const std::string all = text(key);
     for (size_t at = 0; at <= all.size();) {
         const size_t comma = std::min(all.find(',', at), all.size());

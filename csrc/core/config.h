@@ -21,7 +21,7 @@ struct Entry {
     std::string value;  // as text
 };
 
-[[nodiscard]] int64_t integer(Key key);
+[[nodiscard]] int64_t integer(Key key);  // of a text: whether there is any
 [[nodiscard]] inline bool flag(Key key) { return integer(key) != 0; }
 [[nodiscard]] std::string text(Key key);
 [[nodiscard]] bool lists(Key key, std::string_view item);  // whether a comma-separated text contains the item

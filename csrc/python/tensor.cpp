@@ -126,7 +126,8 @@ nb::object to_dlpack(const PyTensor& t) {
     type.code = static_cast<uint8_t>(d == DType::bf16 ? 4 : is_float(d) ? 2 : d == DType::boolean ? 6 : is_signed_int(d) ? 0 : 1);
     std::vector<size_t> shape(t.p->type.dims.begin(), t.p->type.dims.end());
     nb::ndarray<nb::ro> array(t.p->buffer->data(), shape.size(), shape.data(), free, nullptr, type, nb::device::cpu::value);
-    return nb::cast(array).attr("__dlpack__")();
+    nb::object exported = nb::cast(array);  // a capsule, or an object that gives one, by nanobind's version
+    return PyCapsule_CheckExact(exported.ptr()) ? exported : nb::object(exported.attr("__dlpack__")());
 }
 
 }  // namespace

@@ -20,6 +20,10 @@ struct PyExecutable {
 
 struct PySuspend {};
 
+struct PyTape {
+    std::vector<RecorderPtr> open;  // one per `with`
+};
+
 std::vector<TensorPtr> run(PyExecutable& e, const nb::args& inputs) {
     const auto& types = e.exe->input_types();
     if (inputs.size() != types.size())
@@ -119,6 +123,22 @@ void bind_trace(nb::module_& m) {
              })
         .def("__exit__", [](PySuspend&, nb::args) { pop_recorder(); });
     m.def("suspend_trace", [] { return PySuspend{}; }, "Inside a trace: record into the eager graph for a while.");
+    nb::class_<PyTape>(m, "Tape",
+                       "Inside `with`: eager values stay connected for `gradients` also after they were computed. "
+                       "Without it, what was computed is a constant to the ops recorded later.")
+        .def(nb::init<>())
+        .def("__enter__",
+             [](nb::handle self) {
+                 nb::cast<PyTape&>(self).open.push_back(thread_recorder());
+                 thread_recorder()->open_tape();
+                 return nb::borrow(self);
+             })
+        .def("__exit__", [](PyTape& self, nb::args) {
+            check_internal(!self.open.empty(), "a tape is left that was not entered");
+            const RecorderPtr recorder = std::move(self.open.back());
+            self.open.pop_back();
+            recorder->close_tape();
+        });
     m.def("in_trace", [] { return current_recorder().tracing(); });
 }
 

@@ -2,12 +2,14 @@
 #include "runtime/lazy.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "core/config.h"
 #include "core/errors.h"
 #include "ops/expr.h"
 #include "passes/differentiate.h"
+#include "passes/rewrite.h"
 #include "runtime/plan_cache.h"
 
 namespace fk {
@@ -79,12 +81,13 @@ Value Recorder::import(const TensorPtr& tensor) {
                 "a tensor of shape ", to_string(tensor->type.dims),
                 " was made while tracing and is used outside of that trace; return it from the traced function instead");
         const RecorderPtr other = tensor->recorder;
-        other->flush();
+        other->run_pending();
     }
     if (const auto it = leaves_.find(tensor->buffer.get()); it != leaves_.end() && graph_.type(it->second) == tensor->type)
         return it->second;
     const Value v = graph_.add_parameter(tensor->type);
     leaves_[tensor->buffer.get()] = v;
+    read_bytes_ += tensor->buffer->bytes();
     sources_.push_back({Source::Kind::tensor, nullptr, tensor});
     return v;
 }
@@ -136,59 +139,168 @@ Value Recorder::cell_parameter(const CellPtr& cell) const {
     return it == cell_index_.end() ? Value{} : cells_[it->second].second.parameter;
 }
 
-void Recorder::flush() {
-    check_internal(!tracing_, "flush of a trace");
-    if (live_.empty()) {
-        if (graph_.size() > 0) {  // everything recorded since was dropped unseen
-            graph_ = Graph();
-            leaves_.clear();
-            sources_.clear();
-        }
-        return;
-    }
-    std::vector<TensorPtr> waiting;  // keeps the tensors alive while the lock is released
-    std::unordered_map<uint64_t, size_t> output_of;
-    for (TensorImpl* t : live_) {
-        const uint64_t key = (uint64_t{t->value.node} << 8) | t->value.out;
-        if (output_of.try_emplace(key, graph_.outputs.size()).second) graph_.outputs.push_back(t->value);
-    }
-    Graph graph = std::move(graph_);
-    const std::vector<Source> sources = std::move(sources_);
-    std::vector<TensorImpl*> live = std::move(live_);
+bool Recorder::full() const {
+    constexpr size_t kMaxBytes = size_t{256} << 20;
+    return graph_.size() - flushed_ >= static_cast<uint32_t>(config::integer(config::Key::lazy_limit)) || read_bytes_ > kMaxBytes;
+}
+
+void Recorder::reset() {
     graph_ = Graph();
+    known_.clear();
     leaves_.clear();
     sources_.clear();
-    live_.clear();
+    flushed_ = 0;
+    read_bytes_ = 0;
+}
 
-    auto flight = std::make_shared<Flight>();
+void Recorder::close_tape() {
+    if (--tapes_ == 0 && live_.empty()) reset();
+}
+
+Graph Recorder::program(const std::vector<Value>& outputs, std::vector<TensorPtr>& operands) const {
+    std::vector<uint8_t> needed(graph_.size(), 0);
+    uint32_t last = 0;
+    for (Value v : outputs) needed[v.node] = 1, last = std::max(last, v.node);
+    for (uint32_t n = last + 1; n-- > 0;)
+        if (needed[n])
+            for (Value v : graph_.node(n).inputs)
+                if (!known_.contains(v)) needed[v.node] = 1;
+    Graph out;
+    std::map<Value, Value> map;
+    auto parameter = [&](Value v, const TensorPtr& tensor) {
+        operands.push_back(tensor);
+        return map[v] = out.add_parameter(graph_.type(v));
+    };
+    for (uint32_t n = 0; n <= last; ++n) {
+        if (!needed[n]) continue;
+        const Node& node = graph_.node(n);
+        if (node.is("parameter")) {
+            parameter({n, 0}, sources_[static_cast<size_t>(std::get<int64_t>(node.attrs[0]))].tensor);
+            continue;
+        }
+        std::vector<Value> inputs;
+        for (Value v : node.inputs) {
+            const auto it = map.find(v);
+            inputs.push_back(it != map.end() ? it->second : parameter(v, known_.at(v)));
+        }
+        out.current_label = out.intern_label(graph_.label(node.label));
+        const uint32_t copy = out.add(*node.op, std::move(inputs), node.attrs);
+        for (uint32_t i = 0; i < node.types.size(); ++i) map.try_emplace(Value{n, i}, Value{copy, i});
+    }
+    for (Value v : outputs) out.outputs.push_back(map.at(v));
+    return out;
+}
+
+namespace {
+
+// Which outputs depend on a kernel that may report bad data, or on an operand whose own run may have failed.
+std::vector<uint8_t> risky_outputs(const Graph& g, const std::vector<TensorPtr>& operands) {
+    std::vector<uint8_t> risky(g.size(), 0);
+    for (size_t i = 0; i < operands.size(); ++i) risky[g.parameters()[i].node] = operands[i]->flight != nullptr;
+    for (uint32_t n = 0; n < g.size(); ++n) {
+        const Node& node = g.node(n);
+        if (node.op->checks_indices || std::ranges::any_of(node.inputs, [&](Value v) { return risky[v.node] != 0; }))
+            risky[n] = 1;
+    }
+    std::vector<uint8_t> out;
+    for (Value v : g.outputs) out.push_back(risky[v.node]);
+    return out;
+}
+
+// Waits for the operands (throwing what their runs threw), then runs the graph.
+void run_graph(const Graph& graph, const std::vector<TensorPtr>& operands, const std::vector<void*>& outputs) {
+    const std::vector<uint8_t> live = live_nodes(graph);
+    for (size_t i = 0; i < operands.size(); ++i)
+        if (const auto flight = operands[i]->flight; flight && live[graph.parameters()[i].node]) {
+            flight->wait();
+            if (operands[i]->flight == flight) operands[i]->flight = nullptr;
+        }
+    const std::shared_ptr<const Plan> plan = cached_plan(graph);
+    std::vector<const void*> parameters;
+    for (const TensorPtr& t : operands) parameters.push_back(t->buffer->data());
+    const Unlocked unlocked;
+    plan->run(parameters.data(), outputs.data());
+}
+
+}  // namespace
+
+std::exception_ptr Recorder::run_pending() {
+    check_internal(!tracing_, "flush of a trace");
+    if (live_.empty()) {
+        if (tapes_ == 0 && graph_.size() > 0) reset();  // everything recorded since was dropped unseen
+        return nullptr;
+    }
+    std::vector<Value> wanted;
+    std::map<Value, size_t> output_of;
     std::vector<BufferPtr> buffers;
     std::vector<void*> outputs;
-    std::exception_ptr error;
-    // The tensors leave the recorder first, so that a failure cannot leave them half pending: they are poisoned instead.
-    for (Value v : graph.outputs) {
-        buffers.push_back(Buffer::allocate(graph.type(v).bytes()));
-        outputs.push_back(buffers.back()->data());
+    for (TensorImpl* t : live_)
+        if (output_of.try_emplace(t->value, wanted.size()).second) {
+            wanted.push_back(t->value);
+            buffers.push_back(Buffer::allocate(graph_.type(t->value).bytes()));
+            outputs.push_back(buffers.back()->data());
+        }
+    std::vector<TensorPtr> operands;
+    Graph graph;
+    if (tapes_ > 0 || !known_.empty()) {
+        graph = program(wanted, operands);
+    } else {
+        graph = std::move(graph_);
+        graph.outputs = wanted;
+        for (const Source& s : sources_) operands.push_back(s.tensor);
     }
-    std::vector<RecorderPtr> keep;
+    const std::vector<TensorImpl*> live = std::move(live_);
+    live_.clear();
+    if (config::lists(config::Key::log, "lazy"))
+        std::fprintf(stderr, "fastkeras lazy: %u nodes run for %zu tensors that are still referenced\n", graph.size(),
+                     live.size());
+    const std::vector<uint8_t> risky = risky_outputs(graph, operands);
+    // An index out of range is the fault of what was computed from it; the other values can be had.
+    const auto flight = std::make_shared<Flight>();
+    const bool mixed = std::ranges::count(risky, 0) != 0 && std::ranges::count(risky, 1) != 0;
+    const auto risky_flight = mixed ? std::make_shared<Flight>() : flight;
+    // The tensors leave the recorder first, so that a failure cannot leave them half pending: they are poisoned instead.
+    std::vector<RecorderPtr> owners;
     for (TensorImpl* t : live) {
-        t->buffer = buffers[output_of.at((uint64_t{t->value.node} << 8) | t->value.out)];
-        t->flight = flight;
-        keep.push_back(std::move(t->recorder));
+        const size_t i = output_of.at(t->value);
+        t->buffer = buffers[i];
+        t->flight = risky[i] ? risky_flight : flight;
+        owners.push_back(std::move(t->recorder));
         t->recorder = nullptr;
     }
-    try {
-        for (const Source& s : sources)
-            if (s.tensor->flight) s.tensor->flight->wait();
-        const std::shared_ptr<const Plan> plan = cached_plan(graph);
-        std::vector<const void*> parameters;
-        for (const Source& s : sources) parameters.push_back(s.tensor->buffer->data());
-        const Unlocked unlocked;
-        plan->run(parameters.data(), outputs.data());
-    } catch (...) {
-        error = std::current_exception();
+    if (tapes_ > 0) {
+        for (size_t i = 0; i < wanted.size(); ++i) {
+            leaves_[buffers[i].get()] = wanted[i];
+            const TensorPtr& t = known_[wanted[i]] = from_memory(graph_.type(wanted[i]), buffers[i]);
+            t->flight = risky[i] ? risky_flight : flight;
+        }
+        flushed_ = graph_.size();
+        read_bytes_ = 0;
+    } else {
+        reset();
     }
-    flight->land(error);
-    if (error) std::rethrow_exception(error);
+    std::exception_ptr error, safe_error;
+    try {
+        run_graph(graph, operands, outputs);
+    } catch (...) {
+        error = safe_error = std::current_exception();
+    }
+    if (error && mixed) {
+        std::vector<void*> safe;
+        std::vector<Value> values;
+        for (size_t i = 0; i < risky.size(); ++i)
+            if (!risky[i]) values.push_back(graph.outputs[i]), safe.push_back(outputs[i]);
+        graph.outputs = std::move(values);
+        try {
+            run_graph(graph, operands, safe);
+            safe_error = nullptr;
+        } catch (...) {
+            safe_error = std::current_exception();
+        }
+    }
+    flight->land(mixed ? safe_error : error);
+    if (mixed) risky_flight->land(error);
+    return error;
 }
 
 Recorder& current_recorder() {
@@ -225,7 +337,7 @@ namespace {
 void settle(Recorder& r, const TensorPtr& tensor) {
     if (!tensor || !tensor->pending() || tensor->recorder.get() == &r || tensor->recorder->tracing()) return;
     const RecorderPtr other = tensor->recorder;
-    other->flush();
+    other->run_pending();
 }
 void settle(Recorder& r, OperandRef& operand) {
     if (auto* cell = std::get_if<CellPtr>(&operand); cell != nullptr && !r.tracing()) operand = TensorPtr((*cell)->value);
@@ -237,7 +349,7 @@ void settle(Recorder& r, OperandRef& operand) {
 std::vector<TensorPtr> record(const OpDef& op, std::vector<OperandRef> operands, Attrs attrs) {
     Recorder& r = current_recorder();
     for (OperandRef& operand : operands) settle(r, operand);
-    if (!r.tracing() && r.graph().size() >= static_cast<uint32_t>(config::integer(config::Key::lazy_limit))) r.flush();
+    if (!r.tracing() && r.full()) r.run_pending();
     // Python scalars adapt to the tensors beside them.
     std::optional<DType> strong;
     WeakKind weak = WeakKind::none;
@@ -304,7 +416,7 @@ void evaluate(const TensorPtr& tensor) {
                 ") was asked for. While tracing, tensors have shapes and dtypes but no values yet: use ops.cond, ops.where or "
                 "ops.while_loop instead of a Python condition, or run the model with run_eagerly=True");
         const RecorderPtr recorder = tensor->recorder;
-        recorder->flush();
+        recorder->run_pending();
     }
     if (tensor->flight) {
         const std::shared_ptr<Flight> flight = tensor->flight;

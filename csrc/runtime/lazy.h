@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -93,7 +94,17 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     // The parameter that stands for the cell's value at the start, if the cell was read.
     [[nodiscard]] Value cell_parameter(const CellPtr& cell) const;
 
-    void flush();  // lazy recorders: runs everything that is pending and still referenced
+    // Lazy recorders: runs everything that is pending and still referenced. What goes wrong in the run stays with the tensors
+    // concerned, to be thrown when their values are asked for, and is returned.
+    std::exception_ptr run_pending();
+    void flush() {
+        if (const std::exception_ptr error = run_pending()) std::rethrow_exception(error);
+    }
+    // Lazy recorders: whether as much was recorded since the last flush as should be run at one time.
+    [[nodiscard]] bool full() const;
+    // Between these two, what was flushed stays in the graph, so that gradients find their way through it.
+    void open_tape() { ++tapes_; }
+    void close_tape();
     void forget(TensorImpl* tensor);
     void dispose() { cells_.clear(), cell_index_.clear(); }  // a finished trace: its cells hold tensors that hold the recorder
 
@@ -112,9 +123,16 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
 
   private:
     CellState& state_of(const CellPtr& cell);
+    void reset();
+    // The part of the graph that computes `outputs` from what is in memory, and the tensors that are its parameters.
+    [[nodiscard]] Graph program(const std::vector<Value>& outputs, std::vector<TensorPtr>& operands) const;
 
     bool tracing_;
     Graph graph_;
+    int tapes_ = 0;
+    std::map<Value, TensorPtr> known_;  // values of the graph that were flushed while a tape was open
+    uint32_t flushed_ = 0;              // size of the graph at the last flush
+    size_t read_bytes_ = 0;             // of tensors imported since the last flush: the graph keeps them alive
     std::vector<TensorImpl*> live_;
     std::unordered_map<const Buffer*, Value> leaves_;
     std::vector<Source> sources_;

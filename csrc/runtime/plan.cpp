@@ -2,7 +2,9 @@
 #include "runtime/plan.h"
 
 #include <chrono>
+#include <cstdio>
 #include <iomanip>
+#include <numeric>
 #include <sstream>
 
 #include "core/errors.h"
@@ -74,6 +76,8 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
     {
         const std::lock_guard lock(mutex_);
         if (timed) {
+            const double total = std::accumulate(times.begin(), times.end(), 0.0);
+            std::fprintf(stderr, "fastkeras run: %zu steps, %.1f us\n", steps.size(), total / 1e3);
             nanoseconds_.resize(steps.size());
             for (size_t i = 0; i < times.size(); ++i) nanoseconds_[i] += times[i];
             ++timed_runs_;

@@ -3,6 +3,7 @@
 #include "runtime/plan_cache.h"
 
 #include <bit>
+#include <cstdio>
 #include <list>
 #include <mutex>
 #include <string>
@@ -78,22 +79,27 @@ Cache& cache() {
 std::shared_ptr<const Plan> cached_plan(const Graph& g) {
     std::string key = structural_key(g);
     Cache& c = cache();
+    const bool log = config::lists(config::Key::log, "cache");
+    const int64_t limit = std::max<int64_t>(1, config::integer(config::Key::cache_size));
     {
         const std::lock_guard lock(c.mutex);
         if (const auto it = c.by_key.find(key); it != c.by_key.end()) {
             c.entries.splice(c.entries.begin(), c.entries, it->second);
             ++c.stats.hits;
+            if (log) std::fprintf(stderr, "fastkeras cache hit, %zu steps\n", it->second->second->steps.size());
             return it->second->second;
         }
         ++c.stats.misses;
+        if (log)
+            std::fprintf(stderr, "fastkeras cache miss, %zu of %lld plans kept\n", c.entries.size(),
+                         static_cast<long long>(limit));
     }
     std::shared_ptr<const Plan> plan = compile(g);
     const std::lock_guard lock(c.mutex);
     if (!c.by_key.contains(key)) {
         c.entries.emplace_front(std::move(key), plan);
         c.by_key.emplace(c.entries.front().first, c.entries.begin());
-        const auto limit = static_cast<size_t>(std::max<int64_t>(1, config::integer(config::Key::cache_size)));
-        while (c.entries.size() > limit) {
+        while (c.entries.size() > static_cast<size_t>(limit)) {
             c.by_key.erase(c.entries.back().first);
             c.entries.pop_back();
         }

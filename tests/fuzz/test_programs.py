@@ -257,6 +257,29 @@ def _objective(program: Program, weights: list[np.ndarray], moved: list[np.ndarr
     return sum(float((w * v).sum()) for w, v in zip(weights, outcome.values))
 
 
+def _eager_gradients(
+    program: Program, weights: list[np.ndarray], rng: np.random.Generator
+) -> tuple[list[Any], list[np.ndarray]]:
+    """With values read and dropped while the tape is open."""
+
+    def after_step() -> None:
+        draw = rng.random()
+        if draw < 0.1:
+            _engine.flush()
+        elif draw < 0.25:
+            values[int(rng.integers(len(values)))].numpy()
+
+    with _engine.Tape():
+        inputs = [_engine.tensor(a) for a in program.arrays]
+        values = list(inputs)
+        _record(program, values, [], after_step)
+        targets = [values[i] for i in program.outputs]
+        if rng.random() < 0.5:
+            values = list(inputs)
+        found = _engine.gradients(targets, inputs, [_engine.tensor(w) for w in weights])
+        return found, _numpy(g for g in found if g is not None)
+
+
 def _check_gradient(seed: int) -> None:
     rng = np.random.default_rng([seed, 7])
     generator = Generator(rng, "float64", smooth=True, steps=int(rng.integers(4, 16)))
@@ -276,22 +299,25 @@ def _check_gradient(seed: int) -> None:
     coarse, fine = slope(2e-5), slope(1e-5)
     expected = (4 * fine - coarse) / 3  # Richardson: the error is of fourth order
     spread = abs(coarse - fine) + 1e-9
-    for disabled in ("", "all"):
-        with _setting("disable_passes", disabled), _engine.Trace("gradient") as trace:
-            inputs = [trace.input(a.shape, "float64") for a in program.arrays]
-            values = list(inputs)
-            _record(program, values, [])
-            targets = [values[i] for i in program.outputs]
-            found = _engine.gradients(targets, inputs, [_engine.tensor(w) for w in weights])
-            exe = trace.compile([g for g in found if g is not None])
-        gradients = _numpy(exe(*program.arrays))
+    for mode in ("", "all", "eager"):
+        if mode == "eager":
+            found, gradients = _eager_gradients(program, weights, rng)
+        else:
+            with _setting("disable_passes", mode), _engine.Trace("gradient") as trace:
+                inputs = [trace.input(a.shape, "float64") for a in program.arrays]
+                values = list(inputs)
+                _record(program, values, [])
+                targets = [values[i] for i in program.outputs]
+                found = _engine.gradients(targets, inputs, [_engine.tensor(w) for w in weights])
+                exe = trace.compile([g for g in found if g is not None])
+            gradients = _numpy(exe(*program.arrays))
         along = [d for g, d in zip(found, directions) if g is not None]
         terms = [g * d for g, d in zip(gradients, along)]
         got, scale = (sum(float(f(t).sum()) for t in terms) for f in (np.asarray, np.abs))
         size = sum(float(np.abs(w * v).sum()) for w, v in zip(weights, exact))
         bound = 1e-6 * scale + 2 * spread + 4e-15 * size / 1e-5 + 1e-9
         assert abs(got - expected) <= bound, (
-            f"seed {seed}, passes off: {disabled!r}: directional derivative {got}, "
+            f"seed {seed}, mode {mode!r}: directional derivative {got}, "
             f"differences give {expected}, bound {bound:.3g}\n{program}\n{exe.graph_text()}"
         )
 

@@ -124,22 +124,23 @@ def jvp(fun: Function, primals: Any, tangents: Any, has_aux: bool = False) -> An
     for point, direction in zip(points, directions, strict=True):
         if point.shape != direction.shape:
             raise ValueError(f"A tangent of shape {direction.shape} for a primal of shape {point.shape}.")
-    result = fun(*tree.pack_sequence_as(primals, points))
-    out, aux = result if has_aux else (result, None)
-    values = [as_tensor(v) for v in tree.flatten(out)]
-    # The reverse derivative is linear in the weights of the outputs; its own reverse derivative with respect
-    # to them, along the direction, is the forward derivative.
-    weights = [_engine.tensor(np.zeros(v.shape), v.dtype) for v in values]
-    pulled = _engine.gradients(values, points, weights)
-    used = [
-        (g, d)
-        for g, d, p in zip(pulled, directions, points, strict=True)
-        if g is not None and p.dtype in FLOATS
-    ]
-    if used:
-        pushed = _engine.gradients([g for g, _ in used], weights, [d for _, d in used])
-    else:
-        pushed = [None] * len(values)
+    with _engine.Tape():  # `fun` may ask for values
+        result = fun(*tree.pack_sequence_as(primals, points))
+        out, aux = result if has_aux else (result, None)
+        values = [as_tensor(v) for v in tree.flatten(out)]
+        # The reverse derivative is linear in the weights of the outputs; its own reverse derivative with respect
+        # to them, along the direction, is the forward derivative.
+        weights = [_engine.tensor(np.zeros(v.shape), v.dtype) for v in values]
+        pulled = _engine.gradients(values, points, weights)
+        used = [
+            (g, d)
+            for g, d, p in zip(pulled, directions, points, strict=True)
+            if g is not None and p.dtype in FLOATS
+        ]
+        if used:
+            pushed = _engine.gradients([g for g, _ in used], weights, [d for _, d in used])
+        else:
+            pushed = [None] * len(values)
     moved = [w if t is None else t for t, w in zip(pushed, weights, strict=True)]
     derivative = tree.pack_sequence_as(out, moved)
     return (out, derivative, aux) if has_aux else (out, derivative)

@@ -157,7 +157,8 @@ class StepFunction:
         body, unflatten, tensor = self._body, signature.treedef.unflatten, _engine.tensor
 
         def run(*arrays: Any) -> list[Any]:
-            result = body(unflatten([tensor(a) for a in arrays]))
+            with _engine.Tape():  # the body may ask for values before it asks for gradients
+                result = body(unflatten([tensor(a) for a in arrays]))
             outputs, treedef, constants = _split(result)
             step.set_structure(treedef, constants)
             _engine.flush()
