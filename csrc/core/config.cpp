@@ -46,12 +46,18 @@ int64_t parse_integer(const Row& row, std::string_view value) {
     return n;
 }
 
+std::string_view trimmed(std::string_view item) {
+    while (item.starts_with(' ')) item.remove_prefix(1);
+    while (item.ends_with(' ')) item.remove_suffix(1);
+    return item;
+}
+
 // A list may name what its doc names, so that a misspelt pass or topic is an error.
 void check_items(const Row& row, std::string_view value) {
     if (!row.doc.starts_with("Comma-separated")) return;
     for (size_t at = 0; at < value.size();) {
         const size_t comma = std::min(value.find(',', at), value.size());
-        const std::string_view item = value.substr(at, comma - at);
+        const std::string_view item = trimmed(value.substr(at, comma - at));
         bool known = item.empty();
         auto is_word = [](char c) { return c == '_' || (c >= 'a' && c <= 'z'); };
         for (size_t i = row.doc.find(item, row.doc.find(':')); !known && i != std::string_view::npos;
@@ -104,10 +110,7 @@ bool lists(Key key, std::string_view item) {
     const std::string all = text(key);
     for (size_t at = 0; at <= all.size();) {
         const size_t comma = std::min(all.find(',', at), all.size());
-        std::string_view entry = std::string_view(all).substr(at, comma - at);
-        while (entry.starts_with(' ')) entry.remove_prefix(1);
-        while (entry.ends_with(' ')) entry.remove_suffix(1);
-        if (entry == item) return true;
+        if (trimmed(std::string_view(all).substr(at, comma - at)) == item) return true;
         at = comma + 1;
     }
     return false;

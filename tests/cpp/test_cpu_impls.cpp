@@ -302,10 +302,14 @@ TEST_CASE("cross-entropies and their gradients") {
     }
     for (const Result& r :
          run_all("sparse_softmax_cross_entropy", {random_array(DType::f32, {2, 10}, 1), Array(DType::i32, {2}, {3, 12})}))
-        CHECK(r.error == "label 12 is outside [0, 10) in sparse_softmax_cross_entropy");
+        CHECK(r.error ==
+              "label 12 is outside [0, 10) in sparse_softmax_cross_entropy. Labels must be 0 to 9: check them, or give the last "
+              "layer more units");
     for (const Result& r :
          run_all("sparse_softmax_cross_entropy", {random_array(DType::f32, {2, 10}, 1), Array(DType::i64, {2}, {-1, 2})}))
-        CHECK(r.error == "label -1 is outside [0, 10) in sparse_softmax_cross_entropy");
+        CHECK(r.error ==
+              "label -1 is outside [0, 10) in sparse_softmax_cross_entropy. Labels must be 0 to 9: check them, or give the last "
+              "layer more units");
 }
 
 TEST_CASE("batch and layer normalisation") {

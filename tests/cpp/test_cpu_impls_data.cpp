@@ -93,11 +93,14 @@ TEST_CASE("indices out of range are reported and stay inside the buffers") {
     const Array x = random_array(DType::f32, {10, 2}, 1), bad(DType::i32, {2}, {3, 12}), low(DType::i32, {2}, {-11, 0});
     const Array updates = random_array(DType::f32, {2, 2}, 2);
     for (const Result& r : run_all("gather", {x, bad}, {int64_t{0}})) {
-        CHECK(r.error == "index 12 is outside [0, 10) in gather");
+        CHECK(r.error ==
+              "index 12 is outside [0, 10) in gather. Check the data, or enlarge the table (input_dim of an Embedding)");
         CHECK(r.out[0].values()[2] == 0);
     }
     for (const Result& r : run_all("gather", {x, low}, {int64_t{0}}))
-        CHECK(r.error == "index -11 is outside [0, 10) in gather; negative indices reach down to -10");
+        CHECK(r.error ==
+              "index -11 is outside [0, 10) in gather; negative indices reach down to -10. Check the data, or enlarge the table "
+              "(input_dim of an Embedding)");
     for (const Result& r : run_all("gather", {Array(DType::f32, {0, 2}, {}), bad}, {int64_t{0}})) CHECK(!r.error.empty());
     for (const Result& r : run_all("scatter_add", {x, bad, updates}, {int64_t{0}}))
         CHECK(r.error == "index 12 is outside [0, 10) in scatter_add");
