@@ -235,7 +235,7 @@ std::exception_ptr Recorder::run_pending() {
     std::vector<BufferPtr> buffers;
     std::vector<void*> outputs;
     for (TensorImpl* t : live_)
-        if (output_of.try_emplace(t->value, wanted.size()).second) {
+        if (!known_.contains(t->value) && output_of.try_emplace(t->value, wanted.size()).second) {
             wanted.push_back(t->value);
             buffers.push_back(Buffer::allocate(graph_.type(t->value).bytes()));
             outputs.push_back(buffers.back()->data());
@@ -262,9 +262,14 @@ std::exception_ptr Recorder::run_pending() {
     // The tensors leave the recorder first, so that a failure cannot leave them half pending: they are poisoned instead.
     std::vector<RecorderPtr> owners;
     for (TensorImpl* t : live) {
-        const size_t i = output_of.at(t->value);
-        t->buffer = buffers[i];
-        t->flight = risky[i] ? risky_flight : flight;
+        if (const auto known = known_.find(t->value); known != known_.end()) {  // recorded and computed before
+            t->buffer = known->second->buffer;
+            t->flight = known->second->flight;
+        } else {
+            const size_t i = output_of.at(t->value);
+            t->buffer = buffers[i];
+            t->flight = risky[i] ? risky_flight : flight;
+        }
         owners.push_back(std::move(t->recorder));
         t->recorder = nullptr;
     }
@@ -279,6 +284,7 @@ std::exception_ptr Recorder::run_pending() {
     } else {
         reset();
     }
+    if (wanted.empty()) return nullptr;
     std::exception_ptr error, safe_error;
     try {
         run_graph(graph, operands, outputs);

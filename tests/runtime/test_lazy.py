@@ -59,6 +59,21 @@ def test_gradients_pass_through_more_ops_than_are_recorded_at_once() -> None:
         _engine.set_config("lazy_limit", before)
 
 
+def test_an_op_recorded_twice_is_computed_once() -> None:
+    x = _x(1.0, 2.0)
+    with _engine.Tape():
+        first = _call("exp", x)
+        value = first.numpy()
+        del first
+        for _ in range(5):
+            again = _call("exp", x)
+            np.testing.assert_array_equal(again.numpy(), value)
+            del again
+            np.testing.assert_array_equal((_x(5.0, 6.0) * 2.0).numpy(), [10.0, 12.0])  # takes freed memory
+        (dx,) = _engine.gradients([_call("exp", x)], [x])
+        np.testing.assert_array_equal(dx.numpy(), value)
+
+
 def test_tapes_nest_and_end() -> None:
     x = _x(2.0)
     with _engine.Tape():
