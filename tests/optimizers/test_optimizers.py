@@ -15,12 +15,20 @@ keras = pytest.importorskip("keras")
 jax = pytest.importorskip("jax")
 
 from fastkeras import _engine, ops, optimizers  # noqa: E402
+from fastkeras.core.global_state import clear_session  # noqa: E402
 from fastkeras.core.naming import name_scope  # noqa: E402
 from fastkeras.core.variable import Variable  # noqa: E402
 
 SHAPES = {"kernel": (4, 3), "bias": (3,), "scale": (), "filters": (2, 2, 3, 2)}
 STEPS = 5
 RTOL = 1e-5
+
+
+@pytest.fixture(autouse=True)
+def fresh_names():
+    """Automatic names are numbered from the start on both sides, whatever ran before."""
+    clear_session()
+    keras.backend.clear_session()
 
 
 def variables_of(module, dtype="float32"):
