@@ -23,13 +23,8 @@ struct Row {
     std::string_view fallback, doc;
 };
 
-constexpr std::string_view as_text(std::string_view s) { return s; }
-constexpr std::string_view as_text(int n) {
-    return n == 0 ? "0" : n == 512 ? "512" : n == 2000 ? "2000" : throw "add the default here";
-}
-
 constexpr Row kRows[] = {
-#define FK_CONFIG(name, type, fallback, doc) {#name, Type::type, as_text(fallback), doc},
+#define FK_CONFIG(name, type, fallback, doc) {#name, Type::type, fallback, doc},
 #include "core/config.def"
 #undef FK_CONFIG
 };

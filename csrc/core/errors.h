@@ -20,6 +20,9 @@ struct UnsupportedError : Error {  // becomes NotImplementedError
 struct InternalError : Error {  // a bug: becomes RuntimeError and asks for a report
     using Error::Error;
 };
+struct Interrupted : Error {  // the user asked for the end of a run: becomes KeyboardInterrupt
+    using Error::Error;
+};
 struct TracedValueError : Error {  // a value was asked for while tracing
     using Error::Error;
 };

@@ -46,6 +46,10 @@ FK_CPU_IMPL(own_transpose)
 FK_CPU_IMPL(own_softmax)
 FK_CPU_IMPL(own_sparse_cross_entropy)
 FK_CPU_IMPL(own_cross_entropy)
+// own_control.cpp
+FK_CPU_IMPL(own_switch)
+FK_CPU_IMPL(own_scan)
+FK_CPU_IMPL(own_while)
 // own_norm.cpp
 FK_CPU_IMPL(own_batch_norm)
 FK_CPU_IMPL(own_batch_norm_grad)

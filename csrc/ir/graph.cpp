@@ -24,6 +24,11 @@ uint64_t hash_attr(const Attr& attr) {
             for (int64_t d : v) h = mix(h, static_cast<uint64_t>(d));
             return h;
         }
+        uint64_t operator()(const Bodies& v) const {
+            uint64_t h = 5;
+            for (const auto& body : v) h = mix(h, std::bit_cast<uintptr_t>(body.get()));
+            return h;
+        }
     };
     return std::visit(Visitor{}, attr);
 }
@@ -57,6 +62,12 @@ const T& attr_as(const Node& node, std::string_view name) {
 int64_t Node::int_attr(std::string_view name) const { return attr_as<int64_t>(*this, name); }
 double Node::float_attr(std::string_view name) const { return attr_as<double>(*this, name); }
 const Dims& Node::dims_attr(std::string_view name) const { return attr_as<Dims>(*this, name); }
+const Bodies& Node::bodies() const {
+    static const Bodies none;
+    for (const Attr& a : attrs)
+        if (const auto* b = std::get_if<Bodies>(&a)) return *b;
+    return none;
+}
 bool Node::is(std::string_view op_name) const { return op->name == op_name; }
 
 uint64_t hash_node(const OpDef* op, std::span<const Value> inputs, const Attrs& attrs) {
@@ -74,10 +85,7 @@ uint32_t Graph::add(const OpDef& op, std::vector<Value> inputs, Attrs attrs) {
         attrs.push_back(*op.attrs[i].fallback);
     }
     const uint64_t hash = hash_node(&op, inputs, attrs);
-    for (auto [it, end] = by_hash_.equal_range(hash); it != end; ++it) {
-        const Node& n = nodes_[it->second];
-        if (n.op == &op && n.inputs == inputs && same_attrs(n.attrs, attrs)) return it->second;
-    }
+    if (const uint32_t equal = find_equal(hash, op, inputs, attrs); equal != UINT32_MAX) return equal;
     std::vector<TensorType> types;
     types.reserve(inputs.size());
     for (Value v : inputs) {
@@ -95,6 +103,23 @@ uint32_t Graph::add(const OpDef& op, std::vector<Value> inputs, Attrs attrs) {
     nodes_.push_back(std::move(node));
     by_hash_.emplace(hash, size() - 1);
     return size() - 1;
+}
+
+uint32_t Graph::add_known(const OpDef& op, std::vector<Value> inputs, const Attrs& attrs, const std::vector<TensorType>& types) {
+    const uint64_t hash = hash_node(&op, inputs, attrs);
+    if (const uint32_t equal = find_equal(hash, op, inputs, attrs); equal != UINT32_MAX) return equal;
+    nodes_.push_back(
+        {.op = &op, .inputs = std::move(inputs), .attrs = attrs, .types = types, .label = current_label, .region = nullptr});
+    by_hash_.emplace(hash, size() - 1);
+    return size() - 1;
+}
+
+uint32_t Graph::find_equal(uint64_t hash, const OpDef& op, const std::vector<Value>& inputs, const Attrs& attrs) const {
+    for (auto [it, end] = by_hash_.equal_range(hash); it != end; ++it) {
+        const Node& n = nodes_[it->second];
+        if (n.op == &op && n.inputs == inputs && same_attrs(n.attrs, attrs)) return it->second;
+    }
+    return UINT32_MAX;
 }
 
 Value Graph::add_parameter(TensorType type) {
@@ -120,6 +145,46 @@ uint32_t Graph::intern_label(const std::string& text) {
         if (labels_[i] == text) return i;
     labels_.push_back(text);
     return static_cast<uint32_t>(labels_.size() - 1);
+}
+
+std::vector<uint8_t> live_nodes(const Graph& g) {
+    std::vector<uint8_t> live(g.size(), 0);
+    for (Value v : g.outputs) live[v.node] = 1;
+    for (uint32_t n = g.size(); n-- > 0;)
+        if (live[n])
+            for (Value v : g.node(n).inputs) live[v.node] = 1;
+    return live;
+}
+
+std::vector<Value> inline_graph(Graph& g, const Graph& body, std::span<const Value> arguments) {
+    static const OpDef& parameter = get_op("parameter");
+    check_internal(arguments.size() == body.parameters().size(), "a graph of ", body.parameters().size(),
+                   " parameters is inlined with ", arguments.size(), " arguments");
+    const std::vector<uint8_t> live = live_nodes(body);
+    std::vector<uint32_t> copy(body.size(), UINT32_MAX);  // the copy of a node that is no parameter
+    const auto mapped = [&](Value v) {
+        const Node& n = body.node(v);
+        return n.op == &parameter ? arguments[static_cast<size_t>(std::get<int64_t>(n.attrs[0]))] : Value{copy[v.node], v.out};
+    };
+    const uint32_t outer = g.current_label;
+    uint32_t last = UINT32_MAX;
+    for (uint32_t i = 0; i < body.size(); ++i) {
+        const Node& n = body.node(i);
+        if (!live[i] || n.op == &parameter) continue;
+        if (n.label != last) {
+            last = n.label;
+            g.current_label = n.label == 0 ? outer : g.intern_label(body.label(n.label));
+        }
+        std::vector<Value> inputs;
+        inputs.reserve(n.inputs.size());
+        for (Value v : n.inputs) inputs.push_back(mapped(v));
+        copy[i] = g.add_known(*n.op, std::move(inputs), n.attrs, n.types);
+    }
+    g.current_label = outer;
+    std::vector<Value> out;
+    out.reserve(body.outputs.size());
+    for (Value v : body.outputs) out.push_back(mapped(v));
+    return out;
 }
 
 }  // namespace fk

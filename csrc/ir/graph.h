@@ -19,6 +19,7 @@
 namespace fk {
 
 struct OpDef;
+class Graph;
 struct Region;  // codegen/region.h: the body of a `fused` node
 
 struct Value {
@@ -29,7 +30,9 @@ struct Value {
     auto operator<=>(const Value&) const = default;
 };
 
-using Attr = std::variant<int64_t, double, std::string, Dims>;  // booleans and dtypes are int64_t
+// The graphs that a control-flow node runs (ops/control.cpp): branches, the body of a loop.
+using Bodies = std::vector<std::shared_ptr<const Graph>>;
+using Attr = std::variant<int64_t, double, std::string, Dims, Bodies>;  // booleans and dtypes are int64_t
 using Attrs = std::vector<Attr>;
 
 struct Node {
@@ -44,6 +47,7 @@ struct Node {
     [[nodiscard]] double float_attr(std::string_view name) const;
     [[nodiscard]] bool bool_attr(std::string_view name) const { return int_attr(name) != 0; }
     [[nodiscard]] const Dims& dims_attr(std::string_view name) const;
+    [[nodiscard]] const Bodies& bodies() const;  // empty unless this is control flow
     [[nodiscard]] DType dtype_attr(std::string_view name) const { return static_cast<DType>(int_attr(name)); }
     [[nodiscard]] bool is(std::string_view op_name) const;
 };
@@ -55,8 +59,12 @@ class Graph {
     // Adds a node after inferring (and so checking) its types; returns an equal existing node when there is one.
     // Attributes left out at the end take the op's defaults.
     uint32_t add(const OpDef& op, std::vector<Value> inputs, Attrs attrs = {});
+    // The same for a node taken from another graph, whose attributes are complete and whose types are known.
+    uint32_t add_known(const OpDef& op, std::vector<Value> inputs, const Attrs& attrs, const std::vector<TensorType>& types);
     // A graph input. Parameters are never merged.
     Value add_parameter(TensorType type);
+    // Nodes added from here on are never merged with those before.
+    void stop_merging() { by_hash_.clear(); }
     // A node whose types are given (a `fused` region, an impl-specific op): no inference, no merging.
     uint32_t add_raw(Node node);
 
@@ -75,6 +83,9 @@ class Graph {
     uint32_t current_label = 0;
 
   private:
+    [[nodiscard]] uint32_t find_equal(uint64_t hash, const OpDef& op, const std::vector<Value>& inputs,
+                                      const Attrs& attrs) const;  // UINT32_MAX when there is none
+
     std::deque<Node> nodes_;  // a deque: references to nodes stay valid while bodies and gradients add more
     std::vector<Value> parameters_;
     std::vector<std::string> labels_;
@@ -82,5 +93,11 @@ class Graph {
 };
 
 [[nodiscard]] uint64_t hash_node(const OpDef* op, std::span<const Value> inputs, const Attrs& attrs);
+
+// Copies what `body`'s outputs need into `g`, its parameters replaced by `arguments`; returns the outputs' copies.
+std::vector<Value> inline_graph(Graph& g, const Graph& body, std::span<const Value> arguments);
+
+// Which nodes the outputs depend on.
+[[nodiscard]] std::vector<uint8_t> live_nodes(const Graph& g);
 
 }  // namespace fk

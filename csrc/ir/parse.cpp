@@ -1,6 +1,7 @@
 // Reading the text form of a graph: a line at a time, one method per piece of the grammar. Start at `parse_graph`.
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <unordered_map>
 
 #include "core/errors.h"
@@ -97,6 +98,26 @@ class Parser {
     void line(std::string_view text, size_t number) {
         LineParser p(text, number);
         if (p.done() || p.accept("//")) return;
+        if (inner_) {  // inside `body @n { ... }`, which may hold bodies itself
+            if (!inner_->inner_ && p.accept("}")) {
+                p.expect_end();
+                bodies_[inner_name_] = std::make_shared<const Graph>(inner_->finish());
+                inner_.reset();
+            } else {
+                inner_->line(text, number);
+            }
+            return;
+        }
+        if (p.accept("body")) {
+            if (returned_) p.mistake("nothing may follow `return`, got a body");
+            p.expect("@");
+            inner_name_ = p.number<uint32_t>("the number of a body");
+            p.expect("{");
+            p.expect_end();
+            if (bodies_.contains(inner_name_)) p.mistake("body @", inner_name_, " is declared twice");
+            inner_ = std::make_unique<Parser>();
+            return;
+        }
         if (returned_) p.mistake("nothing may follow `return`, got ", p.rest());
         if (p.accept("return")) {
             returns(p);
@@ -106,7 +127,10 @@ class Parser {
         }
     }
 
-    Graph finish() { return std::move(g_); }
+    Graph finish() {
+        if (inner_) fail<UserError>("graph text: body @", inner_name_, " is not closed; expected a line with '}'");
+        return std::move(g_);
+    }
 
   private:
     Value value(LineParser& p) {
@@ -149,6 +173,20 @@ class Parser {
         return t;
     }
 
+    Bodies named_bodies(LineParser& p) {
+        Bodies out;
+        p.expect("[");
+        do {
+            p.expect("@");
+            const auto number = p.number<uint32_t>("the number of a body");
+            const auto it = bodies_.find(number);
+            if (it == bodies_.end()) p.mistake("body @", number, " is not declared on an earlier line");
+            out.push_back(it->second);
+        } while (p.accept(","));
+        p.expect("]");
+        return out;
+    }
+
     Attr attr(LineParser& p, const AttrDef& def) {
         switch (def.type) {
             case AttrType::integer:
@@ -161,6 +199,8 @@ class Parser {
                 return dims(p);
             case AttrType::dtype:
                 return static_cast<int64_t>(dtype(p));
+            case AttrType::bodies:
+                return named_bodies(p);
             case AttrType::boolean:
                 break;
         }
@@ -277,6 +317,9 @@ class Parser {
     Graph g_;
     std::unordered_map<uint32_t, uint32_t> nodes_;  // number in the text -> node
     bool returned_ = false;
+    std::unordered_map<uint32_t, std::shared_ptr<const Graph>> bodies_;
+    std::unique_ptr<Parser> inner_;  // of the body that is being read
+    uint32_t inner_name_ = 0;
 };
 
 }  // namespace

@@ -56,8 +56,32 @@ class Printer {
         if (quotes) out_ += '"';
     }
 
+    // The bodies of a control-flow node, each named before the node that refers to it.
+    void print_bodies(const Node& n) {
+        first_body_ = body_count_;
+        for (const auto& body : n.bodies()) {
+            out_ += "body @";
+            number(body_count_++);
+            out_ += " {\n";
+            const std::string text = Printer(*body).print();
+            for (size_t at = 0; at < text.size();) {
+                const size_t end = text.find('\n', at);
+                out_ += "    ";
+                out_.append(text, at, end + 1 - at);
+                at = end + 1;
+            }
+            out_ += "}\n";
+        }
+    }
+
     void attr(const Attr& a, AttrType type) {
-        if (const auto* real_value = std::get_if<double>(&a)) {
+        if (const auto* bodies = std::get_if<Bodies>(&a)) {
+            for (size_t i = 0; i < bodies->size(); ++i) {
+                out_ += i == 0 ? "[@" : ", @";
+                number(first_body_ + static_cast<int64_t>(i));
+            }
+            out_ += ']';
+        } else if (const auto* real_value = std::get_if<double>(&a)) {
             real(*real_value);
         } else if (const auto* text = std::get_if<std::string>(&a)) {
             quoted(*text, true);
@@ -103,6 +127,7 @@ class Printer {
 
     void node(uint32_t index) {
         const Node& n = g_.node(index);
+        print_bodies(n);
         value({index, 0});
         out_ += " = ";
         out_ += n.op->name;
@@ -152,6 +177,7 @@ class Printer {
 
     const Graph& g_;
     std::string out_;
+    int64_t body_count_ = 0, first_body_ = 0;
 };
 
 }  // namespace

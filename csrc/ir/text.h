@@ -10,7 +10,14 @@
 //
 // `%3` is the first output of node 3 and `%3.1` its second. Attributes that have their default are left out. `# text` is the
 // label of the layer that recorded the node; `-> %1` marks an output that may overwrite that parameter. A fused node is
-// followed by the indented loop of its region.
+// followed by the indented loop of its region. The graphs that a control-flow node runs are named before it:
+//
+//   body @0 {
+//       %0 = parameter() : float32[]
+//       %1 = exp(%0) : float32[]
+//       return %1
+//   }
+//   %7 = switch(%5, %6) {branches = [@0, @0]} : float32[]
 #pragma once
 
 #include <string>

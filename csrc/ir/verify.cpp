@@ -39,6 +39,7 @@ void verify(const Graph& g, std::string_view after) {
                            ") reads a later value");
             in.push_back(g.type(v));
         }
+        for (const auto& body : n.bodies()) verify(*body, after);
         if (n.region) {
             verify_region(n, *n.region, after);
         } else if (n.op->infer != nullptr) {

@@ -13,6 +13,7 @@ std::vector<OpDef> structure();
 std::vector<OpDef> reductions();
 std::vector<OpDef> indexing();
 std::vector<OpDef> linalg();
+std::vector<OpDef> control();
 std::vector<OpDef> convolution();
 std::vector<OpDef> normalization();
 std::vector<OpDef> losses();

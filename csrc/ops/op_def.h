@@ -32,7 +32,7 @@ enum class Promotion : uint8_t {
     shape_only   // one operand, any type, output type from `infer`
 };
 
-enum class AttrType : uint8_t { integer, floating, boolean, text, dims, dtype };
+enum class AttrType : uint8_t { integer, floating, boolean, text, dims, dtype, bodies };
 struct AttrDef {
     std::string_view name;
     AttrType type;
@@ -46,6 +46,7 @@ struct InferCall {
     [[nodiscard]] int64_t integer(size_t i) const { return std::get<int64_t>(attrs[i]); }
     [[nodiscard]] double real(size_t i) const { return std::get<double>(attrs[i]); }
     [[nodiscard]] const Dims& dims(size_t i) const { return std::get<Dims>(attrs[i]); }
+    [[nodiscard]] const Bodies& bodies(size_t i) const { return std::get<Bodies>(attrs[i]); }
     [[nodiscard]] DType dtype(size_t i) const { return static_cast<DType>(integer(i)); }
 };
 
@@ -73,7 +74,11 @@ struct OpDef {
     bool differentiable = true;   // false: gradient stops here (comparisons, argmax, random bits ...)
 
     [[nodiscard]] int attr_index(std::string_view attr) const;  // -1 when absent
+    [[nodiscard]] bool is_control() const { return !attrs.empty() && attrs[0].type == AttrType::bodies; }
 };
+
+// Whether its kernels may report bad data at run time: its own op says so, or one in the bodies it runs.
+[[nodiscard]] bool may_report(const Node& node);
 
 // The registry: built once, closed afterwards.
 [[nodiscard]] const OpDef* find_op(std::string_view name);  // null when unknown

@@ -16,7 +16,7 @@ struct Registry {
     Registry() {
         for (auto family :
              {families::elementwise, families::activations, families::structure, families::reductions, families::indexing,
-              families::linalg, families::convolution, families::normalization, families::losses, families::random})
+              families::linalg, families::control, families::convolution, families::normalization, families::losses, families::random})
             for (OpDef& op : family()) {
                 owned.push_back(std::make_unique<OpDef>(std::move(op)));
                 list.push_back(owned.back().get());
@@ -37,6 +37,14 @@ int OpDef::attr_index(std::string_view attr) const {
     for (size_t i = 0; i < attrs.size(); ++i)
         if (attrs[i].name == attr) return static_cast<int>(i);
     return -1;
+}
+
+bool may_report(const Node& node) {
+    if (node.op->checks_indices) return true;
+    for (const auto& body : node.bodies())
+        for (uint32_t i = 0; i < body->size(); ++i)
+            if (may_report(body->node(i))) return true;
+    return false;
 }
 
 const OpDef* find_op(std::string_view name) {

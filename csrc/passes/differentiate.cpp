@@ -12,9 +12,10 @@ namespace {
 
 class Differentiator {
   public:
-    Differentiator(Graph& g, const std::vector<Value>& targets, const std::vector<Value>& sources, bool stop_at_sources)
+    Differentiator(Graph& g, const std::vector<Value>& targets, const std::vector<Value>& sources, bool stop_at_sources,
+                   const Recorded* recorded = nullptr)
         : g_(g), sources_(sources), stop_at_sources_(stop_at_sources), relevant_(g.size(), 0) {
-        mark(targets);
+        mark(targets, recorded);
     }
 
     std::vector<Value> run(const std::vector<Value>& targets, const std::vector<Expr>& seeds) {
@@ -25,7 +26,7 @@ class Differentiator {
             last = std::max(last, targets[i].node);
         }
         for (uint32_t n = last + 1; n-- > 0;)
-            if (relevant_[n] && !(stop_at_sources_ && is_source_node(n))) step(n);
+            if (relevant_[n] && passable(n) && !(stop_at_sources_ && is_source_node(n))) step(n);
         std::vector<Value> out;
         for (Value s : sources_) {
             const auto it = grads_.find(s);
@@ -39,8 +40,13 @@ class Differentiator {
         return std::ranges::any_of(sources_, [n](Value s) { return s.node == n; });
     }
 
+    [[nodiscard]] bool passable(uint32_t n) const { return passable_.empty() || passable_[n] != 0; }
+    static bool in_span(const Recorded& recorded, uint32_t n) {
+        return std::ranges::any_of(recorded.spans, [n](const NodeSpan& s) { return s.begin <= n && n < s.end; });
+    }
+
     // relevant = a target depends on it and it depends on a source through differentiable ops.
-    void mark(const std::vector<Value>& targets) {
+    void mark(const std::vector<Value>& targets, const Recorded* recorded) {
         std::vector<uint8_t> needed(g_.size(), 0);
         uint32_t last = 0;
         for (Value t : targets) needed[t.node] = 1, last = std::max(last, t.node);
@@ -48,9 +54,21 @@ class Differentiator {
             if (needed[n])
                 for (Value v : g_.node(n).inputs) needed[v.node] = 1;
         for (Value s : sources_) relevant_[s.node] = needed[s.node];
+        std::vector<uint8_t> active;  // watched, or computed from what is watched by nodes in the spans
+        if (recorded != nullptr) {
+            active.assign(g_.size(), 0);
+            passable_.assign(g_.size(), 0);
+            for (Value v : recorded->watched) active[v.node] = 1;
+        }
         for (uint32_t n = 0; n <= last; ++n) {
-            if (!needed[n] || relevant_[n]) continue;
+            if (!needed[n]) continue;
             const Node& node = g_.node(n);
+            if (recorded != nullptr) {
+                passable_[n] =
+                    in_span(*recorded, n) && std::ranges::any_of(node.inputs, [&](Value v) { return active[v.node] != 0; });
+                if (passable_[n]) active[n] = 1;
+            }
+            if (relevant_[n] || !passable(n)) continue;
             relevant_[n] =
                 node.op->differentiable && std::ranges::any_of(node.inputs, [&](Value v) { return relevant_[v.node] != 0; });
         }
@@ -107,13 +125,14 @@ class Differentiator {
     std::vector<Value> sources_;
     bool stop_at_sources_;
     std::vector<uint8_t> relevant_;
+    std::vector<uint8_t> passable_;  // whether the tape recorded the node; empty: no tape
     std::map<Value, Expr> grads_;
 };
 
 }  // namespace
 
 std::vector<Value> differentiate(Graph& g, const std::vector<Value>& targets, const std::vector<Value>& seeds,
-                                 const std::vector<Value>& sources) {
+                                 const std::vector<Value>& sources, const Recorded* recorded) {
     const uint32_t label = g.current_label;
     std::vector<Expr> expanded;
     for (size_t i = 0; i < targets.size(); ++i) {
@@ -123,7 +142,7 @@ std::vector<Value> differentiate(Graph& g, const std::vector<Value>& targets, co
         else
             expanded.push_back(full(g, 1.0, t.dtype, t.dims));
     }
-    std::vector<Value> out = Differentiator(g, targets, sources, false).run(targets, expanded);
+    std::vector<Value> out = Differentiator(g, targets, sources, false, recorded).run(targets, expanded);
     g.current_label = label;
     return out;
 }

@@ -9,7 +9,16 @@ namespace fk {
 
 // Gradients of sum_i <targets[i], seeds[i]> with respect to each source; an invalid Value where no path connects them.
 // An invalid seed means ones. The gradient nodes are ordinary nodes, so differentiating again gives second derivatives.
+//
+// With `recorded`, gradients only pass nodes in its spans that depend on what it watches; sources may lie anywhere.
+struct NodeSpan {
+    uint32_t begin = 0, end = 0;
+};
+struct Recorded {
+    std::vector<NodeSpan> spans;
+    std::vector<Value> watched;
+};
 [[nodiscard]] std::vector<Value> differentiate(Graph& g, const std::vector<Value>& targets, const std::vector<Value>& seeds,
-                                               const std::vector<Value>& sources);
+                                               const std::vector<Value>& sources, const Recorded* recorded = nullptr);
 
 }  // namespace fk

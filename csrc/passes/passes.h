@@ -14,6 +14,8 @@ namespace fk {
 
 // Algebra, constant folding, removal of moves that move nothing. Runs before and after decompose.
 [[nodiscard]] Graph simplify(const Graph& g);
+// Drops outputs of control flow that nobody reads, and the carried values that only they need.
+[[nodiscard]] Graph prune(const Graph& g);
 // Replaces each composite op that no implementation claims by its body, until none is left.
 [[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls);
 // matmul/conv + bias + activation -> one op, where an implementation takes it.

@@ -18,10 +18,12 @@ struct PassEntry {
     Pass disabled = nullptr;  // what runs instead when the pass is switched off; null: nothing
 };
 
+Graph prune_pass(const Graph& g, std::span<const Impl>) { return prune(g); }
 Graph simplify_pass(const Graph& g, std::span<const Impl>) { return simplify(g); }
 
 constexpr std::array kPasses = {
     PassEntry{"simplify", simplify_pass},
+    PassEntry{"prune", prune_pass},
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"absorb_epilogues", absorb_epilogues},

@@ -15,7 +15,4 @@ using Rule = std::function<std::optional<std::vector<Value>>(Graph& out, const N
 // Copies what the outputs need, applying `rule` to each node. Parameters are all kept, in order.
 [[nodiscard]] Graph rewrite(const Graph& in, const Rule& rule);
 
-// Which nodes the outputs depend on.
-[[nodiscard]] std::vector<uint8_t> live_nodes(const Graph& g);
-
 }  // namespace fk

@@ -18,6 +18,15 @@ struct PyTensor {
 };
 struct PyCell {
     CellPtr p;
+    explicit PyCell(CellPtr cell) : p(std::move(cell)) { p->owner = this; }
+    ~PyCell() { p->owner = nullptr; }
+    PyCell(const PyCell&) = delete;
+    PyCell& operator=(const PyCell&) = delete;
+};
+struct PyTrace {
+    RecorderPtr recorder;
+    std::string name;
+    ~PyTrace() { recorder->dispose(); }
 };
 
 // A borrowed view of host memory for the length of a call, or a tensor made of it.
@@ -55,5 +64,6 @@ void set_autocast(std::optional<DType> dtype);
 
 void bind_tensor(nb::module_& m);
 void bind_trace(nb::module_& m);
+void bind_control(nb::module_& m);
 
 }  // namespace fk::python

@@ -68,8 +68,7 @@ bool autocasts(const CellImpl& cell) {
 void set_autocast(std::optional<DType> dtype) { autocast() = dtype; }
 
 TensorPtr read_cell(const CellPtr& cell) {
-    check_internal(cell->value != nullptr, "variable '", cell->name, "' is read before it has a value");
-    return current_recorder().tracing() ? current_recorder().read(cell) : cell->value;
+    return current_recorder().read(cell);
 }
 
 bool HostArray::accepts(nb::handle object) { return PyObject_CheckBuffer(object.ptr()) != 0 && !PyBytes_Check(object.ptr()); }
@@ -181,6 +180,8 @@ Attrs parse_attrs(const OpDef& op, const nb::kwargs& kwargs) {
             case AttrType::dims:
                 attrs.emplace_back(parse_dims(v));
                 break;
+            case AttrType::bodies:
+                fail<UserError>(op.name, " takes functions; it is recorded by fastkeras.ops, not by _engine.call");
             case AttrType::dtype:
                 attrs.emplace_back(static_cast<int64_t>(parse_dtype(v)));
                 break;

@@ -5,6 +5,8 @@
 #include "core/errors.h"
 #include "cpu/cpu.h"
 #include "python/common.h"
+#include "runtime/host.h"
+#include "runtime/tape.h"
 
 namespace fk::python {
 namespace {
@@ -14,7 +16,7 @@ nb::object call(nb::args args, nb::kwargs kwargs) {
         throw nb::type_error("call(op, *inputs, **attrs): the first argument is the op's name");
     const auto op_name = nb::cast<std::string_view>(args[0]);
     const OpDef* op = find_op(op_name);
-    if (op == nullptr || op->name == "parameter" || op->name == "fused")
+    if (op == nullptr || op->is_control() || op->name == "parameter" || op->name == "fused")
         fail<UserError>("there is no op '", op_name, "'; _engine.op_table() lists them");
     const size_t given = args.size() - 1;
     if (op->variadic ? given == 0 : given != op->inputs.size())
@@ -54,7 +56,7 @@ nb::list op_table() {
     nb::list table;
     auto text = [](std::string_view s) { return nb::str(s.data(), s.size()); };
     for (const OpDef* op : all_ops()) {
-        if (op->name == "parameter" || op->name == "fused") continue;
+        if (op->is_control() || op->name == "parameter" || op->name == "fused") continue;
         nb::dict row, attrs;
         nb::list inputs;
         for (std::string_view i : op->inputs) inputs.append(text(i));
@@ -133,6 +135,16 @@ void bind_error(nb::module_& m, const char* name, PyObject* base) {
         type.ptr());
 }
 
+void bind_interrupt() {
+    nb::register_exception_translator([](const std::exception_ptr& p, void*) {
+        try {
+            std::rethrow_exception(p);
+        } catch (const Interrupted&) {
+            PyErr_SetNone(PyExc_KeyboardInterrupt);
+        }
+    });
+}
+
 }  // namespace
 }  // namespace fk::python
 
@@ -144,10 +156,18 @@ NB_MODULE(_engine, m) {
     bind_error<fk::InternalError>(m, "InternalError", PyExc_RuntimeError);
     bind_error<fk::UnsupportedError>(m, "UnsupportedError", PyExc_NotImplementedError);
     bind_error<fk::UserError>(m, "UserError", PyExc_ValueError);
-    fk::set_host_lock({[]() -> void* { return PyEval_SaveThread(); },
-                       [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }});
+    bind_interrupt();
+    fk::set_host({[]() -> void* { return PyEval_SaveThread(); },
+                  [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); },
+                  [] {
+                      const nanobind::gil_scoped_acquire lock;
+                      if (PyErr_CheckSignals() == 0) return false;
+                      PyErr_Clear();
+                      return true;
+                  }});
     bind_tensor(m);
     bind_trace(m);
+    bind_control(m);
     m.def("call", call, "Records one op: call(name, *inputs, **attrs).");
     m.def(
         "tensor",

@@ -215,15 +215,18 @@ void bind_tensor(nb::module_& m) {
     cell.def(
             "__init__",
             [](PyCell* self, nb::handle value, const std::string& name) {
-                new (self) PyCell{std::make_shared<CellImpl>()};
+                new (self) PyCell(std::make_shared<CellImpl>());
                 self->p->name = name;
                 if (value.is_none()) return;
-                self->p->value = to_tensor(value, std::nullopt).p;
-                if (self->p->value->pending() && self->p->value->recorder->tracing())
+                const TensorPtr initial = to_tensor(value, std::nullopt).p;
+                if (initial->pending() && initial->recorder->tracing())
                     fail<UserError>(
                         "variable '", name,
                         "' is created with a traced value; create variables in __init__ or build, not inside a traced step");
-                self->p->type = self->p->value->type;
+                const RecorderPtr lazy = thread_recorder();
+                settle(*lazy, initial);
+                self->p->value = lazy->own(initial);
+                self->p->type = initial->type;
             },
             nb::arg("value").none(), nb::arg("name") = "")
         .def_prop_ro("value", [](const PyCell& c) { return PyTensor{read_cell(c.p)}; })
@@ -236,20 +239,22 @@ void bind_tensor(nb::module_& m) {
                          return nb::str(n.data(), n.size());
                      })
         .def("assign", [](PyCell& c, nb::handle value) {
-            const TensorPtr t =
-                to_tensor(value,
-                          PyFloat_Check(value.ptr()) || PyLong_Check(value.ptr()) ? std::optional(c.p->type.dtype) : std::nullopt)
-                    .p;
-            if (c.p->value && t->type != c.p->type)
-                fail<UserError>("variable '", c.p->name, "' is ", to_string(c.p->type), " and cannot hold ", to_string(t->type),
-                                "; assign a value of the same shape and dtype");
-            if (current_recorder().tracing()) {
-                current_recorder().assign(c.p, t);
-            } else {
-                c.p->type = t->type;
-                c.p->value = t;
-            }
-        });
+            assign(c.p, to_tensor(value, PyFloat_Check(value.ptr()) || PyLong_Check(value.ptr())
+                                             ? std::optional(c.p->type.dtype)
+                                             : std::nullopt)
+                            .p);
+        })
+        .def(
+            "bind",
+            [](PyCell& c, const PyTensor& value, bool foreign) {
+                c.p->bound = foreign;
+                if (current_recorder().tracing())
+                    current_recorder().bind(c.p, value.p);
+                else
+                    c.p->value = value.p;
+            },
+            nb::arg("value"), nb::arg("foreign"),
+            "Lets the tensor stand for the cell's value, gradients included; foreign=False puts its own value back.");
     bind_operators(cell);
 }
 

@@ -2,27 +2,29 @@
 #include "core/errors.h"
 #include "ir/text.h"
 #include "python/common.h"
+#include "runtime/executable.h"
+#include "runtime/tape.h"
 
 namespace fk::python {
 namespace {
 
-struct PyTrace {
-    RecorderPtr recorder = std::make_shared<Recorder>(true);
-    std::string name;
-    ~PyTrace() { recorder->dispose(); }
-};
-
 struct PyExecutable {
     std::unique_ptr<Executable> exe;
-    std::string graph_text;
     std::string name;
 };
 
 struct PySuspend {};
 
 struct PyTape {
-    std::vector<RecorderPtr> open;  // one per `with`
+    std::unique_ptr<Tape> tape = std::make_unique<Tape>();
 };
+
+std::vector<OperandRef> references(nb::handle items) {
+    std::vector<OperandRef> out;
+    for (nb::handle h : nb::iter(items))
+        out.push_back(nb::isinstance<PyCell>(h) ? OperandRef(nb::cast<PyCell&>(h).p) : OperandRef(nb::cast<PyTensor&>(h).p));
+    return out;
+}
 
 std::vector<TensorPtr> run(PyExecutable& e, const nb::args& inputs) {
     const auto& types = e.exe->input_types();
@@ -61,13 +63,23 @@ void bind_trace(nb::module_& m) {
                  return out;
              })
         .def(
-            "graph_text", [](const PyExecutable& e) { return e.graph_text; }, "The graph as it was recorded.")
+            "record",
+            [](PyExecutable& e, nb::args inputs) {
+                std::vector<TensorPtr> in;
+                for (nb::handle h : inputs) in.push_back(to_tensor(h, std::nullopt).p);
+                nb::list out;
+                for (TensorPtr& t : e.exe->record(in)) out.append(PyTensor{std::move(t)});
+                return out;
+            },
+            "Records the function's ops where ops are recorded now, so that gradients flow through them.")
         .def(
-            "lowered_text", [](const PyExecutable& e) { return to_text(e.exe->plan().lowered); }, "The graph after all passes.")
+            "graph_text", [](const PyExecutable& e) { return to_text(e.exe->graph()); }, "The graph as it was recorded.")
         .def(
-            "plan_text", [](const PyExecutable& e) { return e.exe->plan().text(); }, "One line per kernel that runs.")
-        .def("memory_map", [](const PyExecutable& e) { return e.exe->plan().memory_map(); })
-        .def("stats", [](const PyExecutable& e) {
+            "lowered_text", [](PyExecutable& e) { return to_text(e.exe->plan().lowered); }, "The graph after all passes.")
+        .def(
+            "plan_text", [](PyExecutable& e) { return e.exe->plan().text(); }, "One line per kernel that runs.")
+        .def("memory_map", [](PyExecutable& e) { return e.exe->plan().memory_map(); })
+        .def("stats", [](PyExecutable& e) {
             const Plan& p = e.exe->plan();
             nb::dict d, passes;
             for (const PassTiming& t : p.timings) {
@@ -83,7 +95,14 @@ void bind_trace(nb::module_& m) {
 
     nb::class_<PyTrace>(m, "Trace", "Records what runs inside `with` into a graph of its own.")
         .def(
-            "__init__", [](PyTrace* self, const std::string& name) { new (self) PyTrace{.name = name}; }, nb::arg("name") = "")
+            "__init__",
+            [](PyTrace* self, const std::string& name, bool body) {
+                new (self) PyTrace{
+                    .recorder = std::make_shared<Recorder>(true, body ? current_recorder().shared_from_this() : nullptr),
+                    .name = name};
+            },
+            nb::arg("name") = "", nb::arg("body") = false,
+            "body=True: of control flow; it may use what is pending where it is made.")
         .def("__enter__",
              [](nb::handle self) {
                  push_recorder(nb::cast<PyTrace&>(self).recorder);
@@ -104,14 +123,7 @@ void bind_trace(nb::module_& m) {
              [](PyTrace& self, nb::handle outputs) {
                  std::vector<TensorPtr> out;
                  for (nb::handle h : nb::iter(outputs)) out.push_back(to_tensor(h, std::nullopt).p);
-                 auto e = PyExecutable{std::make_unique<Executable>(*self.recorder, out), {}, self.name};
-                 Graph g = self.recorder->graph();
-                 g.outputs.clear();
-                 for (const TensorPtr& t : out) g.outputs.push_back(self.recorder->import(t));
-                 for (const auto& [cell, state] : self.recorder->cells())
-                     if (state.written) g.outputs.push_back(state.current->value);
-                 e.graph_text = to_text(g);
-                 return e;
+                 return PyExecutable{std::make_unique<Executable>(*self.recorder, out), self.name};
              })
         .def("graph_text", [](PyTrace& self) { return to_text(self.recorder->graph()); });
 
@@ -125,20 +137,47 @@ void bind_trace(nb::module_& m) {
     m.def("suspend_trace", [] { return PySuspend{}; }, "Inside a trace: record into the eager graph for a while.");
     nb::class_<PyTape>(m, "Tape",
                        "Inside `with`: eager values stay connected for `gradients` also after they were computed. "
-                       "Without it, what was computed is a constant to the ops recorded later.")
+                       "Without it, what was computed is a constant to the ops recorded later. What `gradient` follows is what "
+                       "was recorded between `start` and `stop`.")
         .def(nb::init<>())
         .def("__enter__",
              [](nb::handle self) {
-                 nb::cast<PyTape&>(self).open.push_back(thread_recorder());
-                 thread_recorder()->open_tape();
+                 nb::cast<PyTape&>(self).tape->start();
                  return nb::borrow(self);
              })
-        .def("__exit__", [](PyTape& self, nb::args) {
-            check_internal(!self.open.empty(), "a tape is left that was not entered");
-            const RecorderPtr recorder = std::move(self.open.back());
-            self.open.pop_back();
-            recorder->close_tape();
-        });
+        .def("__exit__", [](PyTape& self, nb::args) { self.tape->reset(); })
+        .def("start", [](PyTape& self) { self.tape->start(); })
+        .def("stop", [](PyTape& self) { self.tape->stop(); })
+        .def("reset", [](PyTape& self) { self.tape->reset(); })
+        .def_prop_ro("recording", [](const PyTape& self) { return self.tape->recording(); })
+        .def(
+            "cells",
+            [](const PyTape& self) {
+                nb::list out;
+                for (const CellPtr& c : self.tape->cells_read())
+                    if (c->owner != nullptr)
+                        if (const nb::object o = nb::find(*static_cast<PyCell*>(c->owner)); o.is_valid()) out.append(o);
+                return out;
+            },
+            "The cells read since the tape was opened.")
+        .def(
+            "gradient",
+            [](PyTape& self, nb::handle targets, nb::handle sources, nb::handle seeds, nb::handle watched, bool cells_watched) {
+                Tape::Request request;
+                for (nb::handle h : nb::iter(targets)) request.targets.push_back(to_tensor(h, std::nullopt).p);
+                request.sources = references(sources);
+                if (!seeds.is_none())
+                    for (nb::handle h : nb::iter(seeds))
+                        request.seeds.push_back(h.is_none() ? nullptr : to_tensor(h, std::nullopt).p);
+                request.watched = references(watched);
+                request.cells_watched = cells_watched;
+                nb::list out;
+                for (TensorPtr& g : self.tape->gradient(request)) g ? out.append(PyTensor{std::move(g)}) : out.append(nb::none());
+                return out;
+            },
+            nb::arg("targets"), nb::arg("sources"), nb::arg("output_gradients").none(), nb::arg("watched"),
+            nb::arg("cells_watched"));
+    m.def("tape_is_open", [] { return current_recorder().has_tapes(); }, "Whether a tape needs what is recorded now.");
     m.def("in_trace", [] { return current_recorder().tracing(); });
 }
 

@@ -207,7 +207,7 @@ class Planner {
                 d.out.push_back({n, i}), d.out_bytes.push_back(node.types[i].bytes());
             d.op = node.op->name;
             d.label = g().label(node.label);
-            d.fallible = node.op->checks_indices;
+            d.fallible = may_report(node);
             for (uint32_t i = 0; i < node.types.size(); ++i) writer_[{n, i}] = drafts_.size();
             drafts_.push_back(std::move(d));
         }

@@ -23,15 +23,20 @@ class RunErrors {
         if (message_.empty()) message_ = std::move(message);
         failed_.store(true, std::memory_order_release);
     }
+    void interrupt() {
+        interrupted_.store(true, std::memory_order_release);
+        failed_.store(true, std::memory_order_release);
+    }
+    [[nodiscard]] bool interrupted() const { return interrupted_.load(std::memory_order_acquire); }
     [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_acquire); }
     [[nodiscard]] std::string take() {
         const std::lock_guard lock(mutex_);
-        failed_ = false;
+        failed_ = interrupted_ = false;
         return std::exchange(message_, {});
     }
 
   private:
-    std::atomic<bool> failed_{false};
+    std::atomic<bool> failed_{false}, interrupted_{false};
     std::mutex mutex_;
     std::string message_;
 };

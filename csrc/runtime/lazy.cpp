@@ -2,33 +2,18 @@
 #include "runtime/lazy.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 
 #include "core/config.h"
 #include "core/errors.h"
 #include "ops/expr.h"
-#include "passes/differentiate.h"
-#include "passes/rewrite.h"
+#include "runtime/host.h"
 #include "runtime/plan_cache.h"
 
 namespace fk {
 namespace {
-
-HostLock g_host_lock;
-
-class Unlocked {  // the host lock, released for a scope
-  public:
-    Unlocked() : token_(g_host_lock.release != nullptr ? g_host_lock.release() : nullptr) {}
-    ~Unlocked() {
-        if (g_host_lock.acquire != nullptr) g_host_lock.acquire(token_);
-    }
-    Unlocked(const Unlocked&) = delete;
-    Unlocked& operator=(const Unlocked&) = delete;
-
-  private:
-    void* token_;
-};
 
 struct ThreadState {
     RecorderPtr lazy = std::make_shared<Recorder>(false);
@@ -42,8 +27,6 @@ ThreadState& thread_state() {
 }
 
 }  // namespace
-
-void set_host_lock(HostLock lock) { g_host_lock = lock; }
 
 void Flight::land(std::exception_ptr error) {
     const std::lock_guard lock(mutex_);
@@ -69,30 +52,42 @@ void Flight::wait() {
     if (error) std::rethrow_exception(error);
 }
 
+uint64_t TensorImpl::next_id() {
+    static std::atomic<uint64_t> next{1};
+    return next.fetch_add(1, std::memory_order_relaxed);
+}
+
 TensorImpl::~TensorImpl() {
     if (recorder) recorder->forget(this);
+}
+
+bool Recorder::inside(const Recorder& other) const {
+    for (const Recorder* r = parent_.get(); r != nullptr; r = r->parent_.get())
+        if (r == &other) return true;
+    return false;
 }
 
 Value Recorder::import(const TensorPtr& tensor) {
     if (tensor->pending()) {
         if (tensor->recorder.get() == this) return tensor->value;
-        if (tensor->recorder->tracing())
-            fail<UserError>(
-                "a tensor of shape ", to_string(tensor->type.dims),
-                " was made while tracing and is used outside of that trace; return it from the traced function instead");
-        const RecorderPtr other = tensor->recorder;
-        other->run_pending();
+        if (!inside(*tensor->recorder)) {
+            if (tensor->recorder->tracing())
+                fail<UserError>(
+                    "a tensor of shape ", to_string(tensor->type.dims),
+                    " was made while tracing and is used outside of that trace; return it from the traced function instead");
+            const RecorderPtr other = tensor->recorder;
+            other->run_pending();
+        }
     }
-    if (const auto it = leaves_.find(tensor->buffer.get()); it != leaves_.end() && graph_.type(it->second) == tensor->type)
-        return it->second;
+    if (const auto it = leaves_.find(tensor->id); it != leaves_.end()) return it->second;
     const Value v = graph_.add_parameter(tensor->type);
-    leaves_[tensor->buffer.get()] = v;
-    read_bytes_ += tensor->buffer->bytes();
+    leaves_[tensor->id] = v;
+    if (tensor->buffer) read_bytes_ += tensor->buffer->bytes();
     sources_.push_back({Source::Kind::tensor, nullptr, tensor});
     return v;
 }
 
-Value Recorder::import(const CellPtr& cell) { return import(tracing_ ? read(cell) : cell->value); }
+Value Recorder::import(const CellPtr& cell) { return import(read(cell)); }
 
 TensorPtr Recorder::wrap(Value v) {
     auto t = std::make_shared<TensorImpl>(graph_.type(v));
@@ -119,12 +114,60 @@ Recorder::CellState& Recorder::state_of(const CellPtr& cell) {
     return cells_[it->second].second;
 }
 
-TensorPtr Recorder::read(const CellPtr& cell) { return state_of(cell).current; }
+TensorPtr Recorder::read(const CellPtr& cell) {
+    TensorPtr tensor = tracing_ ? state_of(cell).current : cell->value;
+    check_internal(tensor != nullptr, "variable '", cell->name, "' is read before it has a value");
+    if (tracing_ || tapes_ > 0) note_version(cell, tensor);
+    return tensor;
+}
 
-void Recorder::assign(const CellPtr& cell, TensorPtr value) {
+void Recorder::note_version(const CellPtr& cell, const TensorPtr& tensor) {
+    if (cell->bound) return;
+    Versions& v = versions_[cell.get()];
+    v.cell = cell;
+    if (v.tensors.empty() || v.tensors.back() != tensor) v.tensors.push_back(tensor);
+}
+
+std::vector<TensorPtr> Recorder::versions(const CellPtr& cell) const {
+    const auto it = versions_.find(cell.get());
+    return it == versions_.end() ? std::vector<TensorPtr>{} : it->second.tensors;
+}
+
+std::vector<CellPtr> Recorder::cells_read() const {
+    std::vector<CellPtr> out;
+    for (const auto& [key, versions] : versions_) out.push_back(versions.cell);
+    return out;
+}
+
+TensorPtr Recorder::own(const TensorPtr& value) {
+    if (!tracing_ && !value->pending()) {
+        TensorPtr t = from_memory(value->type, value->buffer);
+        t->flight = value->flight;
+        return t;
+    }
+    // A node of its own, never merged: two variables with equal values stay two sources of gradients.
+    static const OpDef& op = get_op("stop_gradient");
+    const Value v = import(value);
+    return wrap({graph_.add_raw({.op = &op,
+                                 .inputs = {v},
+                                 .attrs = {},
+                                 .types = {value->type},
+                                 .label = graph_.current_label,
+                                 .region = nullptr}),
+                 0});
+}
+
+void Recorder::assign(const CellPtr& cell, const TensorPtr& value) {
+    TensorPtr own_value = own(value);
+    CellState& state = state_of(cell);
+    state.current = std::move(own_value);
+    state.written = true;
+}
+
+void Recorder::bind(const CellPtr& cell, const TensorPtr& value) {
     const Value v = import(value);
     CellState& state = state_of(cell);
-    state.current = value->pending() && value->recorder.get() == this ? std::move(value) : wrap(v);
+    state.current = value->pending() && value->recorder.get() == this ? value : wrap(v);
     state.written = true;
 }
 
@@ -132,11 +175,6 @@ TensorPtr Recorder::add_input(TensorType type) {
     const Value v = graph_.add_parameter(std::move(type));
     sources_.push_back({Source::Kind::input, nullptr, nullptr});
     return wrap(v);
-}
-
-Value Recorder::cell_parameter(const CellPtr& cell) const {
-    const auto it = cell_index_.find(cell.get());
-    return it == cell_index_.end() ? Value{} : cells_[it->second].second.parameter;
 }
 
 bool Recorder::full() const {
@@ -149,6 +187,7 @@ void Recorder::reset() {
     known_.clear();
     leaves_.clear();
     sources_.clear();
+    versions_.clear();
     flushed_ = 0;
     read_bytes_ = 0;
 }
@@ -199,7 +238,7 @@ std::vector<uint8_t> risky_outputs(const Graph& g, const std::vector<TensorPtr>&
     for (size_t i = 0; i < operands.size(); ++i) risky[g.parameters()[i].node] = operands[i]->flight != nullptr;
     for (uint32_t n = 0; n < g.size(); ++n) {
         const Node& node = g.node(n);
-        if (node.op->checks_indices || std::ranges::any_of(node.inputs, [&](Value v) { return risky[v.node] != 0; }))
+        if (may_report(node) || std::ranges::any_of(node.inputs, [&](Value v) { return risky[v.node] != 0; }))
             risky[n] = 1;
     }
     std::vector<uint8_t> out;
@@ -274,8 +313,8 @@ std::exception_ptr Recorder::run_pending() {
         t->recorder = nullptr;
     }
     if (tapes_ > 0) {
+        for (TensorImpl* t : live) leaves_[t->id] = t->value;
         for (size_t i = 0; i < wanted.size(); ++i) {
-            leaves_[buffers[i].get()] = wanted[i];
             const TensorPtr& t = known_[wanted[i]] = from_memory(graph_.type(wanted[i]), buffers[i]);
             t->flight = risky[i] ? risky_flight : flight;
         }
@@ -315,6 +354,7 @@ Recorder& current_recorder() {
 }
 
 RecorderPtr thread_recorder() { return thread_state().lazy; }
+RecorderPtr renew_thread_recorder() { return thread_state().lazy = std::make_shared<Recorder>(false); }
 void push_recorder(RecorderPtr recorder) { thread_state().stack.push_back(std::move(recorder)); }
 
 void pop_recorder() {
@@ -336,25 +376,22 @@ void pop_label() {
     if (r.tracing()) r.graph().current_label = labels.empty() ? 0 : r.graph().intern_label(labels.back());
 }
 
-namespace {
-
-// Brings operands that are pending in another recorder into memory. That may release the host lock, and then another
-// thread may flush this recorder: so it is done for all operands before any of them gets a value in the graph.
+// Settling may release the host lock, and then another thread may flush this recorder: so it is done for all operands before
+// any of them gets a value in the graph.
 void settle(Recorder& r, const TensorPtr& tensor) {
-    if (!tensor || !tensor->pending() || tensor->recorder.get() == &r || tensor->recorder->tracing()) return;
+    if (!tensor || !tensor->pending() || tensor->recorder.get() == &r || tensor->recorder->tracing() ||
+        r.inside(*tensor->recorder))
+        return;
     const RecorderPtr other = tensor->recorder;
     other->run_pending();
 }
-void settle(Recorder& r, OperandRef& operand) {
-    if (auto* cell = std::get_if<CellPtr>(&operand); cell != nullptr && !r.tracing()) operand = TensorPtr((*cell)->value);
-    if (auto* tensor = std::get_if<TensorPtr>(&operand)) settle(r, *tensor);
-}
-
-}  // namespace
 
 std::vector<TensorPtr> record(const OpDef& op, std::vector<OperandRef> operands, Attrs attrs) {
     Recorder& r = current_recorder();
-    for (OperandRef& operand : operands) settle(r, operand);
+    for (OperandRef& operand : operands) {
+        if (auto* cell = std::get_if<CellPtr>(&operand)) operand = r.read(*cell);
+        if (const auto* tensor = std::get_if<TensorPtr>(&operand)) settle(r, *tensor);
+    }
     if (!r.tracing() && r.full()) r.run_pending();
     // Python scalars adapt to the tensors beside them.
     std::optional<DType> strong;
@@ -366,8 +403,7 @@ std::vector<TensorPtr> record(const OpDef& op, std::vector<OperandRef> operands,
             if (i >= first) weak = std::max(weak, s->kind);
             continue;
         }
-        values[i] = std::holds_alternative<CellPtr>(operands[i]) ? r.import(std::get<CellPtr>(operands[i]))
-                                                                 : r.import(std::get<TensorPtr>(operands[i]));
+        values[i] = r.import(std::get<TensorPtr>(operands[i]));
         if (i >= first) {
             const DType t = r.graph().type(values[i]).dtype;
             strong = strong ? promote(*strong, t) : t;
@@ -392,26 +428,18 @@ TensorPtr from_memory(TensorType type, BufferPtr buffer) {
     return t;
 }
 
-std::vector<TensorPtr> gradients(const std::vector<TensorPtr>& targets, const std::vector<OperandRef>& sources,
-                                 const std::vector<TensorPtr>& seeds) {
+void assign(const CellPtr& cell, const TensorPtr& value) {
+    if (cell->value && value->type != cell->type)
+        fail<UserError>("variable '", cell->name, "' is ", to_string(cell->type), " and cannot hold ", to_string(value->type),
+                        "; assign a value of the same shape and dtype");
     Recorder& r = current_recorder();
-    for (const TensorPtr& t : targets) settle(r, t);
-    for (const TensorPtr& t : seeds) settle(r, t);
-    for (OperandRef s : sources) settle(r, s);
-    std::vector<Value> target_values, seed_values, source_values;
-    for (const TensorPtr& t : targets) target_values.push_back(r.import(t));
-    for (const TensorPtr& t : seeds) seed_values.push_back(t ? r.import(t) : Value{});
-    for (const OperandRef& s : sources) {
-        if (const auto* cell = std::get_if<CellPtr>(&s))
-            source_values.push_back(r.tracing() ? (r.cell_parameter(*cell).valid() ? r.cell_parameter(*cell) : r.import(*cell))
-                                                : r.import(*cell));
-        else
-            source_values.push_back(r.import(std::get<TensorPtr>(s)));
+    settle(r, value);
+    if (r.tracing()) {
+        r.assign(cell, value);
+    } else {
+        cell->type = value->type;
+        cell->value = r.own(value);
     }
-    std::vector<TensorPtr> out;
-    for (Value v : differentiate(r.graph(), target_values, seed_values, source_values))
-        out.push_back(v.valid() ? r.wrap(v) : nullptr);
-    return out;
 }
 
 void evaluate(const TensorPtr& tensor) {
@@ -429,107 +457,6 @@ void evaluate(const TensorPtr& tensor) {
         flight->wait();
         if (tensor->flight == flight) tensor->flight = nullptr;
     }
-}
-
-Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs) {
-    std::vector<Value> results;
-    for (const TensorPtr& t : outputs) results.push_back(trace.import(t));  // may bring in tensors from outside
-    sources_ = trace.sources();
-    Graph g = trace.graph();
-    g.outputs = std::move(results);
-    g.output_aliases.assign(g.outputs.size(), -1);
-    results_ = outputs.size();
-    for (const auto& [cell, state] : trace.cells())
-        if (state.written) {
-            g.outputs.push_back(state.current->value);
-            g.output_aliases.push_back(static_cast<int32_t>(std::get<int64_t>(g.node(state.parameter).attrs[0])));
-            written_.push_back(cell);
-        }
-    for (size_t i = 0; i < sources_.size(); ++i) {
-        const bool input = sources_[i].kind == Recorder::Source::Kind::input;
-        input_of_.push_back(input ? static_cast<int32_t>(input_types_.size()) : -1);
-        if (input) input_types_.push_back(g.type(g.parameters()[i]));
-    }
-    plan_ = compile(g);
-}
-
-std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
-    check_internal(inputs.size() == input_types_.size(), "an executable got ", inputs.size(), " inputs, it has ",
-                   input_types_.size());
-    const size_t n = sources_.size();
-    std::vector<const void*> parameters(n);
-    std::vector<BufferPtr> held(n);  // keeps operands alive while the lock is released
-    for (size_t i = 0; i < n; ++i) {
-        if (input_of_[i] >= 0) {
-            const Input& in = inputs[static_cast<size_t>(input_of_[i])];
-            if (in.tensor) {
-                evaluate(in.tensor);
-                held[i] = in.tensor->buffer;
-                parameters[i] = held[i]->data();
-            } else {
-                parameters[i] = in.data;
-            }
-        }
-    }
-    // While one is waited for, another thread may start to overwrite one that was ready: all must be ready at once.
-    for (bool ready = false; !ready;) {
-        ready = true;
-        for (size_t i = 0; i < n; ++i) {
-            if (input_of_[i] >= 0) continue;
-            const TensorPtr& t = sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor;
-            if (!t->pending() && !t->flight) continue;
-            evaluate(TensorPtr(t));
-            ready = false;
-        }
-    }
-    // After the last point where the lock may be released: decide which buffers may be overwritten.
-    for (size_t i = 0; i < n; ++i)
-        if (input_of_[i] < 0) {
-            const TensorPtr& t = sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor;
-            parameters[i] = t->buffer->data();
-        }
-    std::vector<BufferPtr> buffers(plan_->output_types.size());
-    std::vector<void*> outputs(buffers.size());
-    std::vector<uint8_t> in_place(buffers.size(), 0);
-    for (size_t o = 0; o < buffers.size(); ++o) {
-        if (o >= results_) {
-            const TensorPtr& t = written_[o - results_]->value;
-            if (t.use_count() == 1 && t->buffer.use_count() == 1) {
-                buffers[o] = t->buffer;
-                in_place[o] = 1;
-            }
-        }
-        if (!buffers[o]) buffers[o] = Buffer::allocate(plan_->output_types[o].bytes());
-        outputs[o] = buffers[o]->data();
-    }
-    for (size_t i = 0; i < n; ++i)
-        if (input_of_[i] < 0) held[i] = (sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor)->buffer;
-    std::shared_ptr<Flight> flight;
-    std::vector<TensorPtr> busy;
-    for (size_t o = results_; o < buffers.size(); ++o)
-        if (in_place[o]) {  // readers on other threads wait until the new value is complete
-            if (!flight) flight = std::make_shared<Flight>();
-            busy.push_back(written_[o - results_]->value);
-            busy.back()->flight = flight;
-        }
-    std::exception_ptr error;
-    {
-        const Unlocked unlocked;
-        try {
-            plan_->run(parameters.data(), outputs.data());
-        } catch (...) {
-            error = std::current_exception();  // the plan has not written to any cell
-        }
-    }
-    if (flight) flight->land(nullptr);
-    for (const TensorPtr& t : busy) t->flight = nullptr;
-    if (error) std::rethrow_exception(error);
-    for (size_t o = results_; o < buffers.size(); ++o)
-        if (!in_place[o]) written_[o - results_]->value = from_memory(plan_->output_types[o], buffers[o]);
-    std::vector<TensorPtr> results;
-    for (size_t o = 0; o < results_; ++o) results.push_back(from_memory(plan_->output_types[o], buffers[o]));
-    ++runs;
-    return results;
 }
 
 }  // namespace fk

@@ -2,7 +2,8 @@
 // (or found in the cache) and run when a value is asked for, or becomes an Executable when it was traced.
 //
 // Start reading at `record`. A thread has one lazy recorder; `Trace` puts another recorder on top of it for a while.
-// All functions here are called with the host language's lock held; only running a plan releases it (see HostLock).
+// executable.h holds compiled traces, tape.h gradients, control.h loops and branches.
+// All functions here are called with the host language's lock held; only running a plan releases it (host.h).
 #pragma once
 
 #include <condition_variable>
@@ -26,13 +27,6 @@ using TensorPtr = std::shared_ptr<TensorImpl>;
 using CellPtr = std::shared_ptr<CellImpl>;
 using RecorderPtr = std::shared_ptr<Recorder>;
 
-// The host language's global lock, released around the run of a plan. Set once by the Python module.
-struct HostLock {
-    void* (*release)() = nullptr;
-    void (*acquire)(void*) = nullptr;
-};
-void set_host_lock(HostLock lock);
-
 // A run in progress whose results other threads may wait for.
 class Flight {
   public:
@@ -53,12 +47,16 @@ struct TensorImpl {
     RecorderPtr recorder;
     Value value;
     size_t live_slot = 0;  // position in the recorder's list of pending tensors
+    const uint64_t id;     // unlike an address, never given to another tensor
 
-    explicit TensorImpl(TensorType t) : type(std::move(t)) {}
+    explicit TensorImpl(TensorType t) : type(std::move(t)), id(next_id()) {}
     ~TensorImpl();
     TensorImpl(const TensorImpl&) = delete;
     TensorImpl& operator=(const TensorImpl&) = delete;
     [[nodiscard]] bool pending() const { return recorder != nullptr; }
+
+  private:
+    static uint64_t next_id();
 };
 
 // The storage of a variable: a cell whose current tensor changes. Old tensors keep their value.
@@ -67,6 +65,8 @@ struct CellImpl {
     TensorPtr value;
     std::string name;
     bool autocast = true;  // whether layers of mixed precision read it in their compute type
+    void* owner = nullptr;  // the host language's object
+    bool bound = false;    // holds a value that stands for it for a while (StatelessScope): no version of its own
 };
 
 struct Scalar {
@@ -78,9 +78,11 @@ using OperandRef = std::variant<TensorPtr, CellPtr, Scalar>;
 
 class Recorder : public std::enable_shared_from_this<Recorder> {
   public:
-    explicit Recorder(bool tracing) : tracing_(tracing) {}
+    // `parent`: the recorder that a body of control flow is recorded in; what is pending there can be used here.
+    explicit Recorder(bool tracing, RecorderPtr parent = nullptr) : tracing_(tracing), parent_(std::move(parent)) {}
 
     [[nodiscard]] bool tracing() const { return tracing_; }
+    [[nodiscard]] bool inside(const Recorder& other) const;  // whether `other` is its parent, or further out
     [[nodiscard]] Graph& graph() { return graph_; }
 
     // The value of a tensor or cell in this recorder's graph; brings it in as a parameter when it is not yet there.
@@ -88,12 +90,16 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     Value import(const CellPtr& cell);
     TensorPtr wrap(Value v);  // a pending tensor for a value of the graph
 
-    TensorPtr read(const CellPtr& cell);                // tracing: the cell's traced value
-    void assign(const CellPtr& cell, TensorPtr value);  // tracing: recorded, takes effect at every run
+    // The cell's tensor here, noted as one of its versions where gradients may be asked for.
+    TensorPtr read(const CellPtr& cell);
+    void assign(const CellPtr& cell, const TensorPtr& value);  // tracing: recorded, takes effect at every run
+    void bind(const CellPtr& cell, const TensorPtr& value);    // tracing: the same without a version of its own
+    // A tensor of its own with that value: what a variable holds. No gradient flows through.
+    TensorPtr own(const TensorPtr& value);
+    // What the cell was read as while gradients could be asked for.
+    [[nodiscard]] std::vector<TensorPtr> versions(const CellPtr& cell) const;
+    [[nodiscard]] std::vector<CellPtr> cells_read() const;
     TensorPtr add_input(TensorType type);               // tracing
-    // The parameter that stands for the cell's value at the start, if the cell was read.
-    [[nodiscard]] Value cell_parameter(const CellPtr& cell) const;
-
     // Lazy recorders: runs everything that is pending and still referenced. What goes wrong in the run stays with the tensors
     // concerned, to be thrown when their values are asked for, and is returned.
     std::exception_ptr run_pending();
@@ -102,11 +108,14 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     }
     // Lazy recorders: whether as much was recorded since the last flush as should be run at one time.
     [[nodiscard]] bool full() const;
-    // Between these two, what was flushed stays in the graph, so that gradients find their way through it.
+    // While a tape is open, what was flushed stays in the graph, so that gradients find their way through it.
     void open_tape() { ++tapes_; }
     void close_tape();
+    [[nodiscard]] bool has_tapes() const { return tapes_ > 0; }
+    int recording_tapes = 0;  // those that are recording now
     void forget(TensorImpl* tensor);
-    void dispose() { cells_.clear(), cell_index_.clear(); }  // a finished trace: its cells hold tensors that hold the recorder
+    // A finished trace: its cells hold tensors that hold the recorder.
+    void dispose() { cells_.clear(), cell_index_.clear(), versions_.clear(), leaves_.clear(), sources_.clear(); }
 
     struct Source {  // where a parameter's memory comes from
         enum class Kind : uint8_t { input, cell, tensor } kind;
@@ -127,14 +136,22 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     // The part of the graph that computes `outputs` from what is in memory, and the tensors that are its parameters.
     [[nodiscard]] Graph program(const std::vector<Value>& outputs, std::vector<TensorPtr>& operands) const;
 
+    void note_version(const CellPtr& cell, const TensorPtr& tensor);
+
     bool tracing_;
+    RecorderPtr parent_;
     Graph graph_;
     int tapes_ = 0;
     std::map<Value, TensorPtr> known_;  // values of the graph that were flushed while a tape was open
     uint32_t flushed_ = 0;              // size of the graph at the last flush
     size_t read_bytes_ = 0;             // of tensors imported since the last flush: the graph keeps them alive
     std::vector<TensorImpl*> live_;
-    std::unordered_map<const Buffer*, Value> leaves_;
+    std::unordered_map<uint64_t, Value> leaves_;  // by the id of a tensor from outside
+    struct Versions {
+        CellPtr cell;
+        std::vector<TensorPtr> tensors;
+    };
+    std::unordered_map<const CellImpl*, Versions> versions_;
     std::vector<Source> sources_;
     std::vector<std::pair<CellPtr, CellState>> cells_;
     std::unordered_map<const CellImpl*, size_t> cell_index_;
@@ -145,39 +162,20 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
 void push_recorder(RecorderPtr recorder);
 void pop_recorder();
 [[nodiscard]] RecorderPtr thread_recorder();  // the thread's lazy one
+// Gives the thread a new lazy recorder: the old one lives on in the tapes that need its graph.
+RecorderPtr renew_thread_recorder();
 
 void push_label(std::string label);
 void pop_label();
 
 [[nodiscard]] std::vector<TensorPtr> record(const OpDef& op, std::vector<OperandRef> operands, Attrs attrs);
 [[nodiscard]] TensorPtr from_memory(TensorType type, BufferPtr buffer);
-[[nodiscard]] std::vector<TensorPtr> gradients(const std::vector<TensorPtr>& targets, const std::vector<OperandRef>& sources,
-                                               const std::vector<TensorPtr>& seeds);
+// Brings a tensor that is pending in a recorder which `r` does not see into memory.
+void settle(Recorder& r, const TensorPtr& tensor);
+// Gives the variable a new value: from here on in the current trace, or now.
+void assign(const CellPtr& cell, const TensorPtr& value);
 // Makes sure the tensor's value is in memory, waiting for or starting its run. TracedValueError for a traced tensor.
 void evaluate(const TensorPtr& tensor);
-
-// A traced and compiled function of its inputs and of the cells it reads and writes.
-class Executable {
-  public:
-    Executable(Recorder& trace, const std::vector<TensorPtr>& outputs);
-
-    struct Input {
-        const void* data = nullptr;  // used as it is when `tensor` is null
-        TensorPtr tensor;
-    };
-    [[nodiscard]] const std::vector<TensorType>& input_types() const { return input_types_; }
-    [[nodiscard]] const Plan& plan() const { return *plan_; }
-    std::vector<TensorPtr> run(const std::vector<Input>& inputs);
-    uint64_t runs = 0;
-
-  private:
-    std::shared_ptr<const Plan> plan_;
-    std::vector<TensorType> input_types_;
-    std::vector<Recorder::Source> sources_;
-    std::vector<int32_t> input_of_;  // per parameter: number of the input, or -1
-    size_t results_ = 0;             // the first outputs are returned, the others written to cells
-    std::vector<CellPtr> written_;   // per further output
-};
 
 struct CacheStats {
     uint64_t hits = 0, misses = 0;

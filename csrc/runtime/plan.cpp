@@ -47,7 +47,7 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
         else if (operands[i].place == Place::output)
             instance->pointers[i] = outputs[operands[i].at];
     }
-    bool failed = false;
+    bool failed = false, interrupted = false;
     size_t failed_step = 0;
     std::vector<double> times(timed ? steps.size() : 0);
     using Clock = std::chrono::steady_clock;
@@ -70,6 +70,7 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
     }
     std::string message;
     if (failed) {
+        interrupted = instance->errors.interrupted();
         message = instance->errors.take();
         if (!steps[failed_step].label.empty()) message += " [in " + steps[failed_step].label + "]";
     }
@@ -84,6 +85,7 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
         }
         if (idle_.size() < 4) idle_.push_back(std::move(instance));
     }
+    if (interrupted) throw Interrupted("interrupted");
     if (failed) throw UserError(message);
 }
 

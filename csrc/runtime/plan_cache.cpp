@@ -26,7 +26,10 @@ class KeyWriter {
         if (const auto* d = std::get_if<double>(&a)) number(std::bit_cast<uint64_t>(*d));
         if (const auto* s = std::get_if<std::string>(&a)) number(s->size()), key += *s;
         if (const auto* v = std::get_if<Dims>(&a)) dims(*v);
+        if (const auto* v = std::get_if<Bodies>(&a))
+            for (const auto& body : *v) graph(*body);
     }
+    void graph(const Graph& g);
     void dims(const Dims& d) {
         number(d.size());
         for (int64_t x : d) number(static_cast<uint64_t>(x));
@@ -34,9 +37,8 @@ class KeyWriter {
     std::string key;
 };
 
-std::string structural_key(const Graph& g) {
-    KeyWriter w;
-    w.key.reserve(g.size() * 48);
+void KeyWriter::graph(const Graph& g) {
+    KeyWriter& w = *this;
     const auto live = live_nodes(g);
     std::vector<uint32_t> number(g.size(), 0);
     uint32_t next = 0;
@@ -58,6 +60,13 @@ std::string structural_key(const Graph& g) {
     }
     w.number(UINT64_MAX);
     for (Value v : g.outputs) w.number((uint64_t{number[v.node]} << 8) | v.out);
+    w.number(UINT64_MAX);
+}
+
+std::string structural_key(const Graph& g) {
+    KeyWriter w;
+    w.key.reserve(g.size() * 48);
+    w.graph(g);
     return std::move(w.key);
 }
 

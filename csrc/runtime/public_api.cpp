@@ -121,6 +121,8 @@ fk::Attr convert(const fk::OpDef& op, const fk::AttrDef& def, const Attribute& a
         case fk::AttrType::dims:
             if (const auto* v = std::get_if<Shape>(&a)) return *v;
             break;
+        case fk::AttrType::bodies:
+            break;
     }
     invalid("attribute ", def.name, " of ", op.name, " was given a value of another kind");
 }

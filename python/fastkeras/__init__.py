@@ -10,6 +10,7 @@ from fastkeras import (
     callbacks,
     config,
     constraints,
+    data,
     dtype_policies,
     initializers,
     layers,
@@ -32,6 +33,8 @@ from fastkeras.core.naming import name_scope
 from fastkeras.core.operation import Operation
 from fastkeras.core.remat import RematScope, remat
 from fastkeras.core.scopes import StatelessScope, SymbolicScope
+from fastkeras.core.tape import GradientTape, UnconnectedGradients
+from fastkeras.core.traced_function import TensorSpec, function
 from fastkeras.core.variable import Variable
 from fastkeras.initializers import Initializer
 from fastkeras.layers.input_layer import Input
@@ -43,6 +46,7 @@ from fastkeras.models import Model, Sequential
 from fastkeras.optimizers import Optimizer
 from fastkeras.regularizers import Regularizer
 
+custom_gradient = ops.custom_gradient
 __version__ = "0.1.0"
 
 
@@ -54,6 +58,7 @@ def version() -> str:
 __all__ = [
     "DTypePolicy",
     "FloatDTypePolicy",
+    "GradientTape",
     "Function",
     "Initializer",
     "Input",
@@ -70,6 +75,8 @@ __all__ = [
     "Sequential",
     "StatelessScope",
     "SymbolicScope",
+    "TensorSpec",
+    "UnconnectedGradients",
     "Variable",
     "__version__",
     "activations",
@@ -77,7 +84,10 @@ __all__ = [
     "callbacks",
     "config",
     "constraints",
+    "data",
     "dtype_policies",
+    "custom_gradient",
+    "function",
     "initializers",
     "layers",
     "losses",

@@ -119,7 +119,7 @@ class StatelessScope:
         key = id(variable)
         if key not in self._saved:
             self._saved[key] = (variable, variable._read())
-        variable._store(value)
+        variable.bind(value, True)
         self.state_mapping[key] = value
 
     def add_update(self, update: tuple[Variable, Any]) -> None:
@@ -148,8 +148,9 @@ class StatelessScope:
 
     def __exit__(self, *exc: Any) -> None:
         state.stateless = self._outer
-        for variable, value in self._saved.values():
-            variable._store(value)
+        outer = self._outer._saved if self._outer is not None else {}
+        for key, (variable, value) in self._saved.items():
+            variable.bind(value, key in outer)
         self._saved.clear()
 
 

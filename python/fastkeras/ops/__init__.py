@@ -5,6 +5,15 @@ functional model is made. Names, signatures and type rules are those of `keras.o
 """
 
 from fastkeras.ops import image, linalg, nn, numpy
+from fastkeras.ops.control import (
+    associative_scan,
+    cond,
+    custom_gradient,
+    fori_loop,
+    scan,
+    switch,
+    while_loop,
+)
 from fastkeras.ops.core import (
     cast,
     convert_to_numpy,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastkeras.data import Dataset
 from fastkeras.training.data_adapters.adapter import (
     ArrayAdapter,
     DataAdapter,
@@ -23,11 +24,13 @@ from fastkeras.training.data_adapters.arrays import (
     train_validation_split,
     unpack_x_y_sample_weight,
 )
+from fastkeras.training.data_adapters.dataset import DatasetAdapter
 from fastkeras.training.data_adapters.py_dataset import PyDataset, PyDatasetAdapter
 
 __all__ = [
     "ArrayAdapter",
     "DataAdapter",
+    "DatasetAdapter",
     "EpochStream",
     "IterableAdapter",
     "PyDataset",
@@ -90,6 +93,8 @@ def get_data_adapter(
                     f"When `x` yields batches by itself ({kind}), `{name}` should not be passed. The {what} "
                     f"should be part of what it yields: `(x, y)` or `(x, y, sample_weight)`."
                 )
+        if isinstance(x, Dataset):
+            return DatasetAdapter(x, class_weight, steps_per_epoch)
         if isinstance(x, PyDataset) or (
             hasattr(x, "__getitem__") and hasattr(x, "__len__") and _has_no_iter(x)
         ):

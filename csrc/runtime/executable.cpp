@@ -1,0 +1,135 @@
+// Building, running and recording executables.
+#include "runtime/executable.h"
+
+#include "core/errors.h"
+#include "runtime/host.h"
+
+namespace fk {
+
+Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs) {
+    std::vector<Value> results;
+    for (const TensorPtr& t : outputs) results.push_back(trace.import(t));  // may bring in tensors from outside
+    sources_ = trace.sources();
+    graph_ = trace.graph();
+    Graph& g = graph_;
+    g.outputs = std::move(results);
+    g.output_aliases.assign(g.outputs.size(), -1);
+    results_ = outputs.size();
+    for (const auto& [cell, state] : trace.cells())
+        if (state.written) {
+            g.outputs.push_back(state.current->value);
+            g.output_aliases.push_back(static_cast<int32_t>(std::get<int64_t>(g.node(state.parameter).attrs[0])));
+            written_.push_back(cell);
+        }
+    for (size_t i = 0; i < sources_.size(); ++i) {
+        const bool input = sources_[i].kind == Recorder::Source::Kind::input;
+        input_of_.push_back(input ? static_cast<int32_t>(input_types_.size()) : -1);
+        if (input) input_types_.push_back(g.type(g.parameters()[i]));
+    }
+}
+
+const Plan& Executable::plan() {
+    if (!plan_) plan_ = compile(graph_);
+    return *plan_;
+}
+
+std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
+    check_internal(inputs.size() == input_types_.size(), "an executable got ", inputs.size(), " inputs, it has ",
+                   input_types_.size());
+    (void)plan();
+    const size_t n = sources_.size();
+    std::vector<const void*> parameters(n);
+    std::vector<BufferPtr> held(n);  // keeps operands alive while the lock is released
+    for (size_t i = 0; i < n; ++i) {
+        if (input_of_[i] >= 0) {
+            const Input& in = inputs[static_cast<size_t>(input_of_[i])];
+            if (in.tensor) {
+                evaluate(in.tensor);
+                held[i] = in.tensor->buffer;
+                parameters[i] = held[i]->data();
+            } else {
+                parameters[i] = in.data;
+            }
+        }
+    }
+    // While one is waited for, another thread may start to overwrite one that was ready: all must be ready at once.
+    for (bool ready = false; !ready;) {
+        ready = true;
+        for (size_t i = 0; i < n; ++i) {
+            if (input_of_[i] >= 0) continue;
+            const TensorPtr& t = sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor;
+            if (!t->pending() && !t->flight) continue;
+            evaluate(TensorPtr(t));
+            ready = false;
+        }
+    }
+    // After the last point where the lock may be released: decide which buffers may be overwritten.
+    for (size_t i = 0; i < n; ++i)
+        if (input_of_[i] < 0) {
+            const TensorPtr& t = sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor;
+            parameters[i] = t->buffer->data();
+        }
+    std::vector<BufferPtr> buffers(plan_->output_types.size());
+    std::vector<void*> outputs(buffers.size());
+    std::vector<uint8_t> in_place(buffers.size(), 0);
+    for (size_t o = 0; o < buffers.size(); ++o) {
+        if (o >= results_) {
+            const TensorPtr& t = written_[o - results_]->value;
+            if (t.use_count() == 1 && t->buffer.use_count() == 1) {
+                buffers[o] = t->buffer;
+                in_place[o] = 1;
+            }
+        }
+        if (!buffers[o]) buffers[o] = Buffer::allocate(plan_->output_types[o].bytes());
+        outputs[o] = buffers[o]->data();
+    }
+    for (size_t i = 0; i < n; ++i)
+        if (input_of_[i] < 0) held[i] = (sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor)->buffer;
+    std::shared_ptr<Flight> flight;
+    std::vector<TensorPtr> busy;
+    for (size_t o = results_; o < buffers.size(); ++o)
+        if (in_place[o]) {  // readers on other threads wait until the new value is complete
+            if (!flight) flight = std::make_shared<Flight>();
+            busy.push_back(written_[o - results_]->value);
+            busy.back()->flight = flight;
+        }
+    std::exception_ptr error;
+    {
+        const Unlocked unlocked;
+        try {
+            plan_->run(parameters.data(), outputs.data());
+        } catch (...) {
+            error = std::current_exception();  // the plan has not written to any cell
+        }
+    }
+    if (flight) flight->land(nullptr);
+    for (const TensorPtr& t : busy) t->flight = nullptr;
+    if (error) std::rethrow_exception(error);
+    for (size_t o = results_; o < buffers.size(); ++o)
+        if (!in_place[o]) written_[o - results_]->value = from_memory(plan_->output_types[o], buffers[o]);
+    std::vector<TensorPtr> results;
+    for (size_t o = 0; o < results_; ++o) results.push_back(from_memory(plan_->output_types[o], buffers[o]));
+    ++runs;
+    return results;
+}
+
+std::vector<TensorPtr> Executable::record(const std::vector<TensorPtr>& inputs) {
+    check_internal(inputs.size() == input_types_.size(), "an executable got ", inputs.size(), " inputs, it has ",
+                   input_types_.size());
+    Recorder& r = current_recorder();
+    std::vector<TensorPtr> operands;
+    for (size_t i = 0; i < sources_.size(); ++i)
+        operands.push_back(input_of_[i] >= 0 ? inputs[static_cast<size_t>(input_of_[i])]
+                           : sources_[i].cell ? r.read(sources_[i].cell)
+                                              : sources_[i].tensor);
+    for (const TensorPtr& t : operands) settle(r, t);
+    std::vector<Value> arguments;
+    for (const TensorPtr& t : operands) arguments.push_back(r.import(t));
+    const std::vector<Value> values = inline_graph(r.graph(), graph_, arguments);
+    std::vector<TensorPtr> out;
+    for (size_t o = 0; o < results_; ++o) out.push_back(r.wrap(values[o]));
+    for (size_t o = results_; o < values.size(); ++o) assign(written_[o - results_], r.wrap(values[o]));
+    return out;
+}
+
+}  // namespace fk
