@@ -22,10 +22,6 @@ struct OnednnState final : KernelState {
     std::vector<dnnl_exec_arg_t> args;  // the same
 };
 
-void check(dnnl_status_t status, const char* what) {
-    check_internal(status == dnnl_success, "oneDNN: ", what, " failed with status ", static_cast<int>(status));
-}
-
 }  // namespace
 
 const dnnl::engine& onednn_engine() {
@@ -55,52 +51,72 @@ dnnl::memory::desc strided_desc(const Dims& dims, DType t, const Dims& strides) 
     return {dims, onednn_type(t).value(), strides};
 }
 
-TeamSize::TeamSize(int threads) : before_(omp_get_max_threads()) {
-    if (threads != before_) omp_set_num_threads(threads);
+SingleThread::SingleThread() : before_(omp_get_max_threads()) {
+    if (before_ != 1) omp_set_num_threads(1);
 }
-TeamSize::~TeamSize() { omp_set_num_threads(before_); }
+SingleThread::~SingleThread() {
+    if (before_ != 1) omp_set_num_threads(before_);
+}
 
-int team_for(int64_t multiply_adds) { return multiply_adds < 256 * 1024 || !may_fork() ? 1 : max_threads(); }
+int parts_for(int64_t multiply_adds) { return multiply_adds < 256 * 1024 ? 1 : max_threads(); }
 
-OnednnKernel::OnednnKernel(std::string text, std::vector<Step> steps, size_t scratch, int threads)
-    : text_(std::move(text)), engine_(onednn_engine()), steps_(std::move(steps)), scratch_(scratch), threads_(threads) {}
+OnednnKernel::OnednnKernel(std::string text, std::vector<Stage> stages, size_t scratch)
+    : text_(std::move(text)), engine_(onednn_engine()), stages_(std::move(stages)), scratch_(scratch) {
+    size_t bindings = 0;
+    for (const Stage& stage : stages_) {
+        std::vector<size_t>& first = first_.emplace_back();
+        for (const std::vector<Step>& part : stage) {
+            first.push_back(bindings);
+            for (const Step& step : part) bindings += step.bindings.size();
+        }
+    }
+}
 
 std::unique_ptr<KernelState> OnednnKernel::make_state() const {
     auto state = std::make_unique<OnednnState>();
-    for (const Step& step : steps_)
-        for (const Binding& b : step.bindings) {
-            state->bound.push_back({dnnl::memory(b.desc, engine_, DNNL_MEMORY_NONE)});
-            state->args.push_back({b.arg, state->bound.back().memory.get()});
-        }
+    for (const Stage& stage : stages_)
+        for (const std::vector<Step>& part : stage)
+            for (const Step& step : part)
+                for (const Binding& b : step.bindings) {
+                    state->bound.push_back({dnnl::memory(b.desc, engine_, DNNL_MEMORY_NONE)});
+                    state->args.push_back({b.arg, state->bound.back().memory.get()});
+                }
     return state;
 }
 
 void OnednnKernel::run(const KernelArgs& args) const {
-    if (threads_ > 1 && !may_fork()) {
-        args.errors->report(
-            concat(text_, " was compiled for ", threads_,
-                   " threads, which do not exist here (a process forked after they started). Start it with 'spawn', or set "
-                   "FASTKERAS_NUM_THREADS=1"));
-        return;
+    for (size_t s = 0; s < stages_.size(); ++s) {
+        const Stage& stage = stages_[s];
+        parallel(static_cast<int>(stage.size()), [&](int thread, int threads) {
+            const SingleThread single;
+            const Slice mine = slice_of(static_cast<int64_t>(stage.size()), thread, threads);
+            for (auto p = static_cast<size_t>(mine.begin); p < static_cast<size_t>(mine.end); ++p)
+                run_part(args, first_[s][p], stage[p]);
+        });
     }
+}
+
+void OnednnKernel::run_part(const KernelArgs& args, size_t first, const std::vector<Step>& steps) const {
     auto& state = static_cast<OnednnState&>(*args.state);
-    const TeamSize team(threads_);
-    size_t i = 0;
-    for (const Step& step : steps_) {
-        const size_t first = i;
+    size_t i = first;
+    for (const Step& step : steps) {
+        const size_t begin = i;
         for (const Binding& b : step.bindings) {
-            const void* address = b.place == Place::input    ? args.in[b.at]
-                                  : b.place == Place::output ? args.out[b.at]
-                                                             : args.scratch + b.at;
+            const void* base = b.place == Place::input    ? args.in[b.at]
+                               : b.place == Place::output ? args.out[b.at]
+                                                          : args.scratch + b.at;
+            const void* address = static_cast<const std::byte*>(base) + b.offset;
             OnednnState::Bound& bound = state.bound[i++];
             if (bound.address == address) continue;
             // The library takes non-const addresses for inputs as well; it does not write to those.
-            check(dnnl_memory_set_data_handle(bound.memory.get(), const_cast<void*>(address)), "setting an address");
+            dnnl_memory_set_data_handle(bound.memory.get(), const_cast<void*>(address));
             bound.address = address;
         }
-        check(
-            dnnl_primitive_execute(step.primitive.get(), thread_stream(), static_cast<int>(i - first), state.args.data() + first),
-            text_.c_str());
+        const dnnl_status_t status = dnnl_primitive_execute(step.primitive.get(), thread_stream(), static_cast<int>(i - begin),
+                                                            state.args.data() + begin);
+        if (status != dnnl_success)  // no exception may leave a part
+            args.errors->report(concat("internal error (please report): oneDNN: ", text_, " failed with status ",
+                                       static_cast<int>(status)));
     }
 }
 
@@ -144,19 +160,34 @@ size_t StepBuilder::reserve(const dnnl::memory::desc& desc) {
     return at;
 }
 
-void StepBuilder::add(const dnnl::primitive& primitive, const dnnl::primitive_desc_base& pd, std::vector<Binding> bindings) {
+void StepBuilder::add(const dnnl::primitive& primitive, const dnnl::primitive_desc_base& pd, std::vector<Binding> bindings,
+                      size_t part) {
     const dnnl::memory::desc scratchpad = pd.scratchpad_desc();
     if (scratchpad.get_size() != 0) bindings.push_back({DNNL_ARG_SCRATCHPAD, scratchpad, Place::scratch, reserve(scratchpad)});
-    steps_.push_back({primitive, std::move(bindings)});
+    Stage& stage = stages_.back();
+    if (stage.size() <= part) stage.resize(part + 1);
+    stage[part].push_back({primitive, std::move(bindings)});
 }
 
-void StepBuilder::reorder(const Binding& from, const Binding& to) {
-    const dnnl::reorder::primitive_desc pd(onednn_engine(), from.desc, onednn_engine(), to.desc, attributes());
-    add(dnnl::reorder(pd), pd, {{DNNL_ARG_FROM, from.desc, from.place, from.at}, {DNNL_ARG_TO, to.desc, to.place, to.at}});
+void StepBuilder::reorder(const Binding& from, const Binding& to, bool add_to) {
+    dnnl::primitive_attr attr = attributes();
+    if (add_to) {
+        dnnl::post_ops ops;
+        ops.append_sum();
+        attr.set_post_ops(ops);
+    }
+    const dnnl::reorder::primitive_desc pd(onednn_engine(), from.desc, onednn_engine(), to.desc, attr);
+    Binding source = from, target = to;
+    source.arg = DNNL_ARG_FROM;
+    target.arg = DNNL_ARG_TO;
+    add(dnnl::reorder(pd), pd, {source, target});
 }
 
 std::unique_ptr<Kernel> StepBuilder::finish(std::string text) {
-    return std::make_unique<OnednnKernel>(std::move(text), std::move(steps_), scratch_, threads_);
+    for (const Stage& stage : stages_)
+        if (stage.size() > 1) text += concat(", ", stage.size(), " parts");
+    std::erase_if(stages_, [](const Stage& s) { return s.size() == 1 && s[0].empty(); });
+    return std::make_unique<OnednnKernel>(std::move(text), std::move(stages_), scratch_);
 }
 
 }  // namespace fk::cpu

@@ -63,13 +63,54 @@ std::string refuse(const Graph& g, const Node& node) {
     return conv_shape(g, node).empty() ? "an empty operand" : "";
 }
 
+// A range of the batch, or for a smaller batch a range of the output's first spatial dimension.
+struct Part {
+    ConvShape shape;
+    size_t x_offset = 0, y_offset = 0;  // elements
+};
+
+std::vector<Part> parts_of(const ConvShape& s, bool may_split_space) {
+    const int64_t wanted = parts_for(s.multiply_adds());
+    const auto first = static_cast<size_t>(3 - s.rank);
+    const auto x_row = static_cast<size_t>(s.in_channels * s.in_points() / s.in[first]);
+    const auto y_row = static_cast<size_t>(s.out_channels * s.out_points() / s.out[first]);
+    const bool by_batch = s.batch >= wanted;
+    std::vector<Part> out;
+    if (!by_batch && (!may_split_space || s.batch != 1 || s.out[first] < wanted)) return {{s}};
+    const auto count = static_cast<int>(wanted);
+    for (int p = 0; p < count; ++p) {
+        const Slice slice = slice_of(by_batch ? s.batch : s.out[first], p, count);
+        Part part{s};
+        if (by_batch) {
+            part.shape.batch = slice.end - slice.begin;
+            part.x_offset = static_cast<size_t>(slice.begin * s.in[first]) * x_row;
+            part.y_offset = static_cast<size_t>(slice.begin * s.out[first]) * y_row;
+        } else {
+            // The rows of the input that these rows of the output see; outside of the input there is padding.
+            const int64_t reach = (s.kernel[first] - 1) * s.dilation[first];
+            const int64_t low = slice.begin * s.stride[first] - s.low[first];
+            const int64_t high = (slice.end - 1) * s.stride[first] - s.low[first] + reach + 1;
+            const int64_t begin = std::clamp<int64_t>(low, 0, s.in[first]), end = std::clamp<int64_t>(high, begin, s.in[first]);
+            if (begin == end) return {{s}};
+            part.shape.out[first] = slice.end - slice.begin;
+            part.shape.in[first] = end - begin;
+            part.shape.low[first] = begin - low;
+            part.shape.high[first] = high - end;
+            part.x_offset = static_cast<size_t>(begin) * x_row;
+            part.y_offset = static_cast<size_t>(slice.begin) * y_row;
+        }
+        out.push_back(part);
+    }
+    return out;
+}
+
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 
-dnnl::convolution_forward::primitive_desc forward_desc(const ConvDescs& d, const Md* bias, Act act) {
+dnnl::convolution_forward::primitive_desc forward_desc(const ConvDescs& d, const Md& w, const Md* bias, Act act) {
     const auto kind = dnnl::prop_kind::forward_inference;
     const dnnl::primitive_attr attr = StepBuilder::attributes(act);
-    if (bias) return {onednn_engine(), kind, kDirect, d.x, d.any_w, *bias, d.y, d.strides, d.dilations, d.low, d.high, attr};
-    return {onednn_engine(), kind, kDirect, d.x, d.any_w, d.y, d.strides, d.dilations, d.low, d.high, attr};
+    if (bias) return {onednn_engine(), kind, kDirect, d.x, w, *bias, d.y, d.strides, d.dilations, d.low, d.high, attr};
+    return {onednn_engine(), kind, kDirect, d.x, w, d.y, d.strides, d.dilations, d.low, d.high, attr};
 }
 
 // Where the primitive reads the filter from: the input itself, or scratch after a reorder.
@@ -97,19 +138,30 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const ConvShape s = conv_shape(g, node);
     const bool fused = node.inputs.size() == 3;
     const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[5])).value() : Act::none;
-    const int threads = team_for(s.multiply_adds());
-    const TeamSize team(threads);
-    const ConvDescs d = describe(s, input_type(g, node, 0).dtype);
+    const SingleThread single;
+    const DType t = input_type(g, node, 0).dtype;
     const Md bias = fused ? strided_desc({s.out_channels}, input_type(g, node, 2).dtype, {1}) : Md();
-    auto pd = forward_desc(d, fused ? &bias : nullptr, act);
-    if (!skip_reference(pd)) return nullptr;
-    StepBuilder steps(threads);
-    std::vector<Binding> bindings = {packed_filter(steps, d.w, pd.weights_desc()),
-                                     {DNNL_ARG_SRC, d.x, Place::input, 0},
-                                     {DNNL_ARG_DST, d.y, Place::output, 0}};
-    if (fused) bindings.push_back({DNNL_ARG_BIAS, bias, Place::input, 2});
-    steps.add(dnnl::convolution_forward(pd), pd, std::move(bindings));
-    return steps.finish(concat("onednn:", pd.impl_info_str()));
+    StepBuilder steps;
+    std::string text;
+    std::optional<Binding> filter;
+    const std::vector<Part> parts = parts_of(s, true);
+    for (size_t p = 0; p < parts.size(); ++p) {
+        const ConvDescs d = describe(parts[p].shape, t);
+        // The first part chooses the filter's layout, the others read the same copy of it.
+        auto pd = forward_desc(d, filter ? filter->desc : d.any_w, fused ? &bias : nullptr, act);
+        if (!skip_reference(pd)) return nullptr;
+        if (!filter) {
+            filter = packed_filter(steps, d.w, pd.weights_desc());
+            text = concat("onednn:", pd.impl_info_str());
+            steps.next_stage();
+        }
+        std::vector<Binding> bindings = {*filter,
+                                         {DNNL_ARG_SRC, d.x, Place::input, 0, parts[p].x_offset * size_of(t)},
+                                         {DNNL_ARG_DST, d.y, Place::output, 0, parts[p].y_offset * size_of(t)}};
+        if (fused) bindings.push_back({DNNL_ARG_BIAS, bias, Place::input, 2});
+        steps.add(dnnl::convolution_forward(pd), pd, std::move(bindings), p);
+    }
+    return steps.finish(text);
 } catch (const dnnl::error&) {
     return nullptr;
 }
@@ -120,18 +172,30 @@ std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const ConvShape s = conv_shape(g, node);
-    const int threads = team_for(s.multiply_adds());
-    const TeamSize team(threads);
-    const ConvDescs d = describe(s, input_type(g, node, 0).dtype);
-    dnnl::convolution_backward_data::primitive_desc pd(onednn_engine(), kDirect, d.x, d.any_w, d.y, d.strides, d.dilations, d.low,
-                                                       d.high, forward_desc(d, nullptr, Act::none), StepBuilder::attributes());
-    if (!skip_reference(pd)) return nullptr;
-    StepBuilder steps(threads);
-    steps.add(dnnl::convolution_backward_data(pd), pd,
-              {packed_filter(steps, d.w, pd.weights_desc()),
-               {DNNL_ARG_DIFF_DST, d.y, Place::input, 0},
-               {DNNL_ARG_DIFF_SRC, d.x, Place::output, 0}});
-    return steps.finish(concat("onednn:", pd.impl_info_str()));
+    const SingleThread single;
+    const DType t = input_type(g, node, 0).dtype;
+    StepBuilder steps;
+    std::string text;
+    std::optional<Binding> filter;
+    const std::vector<Part> parts = parts_of(s, false);
+    for (size_t p = 0; p < parts.size(); ++p) {
+        const ConvDescs d = describe(parts[p].shape, t);
+        dnnl::convolution_backward_data::primitive_desc pd(
+            onednn_engine(), kDirect, d.x, filter ? filter->desc : d.any_w, d.y, d.strides, d.dilations, d.low, d.high,
+            forward_desc(d, d.any_w, nullptr, Act::none), StepBuilder::attributes());
+        if (!skip_reference(pd)) return nullptr;
+        if (!filter) {
+            filter = packed_filter(steps, d.w, pd.weights_desc());
+            text = concat("onednn:", pd.impl_info_str());
+            steps.next_stage();
+        }
+        steps.add(dnnl::convolution_backward_data(pd), pd,
+                  {*filter,
+                   {DNNL_ARG_DIFF_DST, d.y, Place::input, 0, parts[p].y_offset * size_of(t)},
+                   {DNNL_ARG_DIFF_SRC, d.x, Place::output, 0, parts[p].x_offset * size_of(t)}},
+                  p);
+    }
+    return steps.finish(text);
 } catch (const dnnl::error&) {
     return nullptr;
 }
@@ -142,23 +206,35 @@ std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const ConvShape s = conv_shape(g, node);
-    const int threads = team_for(s.multiply_adds());
-    const TeamSize team(threads);
-    const ConvDescs d = describe(s, input_type(g, node, 0).dtype);
-    dnnl::convolution_backward_weights::primitive_desc pd(onednn_engine(), kDirect, d.x, d.any_w, d.y, d.strides, d.dilations,
-                                                          d.low, d.high, forward_desc(d, nullptr, Act::none),
-                                                          StepBuilder::attributes());
-    if (!skip_reference(pd)) return nullptr;
-    StepBuilder steps(threads);
-    const Binding stored{DNNL_ARG_DIFF_WEIGHTS, d.w, Place::output, 0};
-    Binding dw = stored;
-    const Md wanted = pd.diff_weights_desc();
-    const bool packed = wanted != d.w;
-    if (packed) dw = {DNNL_ARG_DIFF_WEIGHTS, wanted, Place::scratch, steps.reserve(wanted)};
-    steps.add(dnnl::convolution_backward_weights(pd), pd,
-              {dw, {DNNL_ARG_SRC, d.x, Place::input, 0}, {DNNL_ARG_DIFF_DST, d.y, Place::input, 1}});
-    if (packed) steps.reorder(dw, stored);
-    return steps.finish(concat("onednn:", pd.impl_info_str()));
+    const SingleThread single;
+    const DType t = input_type(g, node, 0).dtype;
+    StepBuilder steps;
+    std::string text;
+    const Md stored = describe(s, t).w;
+    const Binding result{DNNL_ARG_DIFF_WEIGHTS, stored, Place::output, 0};
+    std::vector<Binding> sums;  // one for each part of the batch
+    const std::vector<Part> parts = parts_of(s, false);
+    for (size_t p = 0; p < parts.size(); ++p) {
+        const ConvDescs d = describe(parts[p].shape, t);
+        dnnl::convolution_backward_weights::primitive_desc pd(
+            onednn_engine(), kDirect, d.x, p == 0 ? d.any_w : sums[0].desc, d.y, d.strides, d.dilations, d.low, d.high,
+            forward_desc(d, d.any_w, nullptr, Act::none), StepBuilder::attributes());
+        if (!skip_reference(pd)) return nullptr;
+        const Md wanted = pd.diff_weights_desc();
+        if (p == 0) text = concat("onednn:", pd.impl_info_str());
+        sums.push_back(p == 0 && wanted == stored
+                           ? result
+                           : Binding{DNNL_ARG_DIFF_WEIGHTS, wanted, Place::scratch, steps.reserve(wanted)});
+        steps.add(dnnl::convolution_backward_weights(pd), pd,
+                  {sums.back(),
+                   {DNNL_ARG_SRC, d.x, Place::input, 0, parts[p].x_offset * size_of(t)},
+                   {DNNL_ARG_DIFF_DST, d.y, Place::input, 1, parts[p].y_offset * size_of(t)}},
+                  p);
+    }
+    steps.next_stage();
+    for (size_t p = 0; p < sums.size(); ++p)
+        if (sums[p].place != Place::output) steps.reorder(sums[p], result, p > 0);
+    return steps.finish(text);
 } catch (const dnnl::error&) {
     return nullptr;
 }

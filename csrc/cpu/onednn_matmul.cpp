@@ -10,17 +10,16 @@ namespace {
 // 0.2 to 0.5 ms.
 constexpr int64_t kSmallProduct = 128 * 1024;
 
-// Strides of a batch of row-major matrices whose last two dimensions may be exchanged. Broadcast batch dimensions have
-// size 1, so their stride does not matter.
-dnnl::memory::desc matrix_desc(Dims batch, int64_t rows, int64_t columns, bool transposed, DType t) {
-    Dims dims = batch;
+// A batch of matrices of which these are rows and columns: `leading` apart in memory, `matrix` elements each, the last two
+// dimensions exchanged if transposed. Broadcast batch dimensions have size 1, so their stride does not matter.
+dnnl::memory::desc matrix_desc(const Dims& batch, int64_t rows, int64_t columns, bool transposed, DType t, int64_t leading,
+                               int64_t matrix) {
+    Dims dims = batch, strides = row_major_strides(batch);
+    for (int64_t& stride : strides) stride *= matrix;
     dims.push_back(rows);
     dims.push_back(columns);
-    Dims stored = std::move(batch);
-    stored.push_back(transposed ? columns : rows);
-    stored.push_back(transposed ? rows : columns);
-    Dims strides = row_major_strides(stored);
-    if (transposed) std::swap(strides[strides.size() - 1], strides[strides.size() - 2]);
+    strides.push_back(transposed ? 1 : leading);
+    strides.push_back(transposed ? leading : 1);
     return strided_desc(dims, t, strides);
 }
 
@@ -44,27 +43,86 @@ std::string match(const Graph& g, const Node& node) {
     return "";
 }
 
+namespace {
+
+// A range of the outermost batch dimension, of the rows, or (for a single row) of the columns of the product.
+struct Part {
+    enum class Along : uint8_t { batch, rows, columns } along = Along::rows;
+    int64_t begin = 0, end = 0;
+};
+
+std::vector<Part> parts_of(const MatmulShape& s) {
+    const int64_t wanted = parts_for(s.m * s.n * s.k * product(s.batch));
+    const bool batched = !s.batch.empty() && s.batch[0] >= wanted && s.batch[0] > 1;
+    const auto along = batched ? Part::Along::batch : s.m >= wanted ? Part::Along::rows : Part::Along::columns;
+    const int64_t size = batched ? s.batch[0] : along == Part::Along::rows ? s.m : s.n;
+    // Columns of several rows would not be contiguous in the result, which the library's kernels ask for.
+    const bool whole = along == Part::Along::columns && (s.m > 1 || product(s.batch) > 1);
+    const auto count = static_cast<int>(whole ? 1 : std::min(wanted, size));
+    std::vector<Part> out;
+    for (int p = 0; p < count; ++p) {
+        const Slice slice = slice_of(size, p, count);
+        out.push_back({along, slice.begin, slice.end});
+    }
+    return out;
+}
+
+// Dims of an operand's batch for a part, and the offset of its first element; broadcast dimensions stay.
+int64_t narrow_batch(Dims& batch, const Part& part, int64_t matrix) {
+    if (part.along != Part::Along::batch || batch[0] == 1) return 0;
+    int64_t rest = matrix;
+    for (size_t i = 1; i < batch.size(); ++i) rest *= batch[i];
+    batch[0] = part.end - part.begin;
+    return part.begin * rest;
+}
+
+}  // namespace
+
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const MatmulShape s = matmul_shape(g, node);
     const bool fused = node.inputs.size() == 3;
     const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[2])).value() : Act::none;
     const DType t = input_type(g, node, 0).dtype;
-    const int threads = team_for(s.m * s.n * s.k * product(s.batch));
-    const TeamSize team(threads);
-    const auto a = matrix_desc(s.batch_a, s.m, s.k, s.transpose_a, t), b = matrix_desc(s.batch_b, s.k, s.n, s.transpose_b, t);
-    const auto c = matrix_desc(s.batch, s.m, s.n, false, t);
-    const auto bias =
-        fused ? matrix_desc(Dims(s.batch.size(), 1), 1, s.n, false, input_type(g, node, 2).dtype) : dnnl::memory::desc();
+    const auto size = static_cast<int64_t>(size_of(t));
+    const SingleThread single;
     const dnnl::primitive_attr attr = StepBuilder::attributes(act);
-    dnnl::matmul::primitive_desc pd = fused ? dnnl::matmul::primitive_desc(onednn_engine(), a, b, bias, c, attr)
-                                            : dnnl::matmul::primitive_desc(onednn_engine(), a, b, c, attr);
-    if (!skip_reference(pd)) return nullptr;
-    StepBuilder steps(threads);
-    std::vector<Binding> bindings = {
-        {DNNL_ARG_SRC, a, Place::input, 0}, {DNNL_ARG_WEIGHTS, b, Place::input, 1}, {DNNL_ARG_DST, c, Place::output, 0}};
-    if (fused) bindings.push_back({DNNL_ARG_BIAS, bias, Place::input, 2});
-    steps.add(dnnl::matmul(pd), pd, std::move(bindings));
-    return steps.finish(concat("onednn:", pd.impl_info_str()));
+    StepBuilder steps;
+    std::string text;
+    const std::vector<Part> parts = parts_of(s);
+    for (size_t p = 0; p < parts.size(); ++p) {
+        const Part& part = parts[p];
+        Dims batch = s.batch, batch_a = s.batch_a, batch_b = s.batch_b;
+        int64_t at_a = narrow_batch(batch_a, part, s.m * s.k), at_b = narrow_batch(batch_b, part, s.k * s.n);
+        int64_t at_c = narrow_batch(batch, part, s.m * s.n), m = s.m, n = s.n, at_bias = 0;
+        if (part.along == Part::Along::rows) {
+            m = part.end - part.begin;
+            at_a += part.begin * (s.transpose_a ? 1 : s.k);
+            at_c += part.begin * s.n;
+        } else if (part.along == Part::Along::columns) {
+            n = part.end - part.begin;
+            at_b += part.begin * (s.transpose_b ? s.k : 1);
+            at_c += part.begin;
+            at_bias = part.begin;
+        }
+        const auto a = matrix_desc(batch_a, m, s.k, s.transpose_a, t, s.transpose_a ? s.m : s.k, s.m * s.k);
+        const auto b = matrix_desc(batch_b, s.k, n, s.transpose_b, t, s.transpose_b ? s.k : s.n, s.k * s.n);
+        const auto c = matrix_desc(batch, m, n, false, t, s.n, s.m * s.n);
+        const auto bias = fused ? matrix_desc(Dims(batch.size(), 1), 1, n, false, input_type(g, node, 2).dtype, n, n)
+                                : dnnl::memory::desc();
+        dnnl::matmul::primitive_desc pd = fused ? dnnl::matmul::primitive_desc(onednn_engine(), a, b, bias, c, attr)
+                                                : dnnl::matmul::primitive_desc(onednn_engine(), a, b, c, attr);
+        if (!skip_reference(pd)) return nullptr;
+        const auto bytes = [size](int64_t elements) { return static_cast<size_t>(elements * size); };
+        std::vector<Binding> bindings = {{DNNL_ARG_SRC, a, Place::input, 0, bytes(at_a)},
+                                         {DNNL_ARG_WEIGHTS, b, Place::input, 1, bytes(at_b)},
+                                         {DNNL_ARG_DST, c, Place::output, 0, bytes(at_c)}};
+        if (fused)
+            bindings.push_back({DNNL_ARG_BIAS, bias, Place::input, 2,
+                                static_cast<size_t>(at_bias) * size_of(input_type(g, node, 2).dtype)});
+        steps.add(dnnl::matmul(pd), pd, std::move(bindings), p);
+        if (p == 0) text = concat("onednn:", pd.impl_info_str());
+    }
+    return steps.finish(text);
 } catch (const dnnl::error&) {
     return nullptr;
 }

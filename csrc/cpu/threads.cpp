@@ -1,22 +1,36 @@
-// The thread team behind threads.h.
+// The thread team behind threads.h. Start reading at `Team::run`.
+//
+// A job is split into parts; whoever comes first takes a part. The caller takes parts too, and waits only for those that a
+// worker has begun: when another process holds a worker's core, the caller does that worker's share itself instead of
+// waiting for the scheduler. Workers look for the next job for a while before they sleep, since the kernels of a plan
+// follow each other within microseconds.
 #include "cpu/threads.h"
 
-#include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <new>
+#include <thread>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include "cpu/denormals.h"
 
 namespace fk::cpu {
 namespace {
 
 std::atomic<int> wanted{0};  // 0: default
-std::atomic<bool> team_started{false};
-std::atomic<bool> team_lost{false};  // set in a forked child: libgomp's threads stayed in the parent
+thread_local bool inside_part = false;
 
 // A container's CPU quota, rounded up; 0 when there is none.
 int quota_cores() {
@@ -31,7 +45,118 @@ int usable_cores() {
     CPU_ZERO(&set);
     int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
     if (const int quota = quota_cores(); quota > 0) cores = std::min(cores, quota);
-    return std::max(cores, 1);
+    return std::clamp(cores, 1, kMaxThreads);
+}
+
+void pause_cpu() {
+#if defined(__SSE2__)
+    _mm_pause();
+#endif
+}
+
+class Team {
+  public:
+    using Body = void (*)(void* context, int part, int parts);
+
+    // Returns when every part is done. False: the team is busy with another thread's job.
+    bool run(int parts, Body body, void* context) {
+        const std::unique_lock lock(caller_, std::try_to_lock);
+        if (!lock.owns_lock()) return false;
+        while (workers_ + 1 < parts) start_worker();
+        body_ = body;
+        context_ = context;
+        remaining_.store(parts, std::memory_order_relaxed);
+        const uint64_t job = ((job_.load(std::memory_order_relaxed) >> kPartBits) + 1) << kPartBits | static_cast<uint64_t>(parts);
+        job_.store(job, std::memory_order_seq_cst);
+        if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+            { const std::lock_guard wake(sleep_); }
+            awake_.notify_all();
+        }
+        take_parts(job, 0);
+        for (int spins = 0; remaining_.load(std::memory_order_acquire) > 0; ++spins)
+            spins < 256 ? pause_cpu() : static_cast<void>(sched_yield());  // a worker that has begun may need this core
+        return true;
+    }
+
+  private:
+    static constexpr int kPartBits = 16;
+    static constexpr auto kLook = std::chrono::microseconds(100);
+
+    // Takes part after part, beginning with the thread's own: it touches the same memory each time.
+    void take_parts(uint64_t job, int own) {
+        const auto parts = static_cast<int>(job & ((1u << kPartBits) - 1));
+        for (int i = 0; i < parts; ++i) {
+            const int part = (own + i) % parts;
+            // A part is taken by raising its mark to the job's number; a thread late from an earlier job finds it higher.
+            uint64_t mark = marks_[static_cast<size_t>(part)].load(std::memory_order_relaxed);
+            const uint64_t number = job >> kPartBits;
+            if (mark >= number || !marks_[static_cast<size_t>(part)].compare_exchange_strong(mark, number)) continue;
+            inside_part = true;
+            body_(context_, part, parts);
+            inside_part = false;
+            remaining_.fetch_sub(1, std::memory_order_acq_rel);
+        }
+    }
+
+    void start_worker() {
+        // Signals are for the program's own threads.
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        std::thread([this, own = workers_ + 1] { work(own); }).detach();
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        ++workers_;
+    }
+
+    void work(int own) {
+        uint64_t seen = 0;
+        for (;;) {
+            const uint64_t job = next_job(seen);
+            seen = job;
+            const FlushDenormals flush;
+            take_parts(job, own);
+        }
+    }
+
+    uint64_t next_job(uint64_t seen) {
+        using Clock = std::chrono::steady_clock;
+        const auto until = Clock::now() + kLook;
+        do {
+            for (int i = 0; i < 32; ++i) {
+                if (const uint64_t job = job_.load(std::memory_order_acquire); job != seen) return job;
+                pause_cpu();
+            }
+        } while (Clock::now() < until);
+        std::unique_lock lock(sleep_);
+        sleepers_.fetch_add(1, std::memory_order_seq_cst);
+        awake_.wait(lock, [&] { return job_.load(std::memory_order_seq_cst) != seen; });
+        sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+        return job_.load(std::memory_order_acquire);
+    }
+
+    std::mutex caller_;
+    int workers_ = 0;
+    Body body_ = nullptr;
+    void* context_ = nullptr;
+    alignas(64) std::atomic<uint64_t> job_{0};  // its number, and in the low bits how many parts it has
+    alignas(64) std::atomic<int> remaining_{0};
+    std::array<std::atomic<uint64_t>, kMaxThreads> marks_{};
+    alignas(64) std::atomic<int> sleepers_{0};
+    std::mutex sleep_;
+    std::condition_variable awake_;
+};
+
+std::atomic<Team*> the_team{nullptr};
+
+Team& team() {
+    Team* t = the_team.load(std::memory_order_acquire);
+    if (t != nullptr) return *t;
+    static std::once_flag handler;
+    // A forked child has none of the threads: it gets a team of its own. The parent's is left as it is, locks included.
+    std::call_once(handler, [] { pthread_atfork(nullptr, nullptr, [] { the_team.store(nullptr, std::memory_order_release); }); });
+    auto fresh = std::make_unique<Team>();
+    if (the_team.compare_exchange_strong(t, fresh.get())) return *fresh.release();  // lives as long as its threads
+    return *t;
 }
 
 struct AlignedDelete {
@@ -46,9 +171,7 @@ int max_threads() {
     return n > 0 ? n : cores;
 }
 
-void set_max_threads(int threads) { wanted.store(std::max(threads, 0), std::memory_order_relaxed); }
-
-bool may_fork() { return !team_lost.load(std::memory_order_relaxed) && !omp_in_parallel(); }
+void set_max_threads(int threads) { wanted.store(std::clamp(threads, 0, kMaxThreads), std::memory_order_relaxed); }
 
 std::byte* thread_workspace(size_t bytes) {
     thread_local std::unique_ptr<std::byte, AlignedDelete> memory;
@@ -64,11 +187,9 @@ std::byte* thread_workspace(size_t bytes) {
 
 namespace detail {
 
-void run_team(int threads, void (*body)(void*, int, int), void* context) {
-    if (!team_started.exchange(true, std::memory_order_relaxed))
-        pthread_atfork(nullptr, nullptr, [] { team_lost.store(true, std::memory_order_relaxed); });
-#pragma omp parallel num_threads(threads)
-    body(context, omp_get_thread_num(), omp_get_num_threads());
+void run_team(int parts, void (*body)(void*, int, int), void* context) {
+    if (!inside_part && team().run(parts, body, context)) return;
+    body(context, 0, 1);
 }
 
 }  // namespace detail

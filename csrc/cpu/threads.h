@@ -1,5 +1,5 @@
-// The one thread team of the process: OpenMP's, entered with either one thread or all of them, because libgomp rebuilds
-// its team whenever the size changes. Nothing starts a thread before the first parallel call.
+// The one thread team of the process. Nothing starts a thread before the first parallel call; when several threads run
+// plans at once, one has the team and the others compute alone.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,7 @@ namespace fk::cpu {
 // 0 restores the default: the cores this process may use. Kernels compiled earlier keep their own count.
 void set_max_threads(int threads);
 
-// False inside a parallel section and in a forked child whose parent had a team (libgomp would hang there).
-[[nodiscard]] bool may_fork();
+inline constexpr int kMaxThreads = 256;
 
 // Bytes of 64-byte aligned memory that belong to the calling thread, kept (and so warm in its cache) between calls.
 [[nodiscard]] std::byte* thread_workspace(size_t bytes);
@@ -24,11 +23,12 @@ namespace detail {
 void run_team(int threads, void (*body)(void* context, int thread, int threads), void* context);
 }
 
-// body(thread, threads) on every thread of the team, or body(0, 1) right here when `threads` is 1 or no team may run.
-// The body must not throw, and must be right for any `threads` it is told.
+// Calls body(part, threads) once for each part, on whichever thread comes first, or body(0, 1) right here when `threads` is 1
+// or the team is taken. The body must not throw, must be right for any `threads` it is told, and a part must not wait for
+// another one: the same thread may do them one after the other.
 template <class Body>
 void parallel(int threads, Body&& body) {
-    if (threads <= 1 || !may_fork()) {
+    if (threads <= 1) {
         body(0, 1);
         return;
     }

@@ -159,6 +159,12 @@ TensorPtr Recorder::own(const TensorPtr& value) {
 
 void Recorder::assign(const CellPtr& cell, const TensorPtr& value) {
     TensorPtr own_value = own(value);
+    if (!tracing_) {
+        if (own_value->pending()) assigned_.try_emplace(cell.get(), Assigned{cell, cell->value});
+        cell->type = own_value->type;
+        cell->value = std::move(own_value);
+        return;
+    }
     CellState& state = state_of(cell);
     state.current = std::move(own_value);
     state.written = true;
@@ -263,8 +269,28 @@ void run_graph(const Graph& graph, const std::vector<TensorPtr>& operands, const
 
 }  // namespace
 
+void Recorder::donate(Graph& graph, const Assignments& assigned, const std::vector<TensorPtr>& operands,
+                      const std::map<Value, size_t>& output_of, std::vector<BufferPtr>& buffers) {
+    std::unordered_map<const TensorImpl*, int32_t> parameter_of;
+    for (size_t i = 0; i < operands.size(); ++i) parameter_of[operands[i].get()] = static_cast<int32_t>(i);
+    graph.output_aliases.assign(graph.outputs.size(), -1);
+    for (const auto& [key, a] : assigned) {
+        const TensorPtr& now = a.cell->value;
+        if (!a.old || !a.old->buffer || a.old->flight || !now->pending()) continue;
+        const auto output = output_of.find(now->value);
+        const auto parameter = parameter_of.find(a.old.get());
+        // Held by `assigned` and by `operands` only.
+        if (output == output_of.end() || parameter == parameter_of.end() || a.old.use_count() != 2 ||
+            a.old->buffer.use_count() != 1 || graph.output_aliases[output->second] >= 0)
+            continue;
+        graph.output_aliases[output->second] = parameter->second;
+        buffers[output->second] = a.old->buffer;
+    }
+}
+
 std::exception_ptr Recorder::run_pending() {
     check_internal(!tracing_, "flush of a trace");
+    const Assignments assigned = std::exchange(assigned_, {});
     if (live_.empty()) {
         if (tapes_ == 0 && graph_.size() > 0) reset();  // everything recorded since was dropped unseen
         return nullptr;
@@ -276,9 +302,8 @@ std::exception_ptr Recorder::run_pending() {
     for (TensorImpl* t : live_)
         if (!known_.contains(t->value) && output_of.try_emplace(t->value, wanted.size()).second) {
             wanted.push_back(t->value);
-            buffers.push_back(Buffer::allocate(graph_.type(t->value).bytes()));
-            outputs.push_back(buffers.back()->data());
         }
+    buffers.resize(wanted.size());
     std::vector<TensorPtr> operands;
     Graph graph;
     if (tapes_ > 0 || !known_.empty()) {
@@ -286,7 +311,13 @@ std::exception_ptr Recorder::run_pending() {
     } else {
         graph = std::move(graph_);
         graph.outputs = wanted;
-        for (const Source& s : sources_) operands.push_back(s.tensor);
+        for (Source& s : sources_) operands.push_back(std::move(s.tensor));
+        versions_.clear();  // no tape asks for them any more
+        donate(graph, assigned, operands, output_of, buffers);
+    }
+    for (size_t i = 0; i < wanted.size(); ++i) {
+        if (!buffers[i]) buffers[i] = Buffer::allocate(graph.type(graph.outputs[i]).bytes());
+        outputs.push_back(buffers[i]->data());
     }
     const std::vector<TensorImpl*> live = std::move(live_);
     live_.clear();
@@ -333,9 +364,14 @@ std::exception_ptr Recorder::run_pending() {
     if (error && mixed) {
         std::vector<void*> safe;
         std::vector<Value> values;
+        std::vector<int32_t> aliases;
         for (size_t i = 0; i < risky.size(); ++i)
-            if (!risky[i]) values.push_back(graph.outputs[i]), safe.push_back(outputs[i]);
+            if (!risky[i]) {
+                values.push_back(graph.outputs[i]), safe.push_back(outputs[i]);
+                if (!graph.output_aliases.empty()) aliases.push_back(graph.output_aliases[i]);
+            }
         graph.outputs = std::move(values);
+        graph.output_aliases = std::move(aliases);
         try {
             run_graph(graph, operands, safe);
             safe_error = nullptr;
@@ -345,6 +381,11 @@ std::exception_ptr Recorder::run_pending() {
     }
     flight->land(mixed ? safe_error : error);
     if (mixed) risky_flight->land(error);
+    if (error)  // a variable whose new value could not be computed keeps the old one
+        for (const auto& [key, a] : assigned)
+            if (a.old && ((a.cell->value->flight == flight && (!mixed || safe_error)) ||
+                          (mixed && a.cell->value->flight == risky_flight)))
+                a.cell->value = a.old;
     return error;
 }
 
@@ -434,12 +475,7 @@ void assign(const CellPtr& cell, const TensorPtr& value) {
                         "; assign a value of the same shape and dtype");
     Recorder& r = current_recorder();
     settle(r, value);
-    if (r.tracing()) {
-        r.assign(cell, value);
-    } else {
-        cell->type = value->type;
-        cell->value = r.own(value);
-    }
+    r.assign(cell, value);
 }
 
 void evaluate(const TensorPtr& tensor) {

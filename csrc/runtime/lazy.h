@@ -92,7 +92,9 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
 
     // The cell's tensor here, noted as one of its versions where gradients may be asked for.
     TensorPtr read(const CellPtr& cell);
-    void assign(const CellPtr& cell, const TensorPtr& value);  // tracing: recorded, takes effect at every run
+    // Tracing: recorded, takes effect at every run. Otherwise the cell holds the pending value, and takes its old one back
+    // when the run that computes it fails.
+    void assign(const CellPtr& cell, const TensorPtr& value);
     void bind(const CellPtr& cell, const TensorPtr& value);    // tracing: the same without a version of its own
     // A tensor of its own with that value: what a variable holds. No gradient flows through.
     TensorPtr own(const TensorPtr& value);
@@ -134,6 +136,14 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     CellState& state_of(const CellPtr& cell);
     void reset();
     // The part of the graph that computes `outputs` from what is in memory, and the tensors that are its parameters.
+    struct Assigned {
+        CellPtr cell;
+        TensorPtr old;  // its value at the last flush; null when it had none
+    };
+    using Assignments = std::unordered_map<const CellImpl*, Assigned>;
+    // Lets outputs that are new values of cells take the memory of the old ones, where nobody else refers to that.
+    static void donate(Graph& graph, const Assignments& assigned, const std::vector<TensorPtr>& operands,
+                       const std::map<Value, size_t>& output_of, std::vector<BufferPtr>& buffers);
     [[nodiscard]] Graph program(const std::vector<Value>& outputs, std::vector<TensorPtr>& operands) const;
 
     void note_version(const CellPtr& cell, const TensorPtr& tensor);
@@ -143,6 +153,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     Graph graph_;
     int tapes_ = 0;
     std::map<Value, TensorPtr> known_;  // values of the graph that were flushed while a tape was open
+    Assignments assigned_;              // since the last flush
     uint32_t flushed_ = 0;              // size of the graph at the last flush
     size_t read_bytes_ = 0;             // of tensors imported since the last flush: the graph keeps them alive
     std::vector<TensorImpl*> live_;

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "core/errors.h"
+#include "cpu/denormals.h"
 
 namespace fk {
 
@@ -47,6 +48,7 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
         else if (operands[i].place == Place::output)
             instance->pointers[i] = outputs[operands[i].at];
     }
+    const cpu::FlushDenormals flush;
     bool failed = false, interrupted = false;
     size_t failed_step = 0;
     std::vector<double> times(timed ? steps.size() : 0);

@@ -67,6 +67,7 @@ std::string structural_key(const Graph& g) {
     KeyWriter w;
     w.key.reserve(g.size() * 48);
     w.graph(g);
+    for (int32_t a : g.output_aliases) w.number(static_cast<uint64_t>(a));
     return std::move(w.key);
 }
 

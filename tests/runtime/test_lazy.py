@@ -180,3 +180,13 @@ def test_dropped_results_do_not_pile_up() -> None:
     del x, _
     _engine.flush()
     assert _engine.allocated_bytes() - before < 4 << 20
+
+
+def test_numbers_below_the_normal_range_count_as_zero_unless_they_are_to_be_kept() -> None:
+    tiny = np.array([1e-39, 1.0], np.float32)
+    assert (_engine.tensor(tiny) * 2.0).numpy().tolist() == [0.0, 2.0]
+    _engine.set_config("denormals", True)
+    try:
+        assert (_engine.tensor(tiny) * 2.0).numpy()[0] == tiny[0] * np.float32(2.0) > 0
+    finally:
+        _engine.set_config("denormals", False)

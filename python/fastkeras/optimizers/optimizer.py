@@ -25,6 +25,10 @@ from fastkeras.optimizers.optimizer_state import OptimizerState
 from fastkeras.optimizers.schedules.learning_rate_schedule import LearningRateSchedule
 
 
+# Traces of updates kept: one for each set of variables that gets gradients (a GAN's optimizer has one).
+_UPDATE_TRACES = 8
+
+
 class Optimizer(OptimizerState):
     """Base class of optimizers.
 
@@ -185,6 +189,53 @@ class Optimizer(OptimizerState):
         variables = self._variables_for(grads, trainable_variables)
         grads, variables = self._filter_empty_gradients(grads, variables)
         grads = [ops.convert_to_tensor(g) for g in grads]
+        if _engine.in_trace() or in_stateless_scope():
+            self._update(grads, variables)
+        else:
+            self._update_as_recorded(grads, variables)
+            self._run_pending()
+
+    def _update_as_recorded(self, grads: list[Any], variables: list[Variable]) -> None:
+        """The update from a trace of it, so that eager code pays for its Python once.
+
+        Not for an update that depends on Python state: one that asks for values or sets attributes of the optimizer
+        while it is traced, or a learning rate that is a function of the user's.
+        """
+        traces = self.__dict__.get("_update_traces")
+        if traces is None:
+            rate = self._learning_rate
+            plain = callable(rate) and not isinstance(rate, (Variable, LearningRateSchedule))
+            traces = self.__dict__["_update_traces"] = None if plain else {}
+        if traces is None:
+            self._update(grads, variables)
+            return
+        key = tuple(
+            (id(v), id(v.constraint), v.overwrite_with_gradient, g.dtype) for g, v in zip(grads, variables)
+        )
+        if key not in traces:
+            if len(traces) >= _UPDATE_TRACES:
+                traces.clear()
+            traces[key] = self._trace_update(grads, variables)
+            # What setting an attribute drops (see OptimizerState.__setattr__), tracing may have dropped.
+            if self.__dict__.get("_update_traces") is not traces:
+                self.__dict__["_update_traces"] = traces
+                traces[key] = None
+        executable = traces[key]
+        if executable is None:
+            self._update(grads, variables)
+        else:
+            executable.record(*grads)
+
+    def _trace_update(self, grads: list[Any], variables: list[Variable]) -> Any:
+        trace = _engine.Trace(f"{self.name}.apply")
+        try:
+            with trace:
+                self._update([trace.input(g.shape, g.dtype) for g in grads], variables)
+            return trace.compile([])
+        except _engine.TracedValueError:
+            return None
+
+    def _update(self, grads: list[Any], variables: list[Variable]) -> None:
         grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
         if grads:
             if self.loss_scale_factor is not None:
@@ -194,7 +245,6 @@ class Optimizer(OptimizerState):
                 if variable.constraint is not None:
                     variable.assign(variable.constraint(variable.value))
         self._iterations.assign_add(1)
-        self._run_pending()
 
     def _run_pending(self) -> None:
         """Outside of a compiled step, the end of an update is where one ends: run what is recorded, in one
@@ -295,12 +345,12 @@ class Optimizer(OptimizerState):
 
     def _update_variables(self, grads: list[Any], variables: list[Variable]) -> None:
         grads = self._clip_gradients(grads)
-        self._shared_values = {}
+        self.__dict__["_shared_values"] = {}
         try:
             self._apply_weight_decay(variables)
             self._backend_update_step(grads, variables, self.learning_rate)
         finally:
-            self._shared_values = None
+            self.__dict__["_shared_values"] = None
 
     def _accumulate_or_update(self, grads: list[Any], variables: list[Variable]) -> None:
         """Update with the mean of the gradients if it is time, else add to the accumulators.

@@ -319,6 +319,8 @@ class OptimizerState:
         # state.
         if tracker is not None and not isinstance(getattr(type(self), name, None), property):
             value = tracker.track(value)
+        # An update that was traced may have read the old value.
+        self.__dict__.pop("_update_traces", None)
         object.__setattr__(self, name, value)
 
     def _check_super_called(self) -> None:
