@@ -3,13 +3,13 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "core/dtype.h"
+#include "core/inline_vector.h"
 
 namespace fk {
 
-using Dims = std::vector<int64_t>;
+using Dims = InlineVector<int64_t, 6>;
 
 struct TensorType {
     DType dtype = DType::f32;

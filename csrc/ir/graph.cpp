@@ -79,7 +79,7 @@ uint64_t hash_node(const OpDef* op, std::span<const Value> inputs, const Attrs& 
 
 Graph::Graph() { labels_.emplace_back(); }
 
-uint32_t Graph::add(const OpDef& op, std::vector<Value> inputs, Attrs attrs) {
+uint32_t Graph::add(const OpDef& op, Values inputs, Attrs attrs) {
     for (size_t i = attrs.size(); i < op.attrs.size(); ++i) {
         check_internal(op.attrs[i].fallback.has_value(), "op ", op.name, " needs attribute ", op.attrs[i].name);
         attrs.push_back(*op.attrs[i].fallback);
@@ -101,25 +101,42 @@ uint32_t Graph::add(const OpDef& op, std::vector<Value> inputs, Attrs attrs) {
               .region = nullptr};
     node.types = op.infer(InferCall{op, types, node.attrs});
     nodes_.push_back(std::move(node));
-    by_hash_.emplace(hash, size() - 1);
+    remember(hash, size() - 1);
     return size() - 1;
 }
 
-uint32_t Graph::add_known(const OpDef& op, std::vector<Value> inputs, const Attrs& attrs, const std::vector<TensorType>& types) {
+uint32_t Graph::add_known(const OpDef& op, Values inputs, const Attrs& attrs, const Types& types) {
     const uint64_t hash = hash_node(&op, inputs, attrs);
     if (const uint32_t equal = find_equal(hash, op, inputs, attrs); equal != UINT32_MAX) return equal;
     nodes_.push_back(
         {.op = &op, .inputs = std::move(inputs), .attrs = attrs, .types = types, .label = current_label, .region = nullptr});
-    by_hash_.emplace(hash, size() - 1);
+    remember(hash, size() - 1);
     return size() - 1;
 }
 
-uint32_t Graph::find_equal(uint64_t hash, const OpDef& op, const std::vector<Value>& inputs, const Attrs& attrs) const {
-    for (auto [it, end] = by_hash_.equal_range(hash); it != end; ++it) {
-        const Node& n = nodes_[it->second];
-        if (n.op == &op && n.inputs == inputs && same_attrs(n.attrs, attrs)) return it->second;
+uint32_t Graph::find_equal(uint64_t hash, const OpDef& op, const Values& inputs, const Attrs& attrs) const {
+    if (table_.empty()) return UINT32_MAX;
+    for (size_t i = hash & (table_.size() - 1); table_[i].node != UINT32_MAX; i = (i + 1) & (table_.size() - 1)) {
+        if (table_[i].hash != hash) continue;
+        const Node& n = nodes_[table_[i].node];
+        if (n.op == &op && n.inputs == inputs && same_attrs(n.attrs, attrs)) return table_[i].node;
     }
     return UINT32_MAX;
+}
+
+void Graph::remember(uint64_t hash, uint32_t node) {
+    const auto place = [this](uint64_t h, uint32_t n) {
+        size_t i = h & (table_.size() - 1);
+        while (table_[i].node != UINT32_MAX) i = (i + 1) & (table_.size() - 1);
+        table_[i] = {h, n};
+    };
+    if (2 * (in_table_ + 1) > table_.size()) {
+        const std::vector<Place> old = std::exchange(table_, std::vector<Place>(std::max<size_t>(64, 2 * table_.size())));
+        for (const Place& p : old)
+            if (p.node != UINT32_MAX) place(p.hash, p.node);
+    }
+    place(hash, node);
+    ++in_table_;
 }
 
 Value Graph::add_parameter(TensorType type) {
@@ -175,8 +192,7 @@ std::vector<Value> inline_graph(Graph& g, const Graph& body, std::span<const Val
             last = n.label;
             g.current_label = n.label == 0 ? outer : g.intern_label(body.label(n.label));
         }
-        std::vector<Value> inputs;
-        inputs.reserve(n.inputs.size());
+        Values inputs;
         for (Value v : n.inputs) inputs.push_back(mapped(v));
         copy[i] = g.add_known(*n.op, std::move(inputs), n.attrs, n.types);
     }

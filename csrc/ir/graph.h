@@ -6,15 +6,14 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
 #include "core/shape.h"
+#include "core/stable_vector.h"
 
 namespace fk {
 
@@ -33,13 +32,15 @@ struct Value {
 // The graphs that a control-flow node runs (ops/control.cpp): branches, the body of a loop.
 using Bodies = std::vector<std::shared_ptr<const Graph>>;
 using Attr = std::variant<int64_t, double, std::string, Dims, Bodies>;  // booleans and dtypes are int64_t
-using Attrs = std::vector<Attr>;
+using Attrs = InlineVector<Attr, 2>;
+using Values = InlineVector<Value, 4>;
+using Types = InlineVector<TensorType, 1>;
 
 struct Node {
     const OpDef* op = nullptr;
-    std::vector<Value> inputs;
+    Values inputs;
     Attrs attrs;
-    std::vector<TensorType> types;         // one per output
+    Types types;         // one per output
     uint32_t label = 0;                    // index into Graph::labels: the layer that recorded it
     std::shared_ptr<const Region> region;  // `fused` nodes only
 
@@ -58,13 +59,13 @@ class Graph {
 
     // Adds a node after inferring (and so checking) its types; returns an equal existing node when there is one.
     // Attributes left out at the end take the op's defaults.
-    uint32_t add(const OpDef& op, std::vector<Value> inputs, Attrs attrs = {});
+    uint32_t add(const OpDef& op, Values inputs, Attrs attrs = {});
     // The same for a node taken from another graph, whose attributes are complete and whose types are known.
-    uint32_t add_known(const OpDef& op, std::vector<Value> inputs, const Attrs& attrs, const std::vector<TensorType>& types);
+    uint32_t add_known(const OpDef& op, Values inputs, const Attrs& attrs, const Types& types);
     // A graph input. Parameters are never merged.
     Value add_parameter(TensorType type);
     // Nodes added from here on are never merged with those before.
-    void stop_merging() { by_hash_.clear(); }
+    void stop_merging() { table_.clear(), in_table_ = 0; }
     // A node whose types are given (a `fused` region, an impl-specific op): no inference, no merging.
     uint32_t add_raw(Node node);
 
@@ -83,13 +84,20 @@ class Graph {
     uint32_t current_label = 0;
 
   private:
-    [[nodiscard]] uint32_t find_equal(uint64_t hash, const OpDef& op, const std::vector<Value>& inputs,
+    [[nodiscard]] uint32_t find_equal(uint64_t hash, const OpDef& op, const Values& inputs,
                                       const Attrs& attrs) const;  // UINT32_MAX when there is none
 
-    std::deque<Node> nodes_;  // a deque: references to nodes stay valid while bodies and gradients add more
+    StableVector<Node> nodes_;  // references to nodes stay valid while bodies and gradients add more
     std::vector<Value> parameters_;
     std::vector<std::string> labels_;
-    std::unordered_multimap<uint64_t, uint32_t> by_hash_;
+    void remember(uint64_t hash, uint32_t node);
+    // Open addressing: the hash and number of each node that may be found again; UINT32_MAX marks an empty place.
+    struct Place {
+        uint64_t hash = 0;
+        uint32_t node = UINT32_MAX;
+    };
+    std::vector<Place> table_;
+    size_t in_table_ = 0;
 };
 
 [[nodiscard]] uint64_t hash_node(const OpDef* op, std::span<const Value> inputs, const Attrs& attrs);

@@ -254,17 +254,19 @@ std::vector<uint8_t> risky_outputs(const Graph& g, const std::vector<TensorPtr>&
 
 // Waits for the operands (throwing what their runs threw), then runs the graph.
 void run_graph(const Graph& graph, const std::vector<TensorPtr>& operands, const std::vector<void*>& outputs) {
-    const std::vector<uint8_t> live = live_nodes(graph);
-    for (size_t i = 0; i < operands.size(); ++i)
+    const bool waits = std::ranges::any_of(operands, [](const TensorPtr& t) { return t->flight != nullptr; });
+    const std::vector<uint8_t> live = waits ? live_nodes(graph) : std::vector<uint8_t>();
+    for (size_t i = 0; waits && i < operands.size(); ++i)
         if (const auto flight = operands[i]->flight; flight && live[graph.parameters()[i].node]) {
             flight->wait();
             if (operands[i]->flight == flight) operands[i]->flight = nullptr;
         }
-    const std::shared_ptr<const Plan> plan = cached_plan(graph);
+    const CachedPlan cached = cached_plan(graph);
     std::vector<const void*> parameters;
     for (const TensorPtr& t : operands) parameters.push_back(t->buffer->data());
+    for (const CachedPlan::Scalar& s : cached.scalars) parameters.push_back(s.data());
     const Unlocked unlocked;
-    plan->run(parameters.data(), outputs.data());
+    cached.plan->run(parameters.data(), outputs.data());
 }
 
 }  // namespace

@@ -1,15 +1,21 @@
 // The structural cache. The key spells out the live part of a graph (ops, operands, attributes, parameter types,
 // outputs), so equal keys mean equal programs and no collision can return a wrong plan.
+//
+// Scalar constants are left out of the key: Python numbers come as such, and a loop's learning rate or step number is another
+// one each time. Graphs that differ in them only are a family. Its first members get plans of their own, with the constants
+// folded; when there are more, one plan takes those that differ as parameters.
 #include "runtime/plan_cache.h"
 
 #include <bit>
 #include <cstdio>
+#include <cstring>
 #include <list>
 #include <mutex>
 #include <string>
 #include <unordered_map>
 
 #include "core/config.h"
+#include "cpu/kernels/own_types.h"
 #include "ops/op_def.h"
 #include "passes/rewrite.h"
 #include "runtime/lazy.h"
@@ -19,7 +25,16 @@ namespace {
 
 class KeyWriter {
   public:
-    void number(uint64_t v) { key.append(reinterpret_cast<const char*>(&v), sizeof v); }
+    void number(uint64_t v) {
+        const size_t at = key.size();
+        key.resize(at + sizeof v);  // within what was reserved, mostly: no allocation
+        std::memcpy(key.data() + at, &v, sizeof v);
+    }
+    void half(uint32_t v) {
+        const size_t at = key.size();
+        key.resize(at + sizeof v);
+        std::memcpy(key.data() + at, &v, sizeof v);
+    }
     void attr(const Attr& a) {
         number(a.index());
         if (const auto* i = std::get_if<int64_t>(&a)) number(static_cast<uint64_t>(*i));
@@ -29,7 +44,7 @@ class KeyWriter {
         if (const auto* v = std::get_if<Bodies>(&a))
             for (const auto& body : *v) graph(*body);
     }
-    void graph(const Graph& g);
+    void graph(const Graph& g, std::vector<uint32_t>* scalars = nullptr);
     void dims(const Dims& d) {
         number(d.size());
         for (int64_t x : d) number(static_cast<uint64_t>(x));
@@ -37,7 +52,13 @@ class KeyWriter {
     std::string key;
 };
 
-void KeyWriter::graph(const Graph& g) {
+bool is_scalar(const Node& node) {
+    static const OpDef& full = get_op("full");
+    return node.op == &full && node.types[0].dims.empty();
+}
+
+// `scalars`: gets the nodes whose value the key leaves out.
+void KeyWriter::graph(const Graph& g, std::vector<uint32_t>* scalars) {
     KeyWriter& w = *this;
     const auto live = live_nodes(g);
     std::vector<uint32_t> number(g.size(), 0);
@@ -54,8 +75,13 @@ void KeyWriter::graph(const Graph& g) {
         if (!live[n] || node.op == &parameter) continue;
         number[n] = next++;
         w.number(std::bit_cast<uintptr_t>(node.op));
-        w.number(node.inputs.size());
-        for (Value v : node.inputs) w.number((uint64_t{number[v.node]} << 8) | v.out);
+        w.half(static_cast<uint32_t>(node.inputs.size()));
+        for (Value v : node.inputs) w.half(number[v.node]), v.out != 0 ? w.half(~v.out) : void();
+        if (scalars != nullptr && is_scalar(node)) {
+            scalars->push_back(n);
+            w.number(static_cast<uint64_t>(node.types[0].dtype));
+            continue;
+        }
         for (const Attr& a : node.attrs) w.attr(a);
     }
     w.number(UINT64_MAX);
@@ -63,16 +89,40 @@ void KeyWriter::graph(const Graph& g) {
     w.number(UINT64_MAX);
 }
 
-std::string structural_key(const Graph& g) {
-    KeyWriter w;
-    w.key.reserve(g.size() * 48);
-    w.graph(g);
-    for (int32_t a : g.output_aliases) w.number(static_cast<uint64_t>(a));
-    return std::move(w.key);
-}
+using PlanPtr = std::shared_ptr<const Plan>;
+
+struct Family {
+    static constexpr size_t kMembers = 3;  // with plans of their own
+    struct Member {
+        std::vector<uint64_t> scalars;  // bits of the constants, in the order of the key
+        PlanPtr plan;
+    };
+    std::vector<Member> members;
+    Member general;               // takes the lifted constants as parameters; has its own values for the others
+    std::vector<uint8_t> lifted;  // per constant
+
+    [[nodiscard]] const Member* find(const std::vector<uint64_t>& scalars) const {
+        for (const Member& m : members)
+            if (m.scalars == scalars) return &m;
+        if (!general.plan) return nullptr;
+        for (size_t i = 0; i < scalars.size(); ++i)
+            if (!lifted[i] && general.scalars[i] != scalars[i]) return nullptr;
+        return &general;
+    }
+    // Which constants differ among the members, the general plan's and these.
+    [[nodiscard]] std::vector<uint8_t> varying(const std::vector<uint64_t>& scalars) const {
+        std::vector<uint8_t> out = lifted.empty() ? std::vector<uint8_t>(scalars.size(), 0) : lifted;
+        const auto compare = [&](const std::vector<uint64_t>& other) {
+            for (size_t i = 0; i < other.size(); ++i) out[i] |= static_cast<uint8_t>(other[i] != scalars[i]);
+        };
+        for (const Member& m : members) compare(m.scalars);
+        compare(general.scalars);
+        return out;
+    }
+};
 
 struct Cache {
-    using Entry = std::pair<std::string, std::shared_ptr<const Plan>>;
+    using Entry = std::pair<std::string, Family>;
     std::mutex mutex;
     std::list<Entry> entries;  // most recent first
     std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key;
@@ -84,37 +134,113 @@ Cache& cache() {
     return c;
 }
 
+// `g` with the chosen constants as further parameters.
+Graph lift(const Graph& g, const std::vector<uint32_t>& scalars, const std::vector<uint8_t>& lifted) {
+    std::unordered_map<const Node*, Value> parameters;
+    for (size_t i = 0; i < scalars.size(); ++i)
+        if (lifted[i]) parameters.emplace(&g.node(scalars[i]), Value{});
+    return rewrite(g, [&](Graph& out, const Node& n, std::span<const Value>) -> std::optional<std::vector<Value>> {
+        if (!parameters.contains(&n)) return std::nullopt;
+        return std::vector<Value>{out.add_parameter(n.types[0])};
+    });
+}
+
+// A constant in the memory of its type.
+CachedPlan::Scalar stored(double v, DType t) {
+    CachedPlan::Scalar out{};
+    const auto put = [&](auto x) { std::memcpy(out.data(), &x, sizeof x); };
+    switch (t) {
+        case DType::boolean:
+            put(static_cast<uint8_t>(v != 0));
+            break;
+        case DType::i8:
+        case DType::i16:
+        case DType::i32:
+        case DType::i64:
+            put(static_cast<int64_t>(v));  // little-endian: the low bytes are the narrower integer
+            break;
+        case DType::u8:
+        case DType::u16:
+        case DType::u32:
+        case DType::u64:
+            put(v < 0 ? static_cast<uint64_t>(static_cast<int64_t>(v)) : static_cast<uint64_t>(v));
+            break;
+        case DType::f16:
+            put(cpu::narrow<cpu::F16>(static_cast<float>(v)));
+            break;
+        case DType::bf16:
+            put(cpu::narrow<cpu::Bf16>(static_cast<float>(v)));
+            break;
+        case DType::f32:
+            put(static_cast<float>(v));
+            break;
+        case DType::f64:
+            put(v);
+            break;
+    }
+    return out;
+}
+
 }  // namespace
 
-std::shared_ptr<const Plan> cached_plan(const Graph& g) {
-    std::string key = structural_key(g);
+CachedPlan cached_plan(const Graph& g) {
+    KeyWriter w;
+    w.key.reserve(g.size() * 48);
+    std::vector<uint32_t> nodes;
+    w.graph(g, &nodes);
+    for (int32_t a : g.output_aliases) w.number(static_cast<uint64_t>(a));
+    std::vector<uint64_t> scalars;
+    for (uint32_t n : nodes) scalars.push_back(std::bit_cast<uint64_t>(std::get<double>(g.node(n).attrs[0])));
+
+    const auto result = [&](const Family::Member& m, const std::vector<uint8_t>& lifted, bool general) {
+        CachedPlan out{m.plan, {}};
+        if (general)
+            for (size_t i = 0; i < nodes.size(); ++i)
+                if (lifted[i]) out.scalars.push_back(stored(std::bit_cast<double>(scalars[i]), g.node(nodes[i]).types[0].dtype));
+        return out;
+    };
     Cache& c = cache();
     const bool log = config::lists(config::Key::log, "cache");
     const int64_t limit = std::max<int64_t>(1, config::integer(config::Key::cache_size));
+    std::vector<uint8_t> lifted;
+    bool general = false;
     {
         const std::lock_guard lock(c.mutex);
-        if (const auto it = c.by_key.find(key); it != c.by_key.end()) {
+        if (const auto it = c.by_key.find(w.key); it != c.by_key.end()) {
             c.entries.splice(c.entries.begin(), c.entries, it->second);
-            ++c.stats.hits;
-            if (log) std::fprintf(stderr, "fastkeras cache hit, %zu steps\n", it->second->second->steps.size());
-            return it->second->second;
+            const Family& family = it->second->second;
+            if (const Family::Member* m = family.find(scalars)) {
+                ++c.stats.hits;
+                if (log) std::fprintf(stderr, "fastkeras cache hit, %zu steps\n", m->plan->steps.size());
+                return result(*m, family.lifted, m == &family.general);
+            }
+            general = family.members.size() >= Family::kMembers;
+            if (general) lifted = family.varying(scalars);
         }
         ++c.stats.misses;
         if (log)
-            std::fprintf(stderr, "fastkeras cache miss, %zu of %lld plans kept\n", c.entries.size(),
-                         static_cast<long long>(limit));
+            std::fprintf(stderr, "fastkeras cache miss, %zu of %lld plans kept%s\n", c.entries.size(),
+                         static_cast<long long>(limit), general ? "; constants that vary become parameters" : "");
     }
-    std::shared_ptr<const Plan> plan = compile(g);
+    const Family::Member made{scalars, compile(general ? lift(g, nodes, lifted) : g)};
     const std::lock_guard lock(c.mutex);
-    if (!c.by_key.contains(key)) {
-        c.entries.emplace_front(std::move(key), plan);
-        c.by_key.emplace(c.entries.front().first, c.entries.begin());
+    auto it = c.by_key.find(w.key);
+    if (it == c.by_key.end()) {
+        c.entries.emplace_front(std::move(w.key), Family{});
+        it = c.by_key.emplace(c.entries.front().first, c.entries.begin()).first;
         while (c.entries.size() > static_cast<size_t>(limit)) {
             c.by_key.erase(c.entries.back().first);
             c.entries.pop_back();
         }
     }
-    return plan;
+    Family& family = it->second->second;
+    if (general) {
+        family.general = made;
+        family.lifted = lifted;
+    } else if (family.find(scalars) == nullptr) {
+        family.members.push_back(made);
+    }
+    return result(made, lifted, general);
 }
 
 CacheStats cache_stats() {
