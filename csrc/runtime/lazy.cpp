@@ -35,6 +35,11 @@ void Flight::land(std::exception_ptr error) {
     landed_.notify_all();
 }
 
+bool Flight::succeeded() {
+    const std::lock_guard lock(mutex_);
+    return done_ && !error_;
+}
+
 void Flight::wait() {
     std::exception_ptr error;
     {
@@ -278,7 +283,7 @@ void Recorder::donate(Graph& graph, const Assignments& assigned, const std::vect
     graph.output_aliases.assign(graph.outputs.size(), -1);
     for (const auto& [key, a] : assigned) {
         const TensorPtr& now = a.cell->value;
-        if (!a.old || !a.old->buffer || a.old->flight || !now->pending()) continue;
+        if (!a.old || !a.old->buffer || (a.old->flight && !a.old->flight->succeeded()) || !now->pending()) continue;
         const auto output = output_of.find(now->value);
         const auto parameter = parameter_of.find(a.old.get());
         // Held by `assigned` and by `operands` only.

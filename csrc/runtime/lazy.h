@@ -31,6 +31,7 @@ using RecorderPtr = std::shared_ptr<Recorder>;
 class Flight {
   public:
     void land(std::exception_ptr error);
+    [[nodiscard]] bool succeeded();  // is over, without an error
     void wait();  // releases the host lock meanwhile; rethrows what the run threw
   private:
     std::mutex mutex_;
