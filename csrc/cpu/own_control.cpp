@@ -18,59 +18,85 @@ std::string any(const Graph&, const Node&) { return ""; }
 std::byte* bytes_of(void* p) { return static_cast<std::byte*>(p); }
 const std::byte* bytes_of(const void* p) { return static_cast<const std::byte*>(p); }
 
-// Bad data inside a body is reported like that of any other kernel.
-bool run_body(const Plan& plan, const void* const* in, void* const* out, RunErrors* errors) {
-    try {
-        plan.run(in, out);
-        return true;
-    } catch (const UserError& e) {
-        errors->report(e.what());
-    } catch (const Interrupted&) {
-        errors->interrupt();
+// The plans of a node's bodies. They run in the arena of the plan around them: a body's temporary values are scratch memory of
+// its kernel, so bodies that run one after the other share it.
+class BodyPlans {
+  public:
+    explicit BodyPlans(std::vector<PlanPtr> plans) : plans_(std::move(plans)) {
+        for (const PlanPtr& p : plans_) arena_ = std::max(arena_, round_up(p->arena_bytes));
     }
-    return false;
-}
+    [[nodiscard]] const Plan& operator[](size_t i) const { return *plans_[i]; }
+    [[nodiscard]] size_t size() const { return plans_.size(); }
+    [[nodiscard]] size_t arena_bytes() const { return arena_; }
+    [[nodiscard]] std::unique_ptr<KernelState> make_state() const {
+        auto state = std::make_unique<State>();
+        for (const PlanPtr& p : plans_) state->instances.push_back(p->make_instance());
+        return state;
+    }
+    // Bad data inside a body is reported like that of any other kernel.
+    bool run(size_t body, const KernelArgs& a, const void* const* in, void* const* out) const {
+        try {
+            plans_[body]->run(*static_cast<State&>(*a.state).instances[body], a.scratch, in, out);
+            return true;
+        } catch (const UserError& e) {
+            a.errors->report(e.what());
+        } catch (const Interrupted&) {
+            a.errors->interrupt();
+        }
+        return false;
+    }
+
+  private:
+    struct State final : KernelState {
+        std::vector<Plan::InstancePtr> instances;
+    };
+    std::vector<PlanPtr> plans_;
+    size_t arena_ = 0;
+};
 
 class SwitchKernel final : public Kernel {
   public:
-    explicit SwitchKernel(std::vector<PlanPtr> branches) : branches_(std::move(branches)) {}
+    explicit SwitchKernel(BodyPlans branches) : branches_(std::move(branches)) {}
     void run(const KernelArgs& a) const override {
         int32_t index = 0;
         std::memcpy(&index, a.in[0], sizeof index);
         const auto last = static_cast<int32_t>(branches_.size()) - 1;
-        run_body(*branches_[static_cast<size_t>(std::clamp(index, 0, last))], a.in + 1, a.out, a.errors);
+        branches_.run(static_cast<size_t>(std::clamp(index, 0, last)), a, a.in + 1, a.out);
     }
+    [[nodiscard]] std::unique_ptr<KernelState> make_state() const override { return branches_.make_state(); }
+    [[nodiscard]] size_t scratch_bytes() const override { return branches_.arena_bytes(); }
     [[nodiscard]] std::string describe() const override { return concat("own:switch of ", branches_.size()); }
 
   private:
-    std::vector<PlanPtr> branches_;
+    BodyPlans branches_;
 };
 
-// Two buffers in scratch memory for each carried value; sizes are rounded up to cache lines.
+// A buffer in scratch memory for each carried value, `first` bytes from its start.
 class Carries {
   public:
-    explicit Carries(std::vector<size_t> bytes) : bytes_(std::move(bytes)) {
+    Carries(std::vector<size_t> bytes, size_t first) : bytes_(std::move(bytes)), total_(first) {
         for (size_t b : bytes_) offsets_.push_back(total_), total_ += (b + 63) / 64 * 64;
     }
-    [[nodiscard]] size_t scratch() const { return total_; }
+    [[nodiscard]] size_t end() const { return total_; }
     [[nodiscard]] size_t size() const { return bytes_.size(); }
     [[nodiscard]] size_t bytes(size_t i) const { return bytes_[i]; }
     [[nodiscard]] std::byte* at(std::byte* scratch, size_t i) const { return scratch + offsets_[i]; }
 
   private:
     std::vector<size_t> bytes_, offsets_;
-    size_t total_ = 0;
+    size_t total_;
 };
 
 class ScanKernel final : public Kernel {
   public:
-    ScanKernel(PlanPtr body, const Node& node)
-        : body_(std::move(body)),
+    ScanKernel(BodyPlans plans, const Node& node)
+        : plans_(std::move(plans)),
+          body_(&plans_[0]),
           n_carries_(static_cast<size_t>(node.int_attr("carries"))),
           n_xs_(static_cast<size_t>(node.int_attr("xs"))),
           length_(node.int_attr("length")),
           reverse_(node.bool_attr("reverse")),
-          carries_(sizes(body_->parameter_types, n_carries_)) {}
+          carries_(sizes(body_->parameter_types, n_carries_), plans_.arena_bytes()) {}
 
     void run(const KernelArgs& a) const override {
         const size_t n_in = body_->parameter_types.size(), n_out = body_->output_types.size();
@@ -84,14 +110,15 @@ class ScanKernel final : public Kernel {
             for (size_t i = n_carries_; i < n_carries_ + n_xs_; ++i)
                 in[i] = bytes_of(a.in[i]) + row * body_->parameter_types[i].bytes();
             for (size_t i = n_carries_; i < n_out; ++i) out[i] = bytes_of(a.out[i]) + row * body_->output_types[i].bytes();
-            if (!run_body(*body_, in.data(), out.data(), a.errors)) return;
+            if (!plans_.run(0, a, in.data(), out.data())) return;
             for (size_t i = 0; i < n_carries_; ++i) in[i] = out[i];
             if (interrupted(t)) return a.errors->interrupt();
         }
         if (length_ == 0)
             for (size_t i = 0; i < n_carries_; ++i) std::memcpy(a.out[i], a.in[i], carries_.bytes(i));
     }
-    [[nodiscard]] size_t scratch_bytes() const override { return carries_.scratch(); }
+    [[nodiscard]] std::unique_ptr<KernelState> make_state() const override { return plans_.make_state(); }
+    [[nodiscard]] size_t scratch_bytes() const override { return carries_.end(); }
     [[nodiscard]] std::string describe() const override {
         return concat("own:scan ", length_, " x ", body_->steps.size(), " steps");
     }
@@ -103,7 +130,8 @@ class ScanKernel final : public Kernel {
     }
 
   private:
-    PlanPtr body_;
+    BodyPlans plans_;
+    const Plan* body_;
     size_t n_carries_, n_xs_;
     int64_t length_;
     bool reverse_;
@@ -112,74 +140,74 @@ class ScanKernel final : public Kernel {
 
 class WhileKernel final : public Kernel {
   public:
-    WhileKernel(PlanPtr condition, PlanPtr body, const Node& node)
-        : condition_(std::move(condition)),
-          body_(std::move(body)),
+    WhileKernel(BodyPlans plans, const Node& node)  // the condition, the body
+        : plans_(std::move(plans)),
+          body_(&plans_[1]),
           limit_(node.int_attr("limit")),
           history_(node.bool_attr("history")),
-          carries_(ScanKernel::sizes(body_->parameter_types, static_cast<size_t>(node.int_attr("carries")))) {}
+          odd_(ScanKernel::sizes(body_->parameter_types, static_cast<size_t>(node.int_attr("carries"))), plans_.arena_bytes()),
+          even_(ScanKernel::sizes(body_->parameter_types, odd_.size()), odd_.end()) {}
 
     void run(const KernelArgs& a) const override {
-        const size_t n = carries_.size();
+        const size_t n = odd_.size();
         std::vector<const void*> in(a.in, a.in + body_->parameter_types.size());
         std::vector<void*> out(n);
-        std::byte* buffers[2] = {a.scratch, a.scratch + carries_.scratch()};
         int64_t t = 0;
         for (; limit_ < 0 || t < limit_; ++t) {
             bool more = false;
             void* answer = &more;
-            if (!run_body(*condition_, in.data(), &answer, a.errors)) return;
+            if (!plans_.run(0, a, in.data(), &answer)) return;
             if (!more) break;
             if (history_)
                 for (size_t i = 0; i < n; ++i)
-                    std::memcpy(row(a, i, t), in[i], carries_.bytes(i));
-            for (size_t i = 0; i < n; ++i) out[i] = carries_.at(buffers[t % 2], i);
-            if (!run_body(*body_, in.data(), out.data(), a.errors)) return;
+                    std::memcpy(row(a, i, t), in[i], odd_.bytes(i));
+            for (size_t i = 0; i < n; ++i) out[i] = (t % 2 ? odd_ : even_).at(a.scratch, i);
+            if (!plans_.run(1, a, in.data(), out.data())) return;
             for (size_t i = 0; i < n; ++i) in[i] = out[i];
             if (interrupted(t)) return a.errors->interrupt();
         }
-        for (size_t i = 0; i < n; ++i) std::memcpy(a.out[i], in[i], carries_.bytes(i));
+        for (size_t i = 0; i < n; ++i) std::memcpy(a.out[i], in[i], odd_.bytes(i));
         if (!history_) return;
         const auto count = static_cast<int32_t>(t);
         std::memcpy(a.out[n], &count, sizeof count);
-        for (size_t i = 0; i < n; ++i) std::memset(row(a, i, t), 0, static_cast<size_t>(limit_ - t) * carries_.bytes(i));
+        for (size_t i = 0; i < n; ++i) std::memset(row(a, i, t), 0, static_cast<size_t>(limit_ - t) * odd_.bytes(i));
     }
-    [[nodiscard]] size_t scratch_bytes() const override { return 2 * carries_.scratch(); }
+    [[nodiscard]] std::unique_ptr<KernelState> make_state() const override { return plans_.make_state(); }
+    [[nodiscard]] size_t scratch_bytes() const override { return even_.end(); }
     [[nodiscard]] std::string describe() const override { return concat("own:while ", body_->steps.size(), " steps"); }
 
   private:
     [[nodiscard]] std::byte* row(const KernelArgs& a, size_t i, int64_t t) const {
-        return bytes_of(a.out[carries_.size() + 1 + i]) + static_cast<size_t>(t) * carries_.bytes(i);
+        return bytes_of(a.out[odd_.size() + 1 + i]) + static_cast<size_t>(t) * odd_.bytes(i);
     }
-    PlanPtr condition_, body_;
+    BodyPlans plans_;
+    const Plan* body_;
     int64_t limit_;
     bool history_;
-    Carries carries_;
+    Carries odd_, even_;
 };
+
+BodyPlans compile_bodies(const Node& node) {
+    std::vector<PlanPtr> plans;
+    for (const auto& body : node.bodies()) plans.push_back(compile(*body));
+    return BodyPlans(std::move(plans));
+}
 
 }  // namespace
 
 namespace own_switch {
 std::string match(const Graph& g, const Node& n) { return any(g, n); }
-std::unique_ptr<Kernel> make(const Graph&, const Node& node) {
-    std::vector<PlanPtr> branches;
-    for (const auto& branch : node.bodies()) branches.push_back(compile(*branch));
-    return std::make_unique<SwitchKernel>(std::move(branches));
-}
+std::unique_ptr<Kernel> make(const Graph&, const Node& node) { return std::make_unique<SwitchKernel>(compile_bodies(node)); }
 }  // namespace own_switch
 
 namespace own_scan {
 std::string match(const Graph& g, const Node& n) { return any(g, n); }
-std::unique_ptr<Kernel> make(const Graph&, const Node& node) {
-    return std::make_unique<ScanKernel>(compile(*node.bodies()[0]), node);
-}
+std::unique_ptr<Kernel> make(const Graph&, const Node& node) { return std::make_unique<ScanKernel>(compile_bodies(node), node); }
 }  // namespace own_scan
 
 namespace own_while {
 std::string match(const Graph& g, const Node& n) { return any(g, n); }
-std::unique_ptr<Kernel> make(const Graph&, const Node& node) {
-    return std::make_unique<WhileKernel>(compile(*node.bodies()[0]), compile(*node.bodies()[1]), node);
-}
+std::unique_ptr<Kernel> make(const Graph&, const Node& node) { return std::make_unique<WhileKernel>(compile_bodies(node), node); }
 }  // namespace own_while
 
 }  // namespace fk::cpu

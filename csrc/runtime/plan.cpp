@@ -13,27 +13,27 @@
 namespace fk {
 
 struct Plan::Instance {
-    AlignedMemory arena;
+    AlignedMemory arena;          // of a plan that is nobody's part
     std::vector<void*> pointers;  // parallel to Plan::operands
     std::vector<std::unique_ptr<KernelState>> states;
     RunErrors errors;
+    const std::byte* arena_of_pointers = nullptr;
 };
 
 Plan::Plan() = default;
 Plan::~Plan() = default;
 
-std::unique_ptr<Plan::Instance> Plan::make_instance() const {
-    auto instance = std::make_unique<Instance>();
-    instance->arena = allocate_aligned(arena_bytes);
+void Plan::InstanceDelete::operator()(Instance* instance) const { delete instance; }
+
+Plan::InstancePtr Plan::make_instance() const {
+    InstancePtr instance(new Instance);
     instance->pointers.resize(operands.size());
-    for (size_t i = 0; i < operands.size(); ++i)
-        if (operands[i].place == Place::arena) instance->pointers[i] = instance->arena.get() + operands[i].at;
     for (const Step& step : steps) instance->states.push_back(step.kernel->make_state());
     return instance;
 }
 
 void Plan::run(const void* const* parameters, void* const* outputs) const {
-    std::unique_ptr<Instance> instance;
+    InstancePtr instance;
     {
         const std::lock_guard lock(mutex_);
         if (!idle_.empty()) {
@@ -41,54 +41,67 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
             idle_.pop_back();
         }
     }
-    if (!instance) instance = make_instance();
+    if (!instance) {
+        instance = make_instance();
+        instance->arena = allocate_aligned(arena_bytes);
+    }
+    const auto give_back = [&] {
+        const std::lock_guard lock(mutex_);
+        if (idle_.size() < 4) idle_.push_back(std::move(instance));
+    };
+    try {
+        run(*instance, instance->arena.get(), parameters, outputs);
+    } catch (...) {
+        give_back();
+        throw;
+    }
+    give_back();
+}
+
+void Plan::run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs) const {
+    const cpu::FlushDenormals flush;
+    const bool moved = instance.arena_of_pointers != arena;
     for (size_t i = 0; i < operands.size(); ++i) {
         if (operands[i].place == Place::parameter)
-            instance->pointers[i] = const_cast<void*>(parameters[operands[i].at]);
+            instance.pointers[i] = const_cast<void*>(parameters[operands[i].at]);
         else if (operands[i].place == Place::output)
-            instance->pointers[i] = outputs[operands[i].at];
+            instance.pointers[i] = outputs[operands[i].at];
+        else if (moved)
+            instance.pointers[i] = arena + operands[i].at;
     }
-    const cpu::FlushDenormals flush;
-    bool failed = false, interrupted = false;
+    instance.arena_of_pointers = arena;
     size_t failed_step = 0;
     std::vector<double> times(timed ? steps.size() : 0);
     using Clock = std::chrono::steady_clock;
     auto start = timed ? Clock::now() : Clock::time_point{};
     for (size_t i = 0; i < steps.size(); ++i) {
         const Step& step = steps[i];
-        void* const* args = instance->pointers.data() + step.first_operand;
-        step.kernel->run(
-            {args, args + step.inputs, instance->arena.get() + step.scratch, instance->states[i].get(), &instance->errors});
+        void* const* args = instance.pointers.data() + step.first_operand;
+        step.kernel->run({args, args + step.inputs, arena + step.scratch, instance.states[i].get(), &instance.errors});
         if (timed) [[unlikely]] {
             const auto now = Clock::now();
             times[i] = std::chrono::duration<double, std::nano>(now - start).count();
             start = now;
         }
-        if (instance->errors.failed()) [[unlikely]] {
-            failed = true;
+        if (instance.errors.failed()) [[unlikely]] {
             failed_step = i;
             break;
         }
     }
-    std::string message;
-    if (failed) {
-        interrupted = instance->errors.interrupted();
-        message = instance->errors.take();
-        if (!steps[failed_step].label.empty()) message += " [in " + steps[failed_step].label + "]";
-    }
-    {
+    if (timed) {
         const std::lock_guard lock(mutex_);
-        if (timed) {
-            const double total = std::accumulate(times.begin(), times.end(), 0.0);
-            std::fprintf(stderr, "fastkeras run: %zu steps, %.1f us\n", steps.size(), total / 1e3);
-            nanoseconds_.resize(steps.size());
-            for (size_t i = 0; i < times.size(); ++i) nanoseconds_[i] += times[i];
-            ++timed_runs_;
-        }
-        if (idle_.size() < 4) idle_.push_back(std::move(instance));
+        const double total = std::accumulate(times.begin(), times.end(), 0.0);
+        std::fprintf(stderr, "fastkeras run: %zu steps, %.1f us\n", steps.size(), total / 1e3);
+        nanoseconds_.resize(steps.size());
+        for (size_t i = 0; i < times.size(); ++i) nanoseconds_[i] += times[i];
+        ++timed_runs_;
     }
+    if (!instance.errors.failed()) return;
+    const bool interrupted = instance.errors.interrupted();
+    std::string message = instance.errors.take();
     if (interrupted) throw Interrupted("interrupted");
-    if (failed) throw UserError(message);
+    if (!steps[failed_step].label.empty()) message += " [in " + steps[failed_step].label + "]";
+    throw UserError(message);
 }
 
 std::string Plan::text() const {

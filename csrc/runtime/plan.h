@@ -43,15 +43,22 @@ class Plan {
     // aliased output has been written.
     void run(const void* const* parameters, void* const* outputs) const;
 
+    // A plan inside another plan's kernel (control flow): what one run needs for itself is the caller's, and so are the
+    // `arena_bytes` of its arena.
+    struct Instance;
+    struct InstanceDelete {
+        void operator()(Instance* instance) const;
+    };
+    using InstancePtr = std::unique_ptr<Instance, InstanceDelete>;
+    [[nodiscard]] InstancePtr make_instance() const;
+    void run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs) const;
+
     [[nodiscard]] std::string text() const;        // one line per step
     [[nodiscard]] std::string memory_map() const;  // who lives where in the arena, and when
 
   private:
-    struct Instance;  // what one run needs for itself: arena, resolved pointers, library objects
-    [[nodiscard]] std::unique_ptr<Instance> make_instance() const;
-
     mutable std::mutex mutex_;
-    mutable std::vector<std::unique_ptr<Instance>> idle_;
+    mutable std::vector<InstancePtr> idle_;
     mutable std::vector<double> nanoseconds_;  // per step, summed over timed runs
     mutable uint64_t timed_runs_ = 0;
 

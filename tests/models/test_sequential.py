@@ -8,6 +8,7 @@ import pytest
 from fastkeras import _engine, ops
 from fastkeras.core.variable import Variable
 from fastkeras.layers.input_layer import Input
+from fastkeras.layers.layer import Layer
 from fastkeras.models import Functional, Model, Sequential
 from simple_layers import Affine, MakeMask, Mode, Pair, UseMask
 
@@ -266,3 +267,37 @@ def test_symbolic_call_inside_a_trace():
         inner = Sequential([Input((3,)), Affine(4)])
         run = trace.compile([inner(x)])
     assert run(ONES)[0].shape == (2, 4)
+
+
+# Sizes other than those of the Input or of the first batch.
+
+
+class Pool(Layer):
+    def call(self, x):
+        return ops.mean(x, axis=1)
+
+
+class Flat(Layer):
+    def call(self, x):
+        return ops.reshape(x, (x.shape[0], -1))
+
+
+@pytest.mark.parametrize("first", [[], [Input((4, 3))]])
+def test_sequences_of_another_length_are_taken_if_the_layers_take_them(first):
+    affine = Affine(2)
+    model = Sequential([*first, Pool(), affine])
+    for time in (4, 7, 5, 4):
+        x = np.random.default_rng(time).normal(size=(2, time, 3)).astype("float32")
+        got = np.asarray(model(x))
+        np.testing.assert_allclose(got, x.mean(1) @ affine.kernel.numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(model.predict(x, verbose=0), got, rtol=1e-5, atol=1e-6)
+    # A copy, or a model inside another, takes them as well.
+    outer = Model(wide := Input((None, 3)), model(wide))
+    for other in (outer, copy.deepcopy(model)):
+        np.testing.assert_allclose(np.asarray(other(x)), got, rtol=1e-5, atol=1e-6)
+
+
+def test_sizes_that_a_layer_does_not_take_are_named_with_those_of_the_input():
+    model = Sequential([Input((4, 3)), Flat(), Affine(2)])
+    with pytest.raises(ValueError, match=r"Expected shape \(None, 4, 3\).*\(2, 5, 3\)"):
+        model(np.ones((2, 5, 3), "float32"))

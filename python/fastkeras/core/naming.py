@@ -76,7 +76,7 @@ class name_scope:  # noqa: N801 - the public name is Keras'
         assert v.path == "encoder/w"
     """
 
-    __slots__ = ("name", "caller", "deduplicate", "override_parent", "_pushed")
+    __slots__ = ("name", "caller", "deduplicate", "override_parent", "_depth")
 
     def __init__(
         self,
@@ -93,20 +93,21 @@ class name_scope:  # noqa: N801 - the public name is Keras'
         self.caller = caller
         self.deduplicate = deduplicate
         self.override_parent = override_parent
-        self._pushed = False
+        self._depth: int | None = None
 
     def __enter__(self) -> name_scope:
         stack = state.scopes
         if self.deduplicate and self.caller is not None and stack and caller_of(stack[-1]) is self.caller:
             return self
+        self._depth = len(stack)
         stack.append(self)
-        self._pushed = True
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        if self._pushed:
-            state.scopes.pop()
-            self._pushed = False
+        if self._depth is not None:
+            # With scopes inside that Ctrl-C kept from closing.
+            del state.scopes[self._depth :]
+            self._depth = None
 
 
 def caller_of(entry: Any) -> Any:

@@ -79,7 +79,7 @@ class Operation:
         raise NotImplementedError("Quantization is not supported by fastkeras.")
 
     def rematerialized_call(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
-        """Returns `fn` as it is: what is kept between the passes is the compiler's decision."""
+        """Returns `fn` as it is; layers made in a `RematScope` recompute what they need instead of keeping it."""
         return fn
 
     # Configuration.

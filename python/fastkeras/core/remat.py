@@ -1,21 +1,22 @@
-"""`remat` and `RematScope`: requests to recompute activations instead of keeping them.
+"""`remat` and `RematScope`: activations that are computed again in the backward pass instead of being kept.
 
-The engine plans the memory of a whole training step itself and does not take such requests; code that makes
-them runs with the same results, and is told so once.
+What is rematerialized is recorded as one node of the graph with a body of its own (a branch that is always taken,
+see `csrc/ops/control.cpp`): its gradient computes the body again from its operands, and the temporary values of
+the body take no memory between the two.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 
+from fastkeras import _engine
+from fastkeras.core import tree
 from fastkeras.core.global_state import state
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MODES = (None, "full", "activations", "larger_than", "list_of_layers")
-_told = False
 
 
 class RematMode(NamedTuple):
@@ -26,27 +27,22 @@ class RematMode(NamedTuple):
     layer_names: list[str]
 
 
-def _tell() -> None:
-    global _told
-    if not _told:
-        _told = True
-        warnings.warn(
-            "Rematerialization has no effect in fastkeras: the engine plans the memory of a training step "
-            "itself. Results are the same as without it.",
-            stacklevel=3,
-        )
-
-
 class RematScope:
-    """Context manager that asks for rematerialization of the layers created inside it; without effect here.
+    """Context manager: layers created inside recompute their activations in the backward pass.
 
     Args:
-        mode: None, "full", "activations", "larger_than" or "list_of_layers".
-        output_size_threshold: least size of outputs for "larger_than".
-        layer_names: names for "list_of_layers".
+        mode: `"full"` for all layers, `"activations"` for activation functions only, `"larger_than"` for layers
+            whose output has more than `output_size_threshold` elements, `"list_of_layers"` for those named in
+            `layer_names`, None for none.
+        output_size_threshold: least size of outputs for `"larger_than"`.
+        layer_names: names for `"list_of_layers"`.
 
     Raises:
         ValueError: for another mode.
+
+    Example:
+        >>> with fastkeras.RematScope(mode="full"):
+        ...     block = fastkeras.layers.Dense(512, activation="gelu")
     """
 
     def __init__(
@@ -63,8 +59,6 @@ class RematScope:
         self._outer: RematScope | None = None
 
     def __enter__(self) -> RematScope:
-        if self.mode is not None:
-            _tell()
         self._outer = state.remat
         state.remat = self
         return self
@@ -80,15 +74,25 @@ def get_current_remat_mode() -> RematMode | None:
 
 
 def remat(f: _F) -> _F:
-    """Returns a function that computes what `f` computes; the request to recompute is without effect here.
+    """Returns a function that computes what `f` computes and keeps nothing of it for the backward pass.
+
+    The gradient computes `f` again from its arguments: less memory for more arithmetic. Functions that cannot be
+    recorded because they ask for values run as they are in eager code.
 
     Args:
-        f: the function.
+        f: a function of tensors, or of nests of them.
+
+    Example:
+        >>> cheap = fastkeras.remat(lambda x: ops.exp(ops.sin(x)))
     """
 
     @wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        _tell()
-        return f(*args, **kwargs)
+        from fastkeras.ops.control import record_call
+
+        leaves = tree.flatten((args, kwargs))
+        if not any(isinstance(x, (_engine.Tensor, _engine.Cell)) for x in leaves):
+            return f(*args, **kwargs)
+        return record_call(f, args, kwargs)
 
     return wrapper  # type: ignore[return-value]

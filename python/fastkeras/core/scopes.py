@@ -48,15 +48,18 @@ class AutocastScope:
 
     def __enter__(self) -> AutocastScope:
         self._outer = state.autocast
-        state.autocast = self
-        if _set_engine_autocast is not None:
-            _set_engine_autocast(self.dtype)
+        set_autocast_scope(self)
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        outer = state.autocast = self._outer
-        if _set_engine_autocast is not None:
-            _set_engine_autocast(None if outer is None else outer.dtype)
+        set_autocast_scope(self._outer)
+
+
+def set_autocast_scope(scope: AutocastScope | None) -> None:
+    """Makes a scope the innermost one of this thread, for the engine as well."""
+    state.autocast = scope
+    if _set_engine_autocast is not None:
+        _set_engine_autocast(None if scope is None else scope.dtype)
 
 
 def get_autocast_scope() -> AutocastScope | None:
@@ -147,6 +150,14 @@ class StatelessScope:
         return self
 
     def __exit__(self, *exc: Any) -> None:
+        try:
+            self._put_back()
+        except BaseException:
+            # Ctrl-C in the middle: all variables get their values back all the same.
+            self._put_back()
+            raise
+
+    def _put_back(self) -> None:
         state.stateless = self._outer
         outer = self._outer._saved if self._outer is not None else {}
         for key, (variable, value) in self._saved.items():
@@ -197,3 +208,24 @@ class CallContext:
     def __init__(self, entry_layer: Any, training: bool | None = None) -> None:
         self.entry_layer = entry_layer
         self.training = training
+
+
+class state_scope:  # noqa: N801 - used like a function
+    """Leaves the thread's state as it was, whatever happens inside: scopes that Ctrl-C kept from closing are closed."""
+
+    __slots__ = ("_call", "_depth", "_autocast", "_symbolic", "_placeholders")
+
+    def __enter__(self) -> None:
+        self._call = state.call
+        self._depth = len(state.scopes)
+        self._autocast = state.autocast
+        self._symbolic = state.symbolic
+        self._placeholders = state.placeholders
+
+    def __exit__(self, *exc: Any) -> None:
+        state.call = self._call
+        state.symbolic = self._symbolic
+        state.placeholders = self._placeholders
+        del state.scopes[self._depth :]
+        if state.autocast is not self._autocast:
+            set_autocast_scope(self._autocast)

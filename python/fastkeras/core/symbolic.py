@@ -164,14 +164,16 @@ def _trace(
             return tree.map_structure(lambda y: placeholder(y) if isinstance(y, KerasTensor) else y, x)
         return x
 
-    outer = state.placeholders
-    with SymbolicScope(), _engine.Trace() as trace:
-        if first is not None:
-            state.placeholders = _Placeholders(first, other)
-        try:
+    outer, symbolic = state.placeholders, state.symbolic
+    try:
+        with SymbolicScope(), _engine.Trace() as trace:
+            if first is not None:
+                state.placeholders = _Placeholders(first, other)
             return fn(*[concrete(a) for a in args], **{k: concrete(v) for k, v in kwargs.items()})
-        finally:
-            state.placeholders = outer
+    finally:
+        # Without calls: Ctrl-C may strike at any, that of the scope's exit included.
+        state.placeholders = outer
+        state.symbolic = symbolic
 
 
 def _has_tensor_dims(result: Any) -> bool:

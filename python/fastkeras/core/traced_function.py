@@ -129,9 +129,9 @@ class TracedFunction:
         self._traces: dict[Any, ConcreteFunction] = {}
         self._calls = 0
         self._trace_count = 0
-        self._warned = False
+        self._warned = bool(reduce_retracing)
         self._last_key: Any = None
-        self._instances: weakref.WeakKeyDictionary[Any, TracedFunction] = weakref.WeakKeyDictionary()
+        self._instances: dict[_Identity, TracedFunction] = {}
         try:
             self._signature: inspect.Signature | None = inspect.signature(python_function)
         except (TypeError, ValueError):
@@ -148,8 +148,10 @@ class TracedFunction:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        found = self._instances.get(instance)
+        # By identity: instances may be equal, or have no hash. The entry goes with its instance.
+        found = self._instances.get(_Identity(instance))
         if found is None:
+            key = _Identity(instance, lambda _: self._instances.pop(key, None))
             me, method = weakref.ref(instance), self.python_function
 
             @functools.wraps(method)
@@ -158,7 +160,7 @@ class TracedFunction:
 
             bound.__signature__ = _without_self(method)  # type: ignore[attr-defined]
             found = TracedFunction(bound, self._input_signature, self._reduce_retracing)
-            self._instances[instance] = found
+            self._instances[key] = found
         return found
 
     @property
@@ -261,7 +263,8 @@ class TracedFunction:
                 return found
             self._trace_count += 1
             self._tell_retracing(key)
-            trace = _engine.Trace(self._name())
+            # Inside another trace it may use what was recorded there.
+            trace = _engine.Trace(self._name(), body=_engine.in_trace())
             try:
                 with trace:
                     inside = _Inputs(trace)
@@ -296,27 +299,40 @@ class TracedFunction:
 
     def _change(self, old: Any, new: Any) -> str:
         """Says what differs between two signatures."""
-        names = [p.name for p in self._parameters]
         (old_def, *old_leaves), (new_def, *new_leaves) = old, new
         if old_def != new_def:
             return "The structure of its arguments changed between the last two."
         for i, (a, b) in enumerate(zip(old_leaves, new_leaves)):
             if a == b:
                 continue
-            name = repr(names[i]) if len(names) == len(new_leaves) else f"number {i}"
-            if isinstance(b, tuple) and len(b) == 2 and b[0] in (bool, int, float, str):
-                what = (
-                    f"from {a[1]!r} to {b[1]!r}" if isinstance(a, tuple) and len(a) == 2 else f"to {b[1]!r}"
-                )
+            name = self._argument(new_def, i)
+            if isinstance(b, tuple) and b[0] in (bool, int, float, str):
                 return (
-                    f"The last change: argument {name} {what}. Python values are part of the signature: pass a "
-                    "number that varies as a tensor (ops.convert_to_tensor)."
+                    f"The last change: argument {name} from {_show(a)} to {_show(b)}. Python values are part of the "
+                    "signature: pass a number that varies as a tensor (ops.convert_to_tensor)."
+                )
+            if not isinstance(b, tuple):
+                return (
+                    f"The last change: argument {name} is another object. Objects are part of the signature: pass "
+                    "the same one again, or what the function needs of it as tensors."
                 )
             return (
                 f"The last change: argument {name} from {_show(a)} to {_show(b)}. A trace is for one shape: pad "
                 "the data to a few sizes (for batches: drop_remainder=True)."
             )
-        return "The objects among its arguments changed between the last two."
+        return "An earlier trace was dropped: see the setting function_cache_size."
+
+    def _argument(self, definition: Any, leaf: int) -> str:
+        """The name of the argument that a leaf of the signature belongs to, and where in it the leaf is."""
+        place, *inside = (leaf,) if isinstance(definition, int) else definition.paths()[leaf]
+        if not isinstance(definition, int) and definition.type is tuple:  # (positional, by name)
+            place, *inside = inside
+        names = [p.name for p in self._parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if isinstance(place, str):
+            name = repr(place)
+        else:
+            name = repr(names[place]) if place < len(names) else f"number {place}"
+        return name + "".join(f"[{k!r}]" for k in inside)
 
     def __repr__(self) -> str:
         return f"<fastkeras.function {self._name()}, {len(self._traces)} traces>"
@@ -358,9 +374,7 @@ def function(
             raise TypeError(f"function() got an unexpected keyword argument {name!r}")
 
     def decorate(f: Callable[..., Any]) -> TracedFunction:
-        traced = TracedFunction(f, input_signature, reduce_retracing)
-        traced._warned = bool(reduce_retracing)
-        return traced
+        return TracedFunction(f, input_signature, reduce_retracing)
 
     return decorate if func is None else decorate(func)
 
@@ -396,19 +410,18 @@ def _signature_key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, 
     tensors: list[Any] = []
     for x in leaves:
         kind = type(x)
-        if kind is _Tensor or kind is np.ndarray:
+        if kind is _Tensor:
             key.append((x.shape, x.dtype))
             tensors.append(x)
-        elif kind is bool or kind is int or kind is float or kind is str:
+        elif isinstance(x, _ARRAYS):
+            key.append((x.shape, _dtype_name(x.dtype)))
+            tensors.append(x if isinstance(x, np.ndarray) else np.asarray(x))
+        elif kind is bool or kind is int or kind is str:
             key.append((kind, x))
-        elif isinstance(x, np.generic):
-            key.append(((), x.dtype))
-            tensors.append(np.asarray(x))
+        elif kind is float:
+            key.append((kind, repr(x)))  # 0.0 and -0.0 are two, NaN and NaN are one
         elif isinstance(x, KerasTensor):
             return None, []
-        elif isinstance(x, np.ndarray):
-            key.append((x.shape, x.dtype))
-            tensors.append(x)
         elif x is None or isinstance(x, type):
             key.append(x)
         else:
@@ -416,15 +429,19 @@ def _signature_key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, 
     return tuple(key), tensors
 
 
+_ARRAYS = (np.ndarray, np.generic)
+_dtype_name = functools.lru_cache(maxsize=None)(str)
+
+
 class _Identity:
     """Stands for an object in a key without keeping it alive; equal for the same living object only."""
 
     __slots__ = ("_ref", "_id")
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: Any, when_gone: Callable[[Any], Any] | None = None) -> None:
         self._id = id(x)
         try:
-            self._ref: Any = weakref.ref(x)
+            self._ref: Any = weakref.ref(x, when_gone)
         except TypeError:
             self._ref = lambda: x
 
@@ -439,9 +456,13 @@ class _Identity:
 
 
 def _show(part: Any) -> str:
-    if isinstance(part, tuple) and len(part) == 2 and isinstance(part[0], tuple):
-        return f"shape {tuple(part[0])} {part[1]}"
-    return str(part[1]) if isinstance(part, tuple) and len(part) == 2 else repr(part)
+    """A part of a key, in words."""
+    if not isinstance(part, tuple):
+        return "an object" if isinstance(part, _Identity) else repr(part)
+    kind, value = part
+    if isinstance(kind, tuple):
+        return f"shape {tuple(kind)} {value}"
+    return value if kind is float else repr(value)
 
 
 def _is_foreign_spec(x: Any) -> bool:

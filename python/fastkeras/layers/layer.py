@@ -8,6 +8,7 @@ a built layer called on one tensor it takes a short path that does little more t
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -25,7 +26,14 @@ from fastkeras.core.masking import get_keras_mask, in_use, set_keras_mask
 from fastkeras.core.naming import current_path, name_scope
 from fastkeras.core.node import Node
 from fastkeras.core.operation import Operation, default, is_default
-from fastkeras.core.scopes import AutocastScope, CallContext, StatelessScope
+from fastkeras.core.remat import RematMode, get_current_remat_mode, remat
+from fastkeras.core.scopes import (
+    AutocastScope,
+    CallContext,
+    StatelessScope,
+    set_autocast_scope,
+    state_scope,
+)
 from fastkeras.core.variable import Variable
 from fastkeras.layers.input_spec import assert_input_compatibility
 from fastkeras.layers.layer_state import _PLAIN_TYPES, LayerState, _with_losses
@@ -87,6 +95,8 @@ class Layer(LayerState):
     ) -> None:
         d = self.__dict__
         Operation.__init__(self, name=name)
+        if state.remat is not None:
+            d["_remat_mode"] = get_current_remat_mode()
         if activity_regularizer is not None:
             from fastkeras import regularizers
 
@@ -190,7 +200,7 @@ class Layer(LayerState):
             # Shapes will come from compute_output_shape(), so only this makes the sublayers' variables.
             from fastkeras.core.symbolic import compute_output_spec
 
-            with state_scope(self):
+            with state_scope():
                 compute_output_spec(self.call, **spec.given)
         # Nothing to build but what call() builds: the layers inside.
         with self._open_name_scope():
@@ -225,24 +235,25 @@ class Layer(LayerState):
         """Calls a built layer on one tensor that needs no conversion or check (see `_remember_fast`)."""
         s = state
         context = s.call
-        if context is None:
-            s.call = CallContext(self)
-            if _with_losses:
-                self._clear_losses()
         scopes = s.scopes
-        scopes.append(self)
-        _push_label(self.name)
+        depth = len(scopes)
         try:
+            if context is None:
+                s.call = CallContext(self)
+                if _with_losses:
+                    self._clear_losses()
+            scopes.append(self)
+            _push_label(self.name)
             if context is None or context.training is None or not self._call_info.has_training:
                 return self.call(x)
             return self.call(x, training=context.training)
         except Exception as e:
             raise self._explain(e, (x,), {}) from None
         finally:
+            # Ctrl-C may strike at any call, one that cleans up included: what matters is put back without calls.
+            s.call = context
+            del scopes[depth:]
             _pop_label()
-            scopes.pop()
-            if context is None:
-                s.call = None
 
     def _remember_fast(self, x: Any, given: Any) -> None:
         """Notes that inputs like `given` (which became `x`) may take the fast path: the call succeeded."""
@@ -254,6 +265,7 @@ class Layer(LayerState):
             or self._supports_masking
             and not is_default(type(self).compute_mask)
             or not self._fast_call_allowed
+            or self._remat_mode is not None
         ):
             return
         dtype = given.dtype if type(given) is _Tensor else given.dtype.name
@@ -267,6 +279,8 @@ class Layer(LayerState):
 
     # Subclasses whose __call__ does more set this to False.
     _fast_call_allowed = True
+    # The RematScope that the layer was created in.
+    _remat_mode: RematMode | None = None
 
     def _call_general(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._check_super_called()
@@ -319,12 +333,14 @@ class Layer(LayerState):
                 if mask is not None:
                     kwargs = {**kwargs, parameter: mask}
         # 5. Build, check, run.
-        state.call = context = CallContext(self if outer is None else outer.entry_layer, training)
-        if outer is None and _with_losses:
-            self._clear_losses()
-        state.scopes.append(self)
-        _push_label(self.name)
+        autocast, scopes = state.autocast, state.scopes
+        depth = len(scopes)
         try:
+            state.call = CallContext(self if outer is None else outer.entry_layer, training)
+            if outer is None and _with_losses:
+                self._clear_losses()
+            scopes.append(self)
+            _push_label(self.name)
             scope = self._autocast_scope()
             if not self.built:
                 # Variables are made in the type they are stored in, but sublayers may be called: same scope
@@ -335,11 +351,14 @@ class Layer(LayerState):
                 if spec.first is not None:
                     assert_input_compatibility(self.input_spec, spec.first, self.name)
             if spec.eager:
+                call = self.call
+                if self._remat_mode is not None:
+                    call = self.rematerialized_call(call, *args, **kwargs)
                 if scope is None:
-                    outputs = self.call(*args, **kwargs)
+                    outputs = call(*args, **kwargs)
                 else:
                     with scope:
-                        outputs = self.call(*args, **kwargs)
+                        outputs = call(*args, **kwargs)
             else:
                 with _nothing if scope is None else scope:
                     outputs = self._symbolic_call(
@@ -362,10 +381,12 @@ class Layer(LayerState):
         except Exception as e:
             raise self._explain(e, args, kwargs) from None
         finally:
-            _pop_label()
-            state.scopes.pop()
+            # As in _call_fast.
             state.call = outer
-            del context
+            del scopes[depth:]
+            if state.autocast is not autocast:
+                set_autocast_scope(autocast)
+            _pop_label()
         if spec.eager and len(args) == 1 and type(original[0]) in _ARRAYS and not spec.info.var_positional:
             self._remember_fast(args[0], original[0])
         return outputs
@@ -581,7 +602,27 @@ class Layer(LayerState):
     def rematerialized_call(
         self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Callable[..., Any]:
-        """Returns `layer_call` as it is: what is kept between the passes is the compiler's decision."""
+        """Returns `layer_call`, made to recompute its activations if the layer's `RematScope` asks for it."""
+        mode = self._remat_mode
+        if mode is None:
+            return layer_call
+        if mode.mode == "full" or (mode.mode == "list_of_layers" and self.name in mode.layer_names):
+            return remat(layer_call)
+        if mode.mode == "larger_than":
+            outputs = tree.flatten(self.compute_output_spec(*args, **kwargs))
+            size = sum(math.prod(d or 1 for d in x.shape) for x in outputs if x is not None)
+            return remat(layer_call) if size > mode.output_size_threshold else layer_call
+        activation = getattr(self, "activation", None)
+        if mode.mode == "activations" and activation is not None:
+
+            def with_cheap_activation(*args: Any, **kwargs: Any) -> Any:
+                self.__dict__["activation"] = remat(activation)
+                try:
+                    return layer_call(*args, **kwargs)
+                finally:
+                    self.__dict__["activation"] = activation
+
+            return with_cheap_activation
         return layer_call
 
     # Errors.
@@ -610,21 +651,6 @@ class _Nothing:
 
 
 _nothing = _Nothing()
-
-
-class state_scope:  # noqa: N801 - used like a function
-    """Keeps the thread's call state as it was, whatever happens inside."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-
-    def __enter__(self) -> None:
-        self.call = state.call
-        self.depth = len(state.scopes)
-
-    def __exit__(self, *exc: Any) -> None:
-        state.call = self.call
-        del state.scopes[self.depth :]
 
 
 def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,6 +15,9 @@ import numpy as np
 
 from fastkeras import _engine
 from fastkeras.core import tree
+from fastkeras.core.dtypes import result_type
+from fastkeras.core.operation import Operation
+from fastkeras.core.symbolic import compute_output_spec
 from fastkeras.ops._common import (
     Cell,
     Function,
@@ -54,6 +57,11 @@ def _leaves(structure: Any) -> list[Any]:
     return [x for x in tree.flatten(structure) if x is not None]
 
 
+def _places(structure: Any) -> list[Any]:
+    """Where the tensors are in a nest, whatever the containers are."""
+    return [path for path, x in tree.flatten_with_path(structure) if x is not None]
+
+
 def _pack(structure: Any, leaves: Sequence[Any]) -> Any:
     """`structure` with its leaves replaced; None stays."""
     it = iter(leaves)
@@ -62,6 +70,15 @@ def _pack(structure: Any, leaves: Sequence[Any]) -> Any:
 
 def _types(tensors: Sequence[Tensor]) -> list[tuple[Any, str]]:
     return [(t.shape, t.dtype) for t in tensors]
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, (builtins.bool, int, float))
+
+
+def _takes(dtype: str, x: Any) -> bool:
+    """Whether `x` is a Python number that becomes a `dtype` beside one: no fraction becomes an integer."""
+    return _is_number(x) and result_type(dtype, type(x)) == dtype
 
 
 def _must_run(error: BaseException) -> None:
@@ -142,43 +159,67 @@ def _switch(
         _must_run(error)
         return eager()
     first = recorded[0]
-    for i, r in enumerate(recorded[1:], 1):
+    names = ["false_fn", "true_fn"] if name == "cond" else [f"branch {i}" for i in range(len(branches))]
+    for r, its_name in zip(recorded[1:], names[1:]):
         try:
             tree.assert_same_structure(first.structure, r.structure)
-            same = len(first.leaves) == len(r.leaves)
+            same = _places(first.structure) == _places(r.structure)
         except (ValueError, TypeError):
             same = False
         if not same:
-            names = ("false_fn", "true_fn") if name == "cond" else ("branch 0", f"branch {i}")
             raise ValueError(
                 f"The functions of `{name}` return different structures: {names[0]} {_outline(first.structure)}, "
-                f"{names[1]} {_outline(r.structure)}. Expected the same nest of tensors from each."
+                f"{its_name} {_outline(r.structure)}. Expected the same nest of tensors from each."
             )
     _unify(recorded)
+    for r, its_name in zip(recorded[1:], names[1:]):
+        for i, (a, b) in enumerate(zip(first.leaves, r.leaves)):
+            if a.shape != b.shape or a.dtype != b.dtype:
+                raise ValueError(
+                    f"The functions of `{name}` return different tensors in place {i}: {names[0]} one of shape "
+                    f"{a.shape} and dtype {a.dtype}, {its_name} one of shape {b.shape} and dtype {b.dtype}. "
+                    "Expected the same shape and dtype from each."
+                )
     return _pack(first.structure, _engine.record_switch(index, [r.pair for r in recorded], leaves))
 
 
 def _unify(recorded: list[_Recorded]) -> None:
     """Python numbers among the results take the type of what the other branches return in their place."""
     for place in range(len(recorded[0].leaves)):
-        strong = {
-            r.leaves[place].dtype
-            for r in recorded
-            if not isinstance(_leaves(r.structure)[place], (builtins.bool, int, float))
-        }
+        given = [_leaves(r.structure)[place] for r in recorded]
+        strong = {r.leaves[place].dtype for r, x in zip(recorded, given) if not _is_number(x)}
         if len(strong) != 1:
             continue
         (dtype,) = strong
-        for r in recorded:
-            if r.leaves[place].dtype != dtype and isinstance(
-                _leaves(r.structure)[place], (builtins.bool, int, float)
-            ):
+        for r, x in zip(recorded, given):
+            if _takes(dtype, x):
                 with r.trace:
-                    r.leaves[place] = call("cast", r.leaves[place], dtype=dtype)
+                    r.leaves[place] = as_tensor_of(x, dtype)
 
 
 def _outline(structure: Any) -> str:
     return str(tree.map_structure(lambda x: None if x is None else "*", structure))
+
+
+def record_call(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`f(*args, **kwargs)` as one node whose gradient computes f again: a branch that is always taken."""
+    given = [list(args), kwargs]
+    is_input = [isinstance(x, (Tensor, Cell)) for x in tree.flatten(given)]
+    leaves = [as_tensor(x) for x, yes in zip(tree.flatten(given), is_input) if yes]
+
+    def unpack(f: Function, inputs: list[Tensor]) -> Any:
+        it = iter(inputs)
+        flat = [next(it) if yes else x for x, yes in zip(tree.flatten(given), is_input)]
+        inner_args, inner_kwargs = tree.pack_sequence_as(given, flat)
+        return f(*inner_args, **inner_kwargs)
+
+    try:
+        body = _Recorded(f, _types(leaves), unpack)
+    except _engine.TracedValueError as error:
+        _must_run(error)
+        return f(*args, **kwargs)
+    index = call("full", value=0.0, shape=[], dtype="int32")
+    return _pack(body.structure, _engine.record_switch(index, [body.pair], leaves))
 
 
 # -------------------------------------------------------------------------------------------------- loops
@@ -210,18 +251,19 @@ def while_loop(cond: Function, body: Function, loop_vars: Any, maximum_iteration
         return out if not nested or isinstance(out, (list, tuple)) else (out,)
 
     def eager() -> Any:
-        state, n = _pack(loop_vars, carries), 0
-        while (limit < 0 or n < limit) and builtins.bool(apply(cond, state)):
-            out = step(body, _leaves(state))
-            state, n = _pack(loop_vars, _like_carries("while_loop", carries, out)), n + 1
-        return state
+        now, n = carries, 0
+        while (limit < 0 or n < limit) and builtins.bool(apply(cond, _pack(loop_vars, now))):
+            out = step(body, now)
+            types = now if n else _widened(loop_vars, carries, out)
+            now, n = _like_carries("while_loop", loop_vars, types, out), n + 1
+        return _pack(loop_vars, now)
 
     # Without a bound there is no room to note what a gradient needs; run one by one, every iteration is.
     if limit < 0 and not _engine.in_trace() and _engine.tape_is_open():
         return eager()
     try:
+        run, carries = _record_body(body, loop_vars, carries, [], step, lambda out: out)
         test = _Recorded(cond, _types(carries), lambda f, inputs: apply(f, _pack(loop_vars, inputs)))
-        run = _Recorded(body, _types(carries), step)
     except _engine.TracedValueError as error:
         _must_run(error)
         return eager()
@@ -230,21 +272,47 @@ def while_loop(cond: Function, body: Function, loop_vars: Any, maximum_iteration
     with test.trace:
         test.leaves = [call("cast", reshape(test.leaves[0], []), dtype="bool")]
     with run.trace:
-        run.leaves = _like_carries("while_loop", carries, run.structure)
+        run.leaves = _like_carries("while_loop", loop_vars, carries, run.structure)
     return _pack(loop_vars, _engine.record_while(test.pair, run.pair, carries, limit))
 
 
-def _like_carries(name: str, carries: Sequence[Tensor], structure: Any) -> list[Tensor]:
+def _record_body(
+    f: Function,
+    init: Any,
+    carries: list[Tensor],
+    slices: list[tuple[Any, str]],
+    step: Callable[..., Any],
+    carried: Callable[[Any], Any],
+) -> tuple[_Recorded, list[Tensor]]:
+    """The body of a loop, and the carries in the types with which it begins."""
+    body = _Recorded(f, [*_types(carries), *slices], step)
+    wider = _widened(init, carries, carried(body.structure))
+    if _types(wider) == _types(carries):
+        return body, carries
+    return _Recorded(f, [*_types(wider), *slices], step), wider
+
+
+def _widened(init: Any, carries: list[Tensor], results: Any) -> list[Tensor]:
+    """The carries, those that are Python numbers in the type that the body gives them: 0 may add up floats."""
+    if _places(results) != _places(init):
+        return carries
+    out = []
+    for x, carry, result in zip(_leaves(init), carries, _leaves(results)):
+        dtype = as_tensor(result).dtype
+        out.append(as_tensor_of(x, dtype) if dtype != carry.dtype and _takes(dtype, x) else carry)
+    return out
+
+
+def _like_carries(name: str, init: Any, carries: Sequence[Tensor], structure: Any) -> list[Tensor]:
     """The results of a body as tensors of the types of what is carried."""
-    given = _leaves(structure)
-    if len(given) != len(carries):
+    if _places(structure) != _places(init):
         raise ValueError(
-            f"The body of `{name}` returns {len(given)} tensors for {len(carries)} carried ones; expected the "
-            "same structure as it was given."
+            f"The body of `{name}` turns carried values of the structure {_outline(init)} into "
+            f"{_outline(structure)}. Expected the same structure as it was given."
         )
     out = []
-    for i, (x, carry) in enumerate(zip(given, carries)):
-        t = as_tensor_of(x, carry.dtype) if isinstance(x, (builtins.bool, int, float)) else as_tensor(x)
+    for i, (x, carry) in enumerate(zip(_leaves(structure), carries)):
+        t = as_tensor_of(x, carry.dtype) if _takes(carry.dtype, x) else as_tensor(x)
         if t.shape != carry.shape or t.dtype != carry.dtype:
             raise ValueError(
                 f"The body of `{name}` turns carried value {i} of shape {carry.shape} and dtype {carry.dtype} "
@@ -302,14 +370,14 @@ def scan(
 
     try:
         inner = [(t.shape[1:], t.dtype) for t in slices]
-        body = _Recorded(f, [*_types(carries), *inner], step)
+        body, carries = _record_body(f, init, carries, inner, step, lambda out: out[0])
     except _engine.TracedValueError as error:
         _must_run(error)
         return _scan_eagerly(step, f, init, carries, slices, n, reverse)
     carry, y = body.structure
     with body.trace:
         stacked = [as_tensor(x) for x in _leaves(y)]
-        body.leaves = [*_like_carries("scan", carries, carry), *stacked]
+        body.leaves = [*_like_carries("scan", init, carries, carry), *stacked]
     out = _engine.record_scan(body.pair, carries, slices, n, builtins.bool(reverse))
     return _pack(init, out[: len(carries)]), _pack(y, out[len(carries) :])
 
@@ -339,9 +407,11 @@ def _scan_eagerly(
 ) -> tuple[Any, Any]:
     rows: list[Any] = [None] * n
     structure: Any = None
-    for i in reversed(range(n)) if reverse else range(n):
+    for k in range(n):
+        i = n - 1 - k if reverse else k
         carry, structure = step(f, [*carries, *(x[i] for x in slices)])
-        carries = _like_carries("scan", carries, carry)
+        types = carries if k else _widened(init, carries, carry)
+        carries = _like_carries("scan", init, types, carry)
         rows[i] = [as_tensor(x) for x in _leaves(structure)]
     columns = [join([reshape(t, [1, *t.shape]) for t in column], 0) for column in zip(*rows)]
     return _pack(init, carries), _pack(structure, columns)
@@ -459,9 +529,7 @@ def custom_gradient(f: Function) -> Function:
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, KerasTensor) for x in tree.flatten((args, kwargs))):
-            from fastkeras.core.symbolic import compute_output_spec
-
-            return compute_output_spec(wrapped, *args, **kwargs)
+            return CustomGradient(wrapped)(*args, **kwargs)
         given = tree.map_structure(
             lambda x: as_tensor(x) if isinstance(x, (Tensor, Cell, np.ndarray, np.generic)) else x, list(args)
         )
@@ -486,3 +554,22 @@ def custom_gradient(f: Function) -> Function:
         return _pack(result, _engine.record_custom_gradient(outputs, inputs, body.pair))
 
     return wrapped
+
+
+class CustomGradient(Operation):
+    """A call of a function with a gradient of its own in a functional graph.
+
+    Args:
+        function: what `custom_gradient` returned.
+        name: default made from the class name.
+    """
+
+    def __init__(self, function: Function, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.function = function
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return compute_output_spec(self.function, *args, **kwargs)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastkeras.core import tree
-from fastkeras.ops._common import Function, Tensor, TensorLike, as_tensor, call, join, same_dtype, symbolic_op
+from fastkeras.ops._common import Function, Tensor, as_tensor, call, symbolic_op
+from fastkeras.ops.control import scan
 
 
+@symbolic_op
 def map(f: Function, xs: Any) -> Any:
     """Calls f on each element of xs along the first dimension and stacks the results.
 
     Args:
         f: a function of one element (or of a structure of them), returning a tensor or a structure of
-            tensors.
+            tensors. It is recorded once, as the body of a loop (see `scan`).
         xs: a tensor, or a structure of tensors with the same first dimension.
-
-    The calls are recorded one after another, so this is for first dimensions of moderate size.
 
     Example:
         >>> ops.map(lambda x: x * x, ops.arange(3))
@@ -28,6 +27,7 @@ def map(f: Function, xs: Any) -> Any:
     return _map(f, xs)
 
 
+@symbolic_op
 def vectorized_map(function: Function, elements: Any) -> Any:
     """Calls `function` on each element along the first dimension and stacks the results; the same as `map`.
 
@@ -38,31 +38,16 @@ def vectorized_map(function: Function, elements: Any) -> Any:
     return _map(function, elements)
 
 
-@symbolic_op
 def _map(f: Function, xs: Any) -> Any:
-    leaves = [as_tensor(leaf) for leaf in tree.flatten(xs)]
+    leaves = [as_tensor(x) for x in tree.flatten(xs) if x is not None]
     if not leaves:
         raise ValueError("Expected at least one tensor to map over.")
-    n = None
-    for leaf in leaves:
-        if leaf.ndim == 0:
-            raise ValueError("Cannot map over a scalar: expected tensors with a first dimension.")
-        n = leaf.shape[0] if n is None else n
-        if leaf.shape[0] != n:
-            raise ValueError(
-                f"The tensors mapped over differ in their first dimension: {n} and {leaf.shape[0]}."
-            )
-    if n == 0:
-        raise ValueError("Cannot map over no elements: the first dimension is 0.")
-    results = [f(tree.pack_sequence_as(xs, [leaf[i] for leaf in leaves])) for i in range(n)]
-    columns = zip(*[tree.flatten(r) for r in results], strict=True)
-    return tree.pack_sequence_as(results[0], [stack_all(column) for column in columns])
-
-
-def stack_all(parts: Sequence[TensorLike]) -> Tensor:
-    """Tensors of one shape joined along a new first dimension."""
-    tensors = same_dtype(parts)
-    return join([call("reshape", t, shape=[1, *t.shape]) for t in tensors], 0)
+    if any(leaf.ndim == 0 for leaf in leaves):
+        raise ValueError("Cannot map over a scalar: expected tensors with a first dimension.")
+    sizes = [leaf.shape[0] for leaf in leaves]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"The tensors mapped over differ in their first dimension: {sizes}.")
+    return scan(lambda _, x: (None, f(x)), None, xs)[1]
 
 
 def vectorize(pyfunc: Function, excluded: Any = None, signature: str | None = None) -> Function:
@@ -73,7 +58,8 @@ def vectorize(pyfunc: Function, excluded: Any = None, signature: str | None = No
         excluded: positions or names of arguments that are passed on as they are.
         signature: core dimensions, such as "(n),(n)->()"; the others are looped over.
 
-    The calls are recorded one after another: for an elementwise function made of ops, call it directly.
+    The function is recorded once, as the body of a loop: one that is elementwise and made of ops is better called
+    directly.
     """
     held_back = set(excluded or ())
     cores = None
