@@ -94,14 +94,14 @@ class InlineVector {
         size_ = 0;
     }
     void resize(size_t n) { resize(n, T{}); }
-    void resize(size_t n, const T& v) {
+    void resize(size_t n, T v) {  // by value, here and below: it may lie in here
         while (size_ > n) pop_back();
         reserve(n);
         while (size_ < n) emplace_back(v);
     }
-    void assign(size_t n, const T& v) {
+    void assign(size_t n, T v) {
         clear();
-        resize(n, v);
+        resize(n, std::move(v));
     }
     template <std::input_iterator It>
     void assign(It first, It last) {
@@ -114,9 +114,9 @@ class InlineVector {
         std::rotate(begin() + i, end() - 1, end());
         return begin() + i;
     }
-    T* insert(const T* at, size_t n, const T& v) {
+    T* insert(const T* at, size_t n, T v) {
         const auto i = at - begin();
-        resize(size_ + n, v);
+        resize(size_ + n, std::move(v));
         std::rotate(begin() + i, end() - static_cast<std::ptrdiff_t>(n), end());
         return begin() + i;
     }
@@ -131,6 +131,7 @@ class InlineVector {
     T* erase(const T* at) { return erase(at, at + 1); }
     T* erase(const T* first, const T* last) {
         T* to = begin() + (first - begin());
+        if (first == last) return to;  // elements moved onto themselves would be lost
         T* rest = std::move(begin() + (last - begin()), end(), to);
         while (end() != rest) pop_back();
         return to;

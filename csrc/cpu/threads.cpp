@@ -19,6 +19,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -62,7 +63,8 @@ class Team {
     bool run(int parts, Body body, void* context) {
         const std::unique_lock lock(caller_, std::try_to_lock);
         if (!lock.owns_lock()) return false;
-        while (workers_ + 1 < parts) start_worker();
+        while (workers_ + 1 < parts && start_worker()) {
+        }
         body_ = body;
         context_ = context;
         remaining_.store(parts, std::memory_order_relaxed);
@@ -98,14 +100,21 @@ class Team {
         }
     }
 
-    void start_worker() {
+    // False: the system gives no more threads. Those there are do all parts.
+    bool start_worker() {
         // Signals are for the program's own threads.
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        std::thread([this, own = workers_ + 1] { work(own); }).detach();
+        bool started = true;
+        try {
+            std::thread([this, own = workers_ + 1] { work(own); }).detach();
+            ++workers_;
+        } catch (const std::system_error&) {
+            started = false;
+        }
         pthread_sigmask(SIG_SETMASK, &before, nullptr);
-        ++workers_;
+        return started;
     }
 
     void work(int own) {
@@ -188,7 +197,7 @@ std::byte* thread_workspace(size_t bytes) {
 namespace detail {
 
 void run_team(int parts, void (*body)(void*, int, int), void* context) {
-    if (!inside_part && team().run(parts, body, context)) return;
+    if (!inside_part && team().run(std::min(parts, kMaxThreads), body, context)) return;
     body(context, 0, 1);
 }
 

@@ -164,9 +164,11 @@ uint32_t Graph::intern_label(const std::string& text) {
     return static_cast<uint32_t>(labels_.size() - 1);
 }
 
-std::vector<uint8_t> live_nodes(const Graph& g) {
+std::vector<uint8_t> live_nodes(const Graph& g) { return live_nodes(g, g.outputs); }
+
+std::vector<uint8_t> live_nodes(const Graph& g, std::span<const Value> outputs) {
     std::vector<uint8_t> live(g.size(), 0);
-    for (Value v : g.outputs) live[v.node] = 1;
+    for (Value v : outputs) live[v.node] = 1;
     for (uint32_t n = g.size(); n-- > 0;)
         if (live[n])
             for (Value v : g.node(n).inputs) live[v.node] = 1;
@@ -174,10 +176,20 @@ std::vector<uint8_t> live_nodes(const Graph& g) {
 }
 
 std::vector<Value> inline_graph(Graph& g, const Graph& body, std::span<const Value> arguments) {
+    return inline_graph(g, body, arguments, body.outputs);
+}
+
+std::vector<Value> inline_graph(Graph& g, const Graph& body, std::span<const Value> arguments, std::span<const Value> values) {
     static const OpDef& parameter = get_op("parameter");
     check_internal(arguments.size() == body.parameters().size(), "a graph of ", body.parameters().size(),
                    " parameters is inlined with ", arguments.size(), " arguments");
-    const std::vector<uint8_t> live = live_nodes(body);
+    for (size_t i = 0; i < arguments.size(); ++i) {
+        if (!arguments[i].valid()) continue;  // for a parameter that nothing of this reads
+        const TensorType &given = g.type(arguments[i]), &expected = body.type(body.parameters()[i]);
+        if (given != expected)
+            fail<InternalError>("parameter ", i, " of an inlined graph is ", to_string(expected), ", its argument ", to_string(given));
+    }
+    const std::vector<uint8_t> live = live_nodes(body, values);
     std::vector<uint32_t> copy(body.size(), UINT32_MAX);  // the copy of a node that is no parameter
     const auto mapped = [&](Value v) {
         const Node& n = body.node(v);
@@ -198,8 +210,8 @@ std::vector<Value> inline_graph(Graph& g, const Graph& body, std::span<const Val
     }
     g.current_label = outer;
     std::vector<Value> out;
-    out.reserve(body.outputs.size());
-    for (Value v : body.outputs) out.push_back(mapped(v));
+    out.reserve(values.size());
+    for (Value v : values) out.push_back(mapped(v));
     return out;
 }
 

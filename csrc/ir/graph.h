@@ -78,6 +78,9 @@ class Graph {
     std::vector<Value> outputs;
     // aliases[i] >= 0: output i may overwrite the buffer of parameter aliases[i] (a variable's new value).
     std::vector<int32_t> output_aliases;
+    // A body of control flow: the values that a variable, which is parameter `first`, took inside. Gradients with respect to the
+    // variable count what was computed from them, too. Passes do not keep this: gradients are taken before them.
+    std::vector<std::pair<uint32_t, Value>> versions;
 
     uint32_t intern_label(const std::string& text);
     [[nodiscard]] const std::string& label(uint32_t i) const { return labels_[i]; }
@@ -104,8 +107,11 @@ class Graph {
 
 // Copies what `body`'s outputs need into `g`, its parameters replaced by `arguments`; returns the outputs' copies.
 std::vector<Value> inline_graph(Graph& g, const Graph& body, std::span<const Value> arguments);
+// The same for chosen values of the body.
+std::vector<Value> inline_graph(Graph& g, const Graph& body, std::span<const Value> arguments, std::span<const Value> values);
 
 // Which nodes the outputs depend on.
 [[nodiscard]] std::vector<uint8_t> live_nodes(const Graph& g);
+[[nodiscard]] std::vector<uint8_t> live_nodes(const Graph& g, std::span<const Value> outputs);
 
 }  // namespace fk

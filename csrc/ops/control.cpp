@@ -19,15 +19,19 @@ using Types = std::vector<TensorType>;
 constexpr std::string_view kIndexOperands[] = {"index", "operands"};
 constexpr std::string_view kOperands[] = {"operands"};
 const AttrDef kSwitchAttrs[] = {{"branches", AttrType::bodies}};
-// Operands: the first `carries` are carried, the next `xs` sliced along axis 0, the rest is the same in each iteration.
+// Operands: the first `carries` are carried, the next `xs` sliced along axis 0, the rest is the same in each iteration. The last
+// `cells` of the carries are variables that the body assigns: no gradient passes an assignment, but a variable stands for all
+// the values it takes.
 const AttrDef kScanAttrs[] = {{"body", AttrType::bodies},     {"carries", AttrType::integer},
                               {"xs", AttrType::integer},      {"length", AttrType::integer},
-                              {"reverse", AttrType::boolean}, {"history", AttrType::boolean}};
+                              {"reverse", AttrType::boolean}, {"history", AttrType::boolean},
+                              {"cells", AttrType::integer}};
 // `limit` < 0: none. History needs a limit: an int32 count of iterations, then the carries, padded to `limit` rows.
 const AttrDef kWhileAttrs[] = {{"condition_body", AttrType::bodies},
                                {"carries", AttrType::integer},
                                {"limit", AttrType::integer},
-                               {"history", AttrType::boolean}};
+                               {"history", AttrType::boolean},
+                               {"cells", AttrType::integer}};
 
 // Operands: what the node returns, the inputs that the gradient is for, then what the gradient's body captures.
 const AttrDef kCustomAttrs[] = {{"gradient", AttrType::bodies}, {"outputs", AttrType::integer}, {"inputs", AttrType::integer}};
@@ -47,8 +51,16 @@ void check_parameters(const InferCall& c, const Graph& body, const Types& given)
     check_internal(body.parameters().size() == given.size(), c.op.name, ": a body of ", body.parameters().size(),
                    " parameters gets ", given.size(), " operands");
     for (size_t i = 0; i < given.size(); ++i)
-        check_internal(body.type(body.parameters()[i]) == given[i], c.op.name, ": operand ", i, " is ", to_string(given[i]),
-                       ", the body's parameter ", to_string(body.type(body.parameters()[i])));
+        if (const TensorType& t = body.type(body.parameters()[i]); t != given[i])
+            fail<InternalError>(c.op.name, ": operand ", i, " is ", to_string(given[i]), ", the body's parameter ", to_string(t));
+}
+
+// What recording gets right, but a text may not: how many bodies there are, and how the operands are divided.
+void check_counts(const InferCall& c, size_t bodies, int64_t first, int64_t second, int64_t cells = 0) {
+    const auto n = static_cast<int64_t>(c.in.size());
+    check_internal(c.bodies(0).size() == bodies, c.op.name, " takes ", bodies, " bodies, got ", c.bodies(0).size());
+    check_internal(0 <= first && first <= n && 0 <= second && second <= n - first && 0 <= cells && cells <= first, c.op.name,
+                   ": ", first, " and ", second, " of ", n, " operands, ", cells, " cells");
 }
 
 Types infer_switch(const InferCall& c) {
@@ -70,6 +82,7 @@ Types infer_switch(const InferCall& c) {
 }
 
 void check_carries(const InferCall& c, const Graph& body, size_t carries) {
+    check_internal(body.outputs.size() >= carries, c.op.name, ": a body of ", body.outputs.size(), " outputs carries ", carries);
     for (size_t i = 0; i < carries; ++i)
         if (const TensorType& t = body.type(body.outputs.at(i)); t != c.in[i])
             fail<UserError>(c.op.name, ": carried value ", i, " starts as ", to_string(c.in[i]), " and comes out of the body as ",
@@ -77,9 +90,11 @@ void check_carries(const InferCall& c, const Graph& body, size_t carries) {
 }
 
 Types infer_scan(const InferCall& c) {
-    const Graph& body = *c.bodies(0).at(0);
+    check_counts(c, 1, c.integer(1), c.integer(2), c.integer(6));
+    const Graph& body = *c.bodies(0)[0];
     const auto carries = static_cast<size_t>(c.integer(1)), xs = static_cast<size_t>(c.integer(2));
     const int64_t length = c.integer(3);
+    check_internal(length >= 0, "scan: a length of ", length);
     Types inner(c.in.begin(), c.in.end());
     for (size_t i = carries; i < carries + xs; ++i) {
         if (inner[i].dims.empty() || inner[i].dims[0] != length)
@@ -95,9 +110,11 @@ Types infer_scan(const InferCall& c) {
 }
 
 Types infer_while(const InferCall& c) {
-    const Graph &condition = *c.bodies(0).at(0), &body = *c.bodies(0).at(1);
+    check_counts(c, 2, c.integer(1), 0, c.integer(4));
+    const Graph &condition = *c.bodies(0)[0], &body = *c.bodies(0)[1];
     const auto carries = static_cast<size_t>(c.integer(1));
     const int64_t limit = c.integer(2);
+    check_internal(body.outputs.size() == carries, "while: a body of ", body.outputs.size(), " outputs carries ", carries);
     const Types given(c.in.begin(), c.in.end());
     check_parameters(c, condition, given);
     check_parameters(c, body, given);
@@ -123,13 +140,26 @@ std::vector<Value> add_parameters(Graph& g, const Types& types) {
 // The gradients of `body` at `arguments` inside `g`, for those arguments that are floating: zeros where nothing connects.
 std::vector<Value> body_gradients(Graph& g, const Graph& body, const std::vector<Value>& arguments,
                                   const std::vector<Value>& seeds) {
-    const std::vector<Value> outputs = inline_graph(g, body, arguments);
+    std::vector<Value> wanted = body.outputs;
+    for (const auto& [parameter, version] : body.versions) wanted.push_back(version);
+    const std::vector<Value> copies = inline_graph(g, body, arguments, wanted);
     std::vector<Value> targets, given, sources;
-    for (size_t i = 0; i < outputs.size(); ++i)
-        if (i < seeds.size() && seeds[i].valid()) targets.push_back(outputs[i]), given.push_back(seeds[i]);
-    for (Value v : arguments)
-        if (is_float(g.type(v).dtype)) sources.push_back(v);
+    const size_t n_outputs = body.outputs.size();
+    for (size_t i = 0; i < n_outputs; ++i)
+        if (i < seeds.size() && seeds[i].valid()) targets.push_back(copies[i]), given.push_back(seeds[i]);
+    std::vector<size_t> place(arguments.size());
+    for (size_t i = 0; i < arguments.size(); ++i)
+        if (is_float(g.type(arguments[i]).dtype)) place[i] = sources.size(), sources.push_back(arguments[i]);
+    const size_t n_sources = sources.size();
+    for (size_t i = n_outputs; i < copies.size(); ++i) sources.push_back(copies[i]);
     std::vector<Value> grads = differentiate(g, targets, given, sources);
+    for (size_t i = 0; i < body.versions.size(); ++i) {
+        const Value of_version = grads[n_sources + i];
+        if (!of_version.valid()) continue;
+        Value& of_variable = grads[place[body.versions[i].first]];
+        of_variable = of_variable.valid() ? (Expr{&g, of_variable} + Expr{&g, of_version}).v : of_version;
+    }
+    grads.resize(n_sources);
     for (size_t i = 0; i < grads.size(); ++i)
         if (!grads[i].valid()) grads[i] = full(g, 0.0, g.type(sources[i]).dtype, g.type(sources[i]).dims).v;
     return grads;
@@ -177,6 +207,7 @@ Out scan_vjp(const VjpCall& c) {
     const auto carries = static_cast<size_t>(node.int_attr("carries")), xs = static_cast<size_t>(node.int_attr("xs"));
     const std::shared_ptr<const Graph> body = node.bodies()[0];
     const size_t n_in = node.inputs.size(), n_out = node.types.size();
+    const size_t first_cell = carries - static_cast<size_t>(node.int_attr("cells"));
     check_internal(node.bool_attr("history"), "the gradient of a loop whose history was removed");
     Types slice(n_in);
     for (size_t i = 0; i < n_in; ++i) slice[i] = body->type(body->parameters()[i]);
@@ -201,14 +232,16 @@ Out scan_vjp(const VjpCall& c) {
     const size_t back_xs = operands.size() - back_carries;
     for (size_t i = carries + xs; i < n_in; ++i) arguments[i] = bind(node.inputs[i], slice[i]);
 
-    const std::vector<Value> grads = body_gradients(b, *body, arguments, seeds);
+    std::vector<Value> inner = seeds;
+    for (size_t i = first_cell; i < carries; ++i) inner[i] = Value{};  // sums, not seeds
+    const std::vector<Value> grads = body_gradients(b, *body, arguments, inner);
     std::vector<Value> of_xs;
     size_t at = 0, sum = 0;
     for (size_t i = 0; i < n_in; ++i) {
         if (!is_float(slice[i].dtype)) continue;
         const Value grad = grads[at++];
         if (i < carries)
-            b.outputs.push_back(grad);
+            b.outputs.push_back(i < first_cell ? grad : (Expr{&b, seeds[i]} + Expr{&b, grad}).v);
         else if (i < carries + xs)
             of_xs.push_back(grad);
         else
@@ -219,7 +252,7 @@ Out scan_vjp(const VjpCall& c) {
     const uint32_t n = g.add(get_op("scan"), operands,
                              {Bodies{std::make_shared<const Graph>(std::move(b))}, static_cast<int64_t>(back_carries),
                               static_cast<int64_t>(back_xs), node.int_attr("length"),
-                              static_cast<int64_t>(!node.bool_attr("reverse")), int64_t{1}});
+                              static_cast<int64_t>(!node.bool_attr("reverse")), int64_t{1}, int64_t{0}});
     Out out(n_in);
     uint32_t carried = 0, sliced = static_cast<uint32_t>(back_carries);
     for (size_t i = 0; i < carries; ++i)
@@ -238,6 +271,7 @@ Out while_vjp(const VjpCall& c) {
     const auto carries = static_cast<size_t>(node.int_attr("carries"));
     const std::shared_ptr<const Graph> body = node.bodies()[1];
     const size_t n_in = node.inputs.size();
+    const size_t first_cell = carries - static_cast<size_t>(node.int_attr("cells"));
     if (!node.bool_attr("history"))
         fail<UnsupportedError>("the gradient of while_loop needs a bound on the number of iterations: pass maximum_iterations, or "
                                "use ops.fori_loop or ops.scan");
@@ -266,7 +300,9 @@ Out while_vjp(const VjpCall& c) {
         if (const Expr& dy = c.dys[count + 1 + i]; dy.valid()) of_history[i] = row(dy.v);
     for (size_t i = carries; i < n_in; ++i) arguments[i] = bind(node.inputs[i]);
 
-    const std::vector<Value> grads = body_gradients(b, *body, arguments, seeds);
+    std::vector<Value> inner = seeds;
+    for (size_t i = first_cell; i < carries; ++i) inner[i] = Value{};
+    const std::vector<Value> grads = body_gradients(b, *body, arguments, inner);
     b.outputs.push_back((step - 1.0).v);
     size_t at = 0, sum = 0;
     for (size_t i = 0; i < n_in; ++i) {
@@ -274,7 +310,9 @@ Out while_vjp(const VjpCall& c) {
         Expr grad{&b, grads[at++]};
         if (i >= carries)
             grad = Expr{&b, sums[sum++]} + grad;
-        else if (of_history[i].valid())
+        else if (i >= first_cell)
+            grad = Expr{&b, seeds[i]} + grad;
+        if (i < carries && of_history[i].valid())
             grad = grad + of_history[i];
         b.outputs.push_back(grad.v);
     }
@@ -282,7 +320,7 @@ Out while_vjp(const VjpCall& c) {
     const uint32_t n =
         g.add(get_op("while"), operands,
               {Bodies{std::make_shared<const Graph>(std::move(condition)), std::make_shared<const Graph>(std::move(b))},
-               static_cast<int64_t>(back_carries), node.int_attr("limit"), int64_t{1}});
+               static_cast<int64_t>(back_carries), node.int_attr("limit"), int64_t{1}, int64_t{0}});
     Out out(n_in);
     uint32_t next = 1;
     for (size_t i = 0; i < n_in; ++i)
@@ -291,7 +329,8 @@ Out while_vjp(const VjpCall& c) {
 }
 
 Types infer_custom(const InferCall& c) {
-    const Graph& gradient = *c.bodies(0).at(0);
+    check_counts(c, 1, c.integer(1), c.integer(2));
+    const Graph& gradient = *c.bodies(0)[0];
     const auto outputs = static_cast<size_t>(c.integer(1)), inputs = static_cast<size_t>(c.integer(2));
     Types taken(c.in.begin(), c.in.begin() + static_cast<std::ptrdiff_t>(outputs));
     const Types out = taken;

@@ -92,7 +92,7 @@ Result prune_scan(Graph& out, const Node& n, std::span<const Value> in, const Us
     Attrs attrs = n.attrs;
     attrs[0] = Bodies{std::make_shared<const Graph>(std::move(g))};
     attrs[1] = static_cast<int64_t>(kept);
-    attrs[5] = int64_t{0};
+    attrs[5] = attrs[6] = int64_t{0};
     return renumbered(out.add(*n.op, operands, std::move(attrs)), keep);
 }
 

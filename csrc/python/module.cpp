@@ -48,7 +48,7 @@ nb::object attr_default(const AttrDef& def) {
     if (const auto* i = std::get_if<int64_t>(&*def.fallback)) return nb::int_(*i);
     if (const auto* d = std::get_if<double>(&*def.fallback)) return nb::float_(*d);
     if (const auto* s = std::get_if<std::string>(&*def.fallback)) return nb::str(s->c_str());
-    return nb::cast(std::get<Dims>(*def.fallback));
+    return nb::cast(std::vector<int64_t>(std::get<Dims>(*def.fallback)));
 }
 
 nb::list op_table() {

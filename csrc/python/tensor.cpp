@@ -98,7 +98,8 @@ void bind_operators(Class& cls) {
         },
         nb::is_operator());
     cls.def("__getitem__",
-            [](nb::handle self, nb::handle index) { return PyTensor{get_item(to_tensor(self, std::nullopt).p, index)}; });
+            [](nb::handle self, nb::handle index) { return PyTensor{get_item(to_tensor(self, std::nullopt).p, index)}; },
+            nb::arg("index").none());
 }
 
 nb::object array_of(const TensorPtr& t, nb::handle dtype, nb::handle copy) {

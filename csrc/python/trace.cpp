@@ -13,7 +13,9 @@ struct PyExecutable {
     std::string name;
 };
 
-struct PySuspend {};
+struct PySuspend {
+    bool bodies_only = false;
+};
 
 struct PyTape {
     std::unique_ptr<Tape> tape = std::make_unique<Tape>();
@@ -130,24 +132,33 @@ void bind_trace(nb::module_& m) {
     nb::class_<PySuspend>(m, "SuspendTrace")
         .def("__enter__",
              [](nb::handle self) {
-                 push_recorder(thread_recorder());
+                 RecorderPtr r = thread_recorder();
+                 if (nb::cast<PySuspend&>(self).bodies_only)
+                     for (r = current_recorder().shared_from_this(); r->parent();) r = r->parent();
+                 push_recorder(std::move(r));
                  return nb::borrow(self);
              })
         .def("__exit__", [](PySuspend&, nb::args) { pop_recorder(); });
     m.def("suspend_trace", [] { return PySuspend{}; }, "Inside a trace: record into the eager graph for a while.");
+    m.def(
+        "suspend_bodies", [] { return PySuspend{true}; },
+        "Inside bodies of control flow: record where the outermost one is used, for a while.");
+    m.def("in_body", [] { return current_recorder().parent() != nullptr; }, "Whether the body of control flow is recorded.");
     nb::class_<PyTape>(m, "Tape",
                        "Inside `with`: eager values stay connected for `gradients` also after they were computed. "
                        "Without it, what was computed is a constant to the ops recorded later. What `gradient` follows is what "
-                       "was recorded between `start` and `stop`.")
+                       "was recorded between `enter` and `leave`.")
         .def(nb::init<>())
         .def("__enter__",
              [](nb::handle self) {
-                 nb::cast<PyTape&>(self).tape->start();
+                 nb::cast<PyTape&>(self).tape->enter();
                  return nb::borrow(self);
              })
         .def("__exit__", [](PyTape& self, nb::args) { self.tape->reset(); })
-        .def("start", [](PyTape& self) { self.tape->start(); })
-        .def("stop", [](PyTape& self) { self.tape->stop(); })
+        .def("enter", [](PyTape& self) { self.tape->enter(); })
+        .def("leave", [](PyTape& self) { self.tape->leave(); })
+        .def("pause", [](PyTape& self) { self.tape->pause(); })
+        .def("resume", [](PyTape& self) { self.tape->resume(); })
         .def("reset", [](PyTape& self) { self.tape->reset(); })
         .def_prop_ro("recording", [](const PyTape& self) { return self.tape->recording(); })
         .def(

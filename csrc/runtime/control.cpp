@@ -17,11 +17,19 @@ class Frame {
   public:
     explicit Frame(Recorder& outer) : outer_(outer) {}
 
-    void capture(Recorder& body) {
-        for (const Source& s : body.sources())
-            if (s.kind != Source::Kind::input) settle(outer_, tensor_of(s));
-        for (const Source& s : body.sources())
-            if (s.kind == Source::Kind::tensor || (s.kind == Source::Kind::cell && !assigned(s.cell))) (void)index_of(s);
+    // Brings in what the bodies return and what they captured. Settling may release the host lock, so it comes before any of it
+    // gets a value in the graph.
+    void capture(const std::vector<const Body*>& bodies) {
+        for (const Body* b : bodies) {
+            for (const TensorPtr& t : b->outputs) (void)b->recorder->import(t);
+            for (const CellPtr& cell : written_) (void)b->recorder->read(cell);
+        }
+        for (const Body* b : bodies)
+            for (const Source& s : b->recorder->sources())
+                if (s.kind != Source::Kind::input) settle(outer_, tensor_of(s));
+        for (const Body* b : bodies)
+            for (const Source& s : b->recorder->sources())
+                if (s.kind == Source::Kind::tensor || (s.kind == Source::Kind::cell && !assigned(s.cell))) (void)index_of(s);
     }
     // Cells that a body assigns, in the order in which they are met.
     void collect_writes(const Recorder& body) {
@@ -43,7 +51,7 @@ class Frame {
         Graph& recorded = r.graph();
         recorded.outputs.clear();
         for (const TensorPtr& t : body.outputs) recorded.outputs.push_back(r.import(t));
-        for (const CellPtr& cell : written_) recorded.outputs.push_back(r.import(r.read(cell)));
+        for (const CellPtr& cell : written_) recorded.outputs.push_back(r.import(r.current(cell)));
         Graph g;
         std::vector<Value> parameters;
         for (const TensorType& t : types) parameters.push_back(g.add_parameter(t));
@@ -60,7 +68,21 @@ class Frame {
                 place = layout.captures + index_of(s);
             arguments.push_back(parameters.at(place));
         }
-        g.outputs = inline_graph(g, recorded, arguments);
+        std::vector<Value> wanted = recorded.outputs;
+        std::vector<uint32_t> cell_of;
+        for (size_t i = 0; i < written_.size(); ++i)
+            for (const TensorPtr& version : r.versions(written_[i])) {
+                const Value v = r.origin(r.import(version));
+                const auto begin = wanted.begin() + static_cast<std::ptrdiff_t>(recorded.outputs.size());
+                if (recorded.node(v).is("parameter") || !is_float(version->type.dtype) || std::find(begin, wanted.end(), v) != wanted.end())
+                    continue;
+                wanted.push_back(v);
+                cell_of.push_back(static_cast<uint32_t>(layout.written + i));
+            }
+        const std::vector<Value> copies = inline_graph(g, recorded, arguments, wanted);
+        const auto n = static_cast<std::ptrdiff_t>(recorded.outputs.size());
+        g.outputs.assign(copies.begin(), copies.begin() + n);
+        for (size_t i = 0; i < cell_of.size(); ++i) g.versions.emplace_back(cell_of[i], copies[static_cast<size_t>(n) + i]);
         return std::make_shared<const Graph>(std::move(g));
     }
 
@@ -100,8 +122,11 @@ std::vector<uint32_t> range(size_t begin, size_t end) {
     return out;
 }
 
-std::vector<Value> import_all(Recorder& r, const std::vector<TensorPtr>& tensors) {
+void settle_all(Recorder& r, const std::vector<TensorPtr>& tensors) {
     for (const TensorPtr& t : tensors) settle(r, t);
+}
+
+std::vector<Value> import_all(Recorder& r, const std::vector<TensorPtr>& tensors) {
     std::vector<Value> out;
     for (const TensorPtr& t : tensors) out.push_back(r.import(t));
     return out;
@@ -114,13 +139,14 @@ void append(std::vector<Value>& to, const std::vector<Value>& values) { to.inser
 std::vector<TensorPtr> record_switch(const TensorPtr& index, const std::vector<Body>& branches,
                                      const std::vector<TensorPtr>& operands) {
     Recorder& r = current_recorder();
+    settle_all(r, operands);
+    settle(r, index);
     Frame frame(r);
     // Every branch names every variable that one of them assigns, so that all return the same.
     for (const Body& b : branches) frame.collect_writes(*b.recorder);
-    for (const Body& b : branches)
-        for (const CellPtr& cell : frame.written()) (void)b.recorder->read(cell);
-    for (const Body& b : branches) frame.capture(*b.recorder);
-    settle(r, index);
+    std::vector<const Body*> all;
+    for (const Body& b : branches) all.push_back(&b);
+    frame.capture(all);
     std::vector<Value> given = import_all(r, operands), inner = given;
     Frame::Layout layout{.inputs = {}, .written = given.size(), .captures = 0};
     for (size_t i = 0; i < given.size(); ++i) layout.inputs.push_back(i);
@@ -139,9 +165,11 @@ std::vector<TensorPtr> record_switch(const TensorPtr& index, const std::vector<B
 std::vector<TensorPtr> record_scan(const Body& body, const std::vector<TensorPtr>& carries, const std::vector<TensorPtr>& xs,
                                    int64_t length, bool reverse) {
     Recorder& r = current_recorder();
+    settle_all(r, carries);
+    settle_all(r, xs);
     Frame frame(r);
     frame.collect_writes(*body.recorder);
-    frame.capture(*body.recorder);
+    frame.capture({&body});
     const size_t n_carries = carries.size(), n_written = frame.written().size(), n_xs = xs.size();
     check_internal(body.outputs.size() >= n_carries, "a body returns fewer values than it carries");
     std::vector<Value> inputs = import_all(r, carries);
@@ -168,7 +196,7 @@ std::vector<TensorPtr> record_scan(const Body& body, const std::vector<TensorPtr
     const uint32_t n = r.graph().add(
         get_op("scan"), std::move(inputs),
         {Bodies{std::make_shared<const Graph>(std::move(g))}, static_cast<int64_t>(n_carries + n_written),
-         static_cast<int64_t>(n_xs), length, static_cast<int64_t>(reverse), int64_t{1}});
+         static_cast<int64_t>(n_xs), length, static_cast<int64_t>(reverse), int64_t{1}, static_cast<int64_t>(n_written)});
     std::vector<uint32_t> results = range(0, n_carries);
     for (uint32_t i : range(n_carries + n_written, n_out + n_written)) results.push_back(i);
     return deliver(r, n, results, static_cast<uint32_t>(n_carries), frame.written());
@@ -177,15 +205,14 @@ std::vector<TensorPtr> record_scan(const Body& body, const std::vector<TensorPtr
 std::vector<TensorPtr> record_while(const Body& condition, const Body& body, const std::vector<TensorPtr>& carries,
                                     int64_t limit) {
     Recorder& r = current_recorder();
+    settle_all(r, carries);
     Frame frame(r);
     frame.collect_writes(*condition.recorder);
     if (!frame.written().empty())
         fail<UnsupportedError>("the condition of while_loop assigns the variable '", frame.written()[0]->name,
                                "' (random ops assign their seed); do that in the body and carry the result");
     frame.collect_writes(*body.recorder);
-    for (const CellPtr& cell : frame.written()) (void)condition.recorder->read(cell);
-    frame.capture(*condition.recorder);
-    frame.capture(*body.recorder);
+    frame.capture({&condition, &body});
     const size_t n_carries = carries.size(), n_written = frame.written().size();
     std::vector<Value> inputs = import_all(r, carries);
     for (size_t i = 0; i < n_written; ++i) inputs.push_back(frame.written_value(i));
@@ -197,19 +224,21 @@ std::vector<TensorPtr> record_while(const Body& condition, const Body& body, con
     test.outputs.resize(condition.outputs.size());
     const uint32_t n = r.graph().add(get_op("while"), std::move(inputs),
                                      {Bodies{std::make_shared<const Graph>(std::move(test)), frame.close(body, layout, types)},
-                                      static_cast<int64_t>(n_carries + n_written), limit, static_cast<int64_t>(limit >= 0)});
+                                      static_cast<int64_t>(n_carries + n_written), limit, static_cast<int64_t>(limit >= 0), static_cast<int64_t>(n_written)});
     return deliver(r, n, range(0, n_carries), static_cast<uint32_t>(n_carries), frame.written());
 }
 
 std::vector<TensorPtr> record_custom_gradient(const std::vector<TensorPtr>& outputs, const std::vector<TensorPtr>& inputs,
                                               const Body& gradient) {
     Recorder& r = current_recorder();
+    settle_all(r, outputs);
+    settle_all(r, inputs);
     Frame frame(r);
     frame.collect_writes(*gradient.recorder);
     if (!frame.written().empty())
         fail<UnsupportedError>("the gradient function of custom_gradient assigns the variable '", frame.written()[0]->name,
                                "'; a gradient must not change variables");
-    frame.capture(*gradient.recorder);
+    frame.capture({&gradient});
     const std::vector<Value> values = import_all(r, outputs);
     std::vector<Value> operands = values, seeds = values;
     append(operands, import_all(r, inputs));

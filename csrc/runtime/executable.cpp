@@ -1,6 +1,8 @@
 // Building, running and recording executables.
 #include "runtime/executable.h"
 
+#include <algorithm>
+
 #include "core/errors.h"
 #include "runtime/host.h"
 
@@ -20,6 +22,12 @@ Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs) {
             g.outputs.push_back(state.current->value);
             g.output_aliases.push_back(static_cast<int32_t>(std::get<int64_t>(g.node(state.parameter).attrs[0])));
             written_.push_back(cell);
+            for (const TensorPtr& version : trace.versions(cell)) {
+                const std::pair<CellPtr, Value> read{cell, trace.origin(trace.import(version))};
+                if (read.second != state.parameter && is_float(version->type.dtype) &&
+                    std::ranges::find(versions_, read) == versions_.end())
+                    versions_.push_back(read);
+            }
         }
     for (size_t i = 0; i < sources_.size(); ++i) {
         const bool input = sources_[i].kind == Recorder::Source::Kind::input;
@@ -125,10 +133,14 @@ std::vector<TensorPtr> Executable::record(const std::vector<TensorPtr>& inputs) 
     for (const TensorPtr& t : operands) settle(r, t);
     std::vector<Value> arguments;
     for (const TensorPtr& t : operands) arguments.push_back(r.import(t));
-    const std::vector<Value> values = inline_graph(r.graph(), graph_, arguments);
+    std::vector<Value> wanted = graph_.outputs;
+    for (const auto& [cell, version] : versions_) wanted.push_back(version);
+    const std::vector<Value> values = inline_graph(r.graph(), graph_, arguments, wanted);
+    if (r.has_entered_tapes())
+        for (size_t i = 0; i < versions_.size(); ++i) r.note(versions_[i].first, r.wrap(values[graph_.outputs.size() + i]));
     std::vector<TensorPtr> out;
     for (size_t o = 0; o < results_; ++o) out.push_back(r.wrap(values[o]));
-    for (size_t o = results_; o < values.size(); ++o) assign(written_[o - results_], r.wrap(values[o]));
+    for (size_t o = results_; o < graph_.outputs.size(); ++o) assign(written_[o - results_], r.wrap(values[o]));
     return out;
 }
 

@@ -30,6 +30,7 @@ class Executable {
     std::vector<int32_t> input_of_;  // per parameter: number of the input, or -1
     size_t results_ = 0;             // the first outputs are returned, the others written to cells
     std::vector<CellPtr> written_;   // per further output
+    std::vector<std::pair<CellPtr, Value>> versions_;  // what written cells were read as inside
 };
 
 }  // namespace fk

@@ -119,23 +119,57 @@ Recorder::CellState& Recorder::state_of(const CellPtr& cell) {
     return cells_[it->second].second;
 }
 
-TensorPtr Recorder::read(const CellPtr& cell) {
+TensorPtr Recorder::current(const CellPtr& cell) {
     TensorPtr tensor = tracing_ ? state_of(cell).current : cell->value;
     check_internal(tensor != nullptr, "variable '", cell->name, "' is read before it has a value");
-    if (tracing_ || tapes_ > 0) note_version(cell, tensor);
     return tensor;
 }
 
-void Recorder::note_version(const CellPtr& cell, const TensorPtr& tensor) {
-    if (cell->bound) return;
+TensorPtr Recorder::read(const CellPtr& cell) {
+    TensorPtr tensor = current(cell);
+    if (cell->bound || (!tracing_ && tapes_ == 0)) return tensor;
     Versions& v = versions_[cell.get()];
     v.cell = cell;
-    if (v.tensors.empty() || v.tensors.back() != tensor) v.tensors.push_back(tensor);
+    if (v.list.empty() || v.list.back().of != tensor->id || v.list.back().reading != reading_)
+        v.list.push_back({entered_tapes_ > 0 ? alias(tensor) : tensor, tensor->id, reading_});
+    return v.list.back().tensor;
 }
 
-std::vector<TensorPtr> Recorder::versions(const CellPtr& cell) const {
-    const auto it = versions_.find(cell.get());
-    return it == versions_.end() ? std::vector<TensorPtr>{} : it->second.tensors;
+void Recorder::note(const CellPtr& cell, TensorPtr version) {
+    Versions& v = versions_[cell.get()];
+    v.cell = cell;
+    v.list.push_back({std::move(version), 0, reading_});
+}
+
+std::vector<TensorPtr> Recorder::versions(const CellPtr& cell, uint64_t since) const {
+    std::vector<TensorPtr> out;
+    if (const auto it = versions_.find(cell.get()); it != versions_.end())
+        for (const Versions::Version& v : it->second.list)
+            if (v.reading >= since) out.push_back(v.tensor);
+    return out;
+}
+
+TensorPtr Recorder::alias(const TensorPtr& value) {
+    if (!tracing_ && !value->pending()) {
+        TensorPtr t = from_memory(value->type, value->buffer);
+        t->flight = value->flight;
+        return t;
+    }
+    static const OpDef& op = get_op("reshape");
+    const Value v = import(value);
+    return wrap({graph_.add_raw({.op = &op,
+                                 .inputs = {v},
+                                 .attrs = {value->type.dims},
+                                 .types = {value->type},
+                                 .label = graph_.current_label,
+                                 .region = nullptr}),
+                 0});
+}
+
+Value Recorder::origin(Value version) const {
+    const auto is_alias = [&](const Node& n) { return n.is("reshape") && graph_.type(n.inputs[0]) == n.types[0]; };
+    while (is_alias(graph_.node(version))) version = graph_.node(version).inputs[0];
+    return version;
 }
 
 std::vector<CellPtr> Recorder::cells_read() const {
@@ -145,11 +179,7 @@ std::vector<CellPtr> Recorder::cells_read() const {
 }
 
 TensorPtr Recorder::own(const TensorPtr& value) {
-    if (!tracing_ && !value->pending()) {
-        TensorPtr t = from_memory(value->type, value->buffer);
-        t->flight = value->flight;
-        return t;
-    }
+    if (!tracing_ && !value->pending()) return alias(value);
     // A node of its own, never merged: two variables with equal values stay two sources of gradients.
     static const OpDef& op = get_op("stop_gradient");
     const Value v = import(value);
@@ -278,19 +308,33 @@ void run_graph(const Graph& graph, const std::vector<TensorPtr>& operands, const
 
 void Recorder::donate(Graph& graph, const Assignments& assigned, const std::vector<TensorPtr>& operands,
                       const std::map<Value, size_t>& output_of, std::vector<BufferPtr>& buffers) {
-    std::unordered_map<const TensorImpl*, int32_t> parameter_of;
-    for (size_t i = 0; i < operands.size(); ++i) parameter_of[operands[i].get()] = static_cast<int32_t>(i);
+    struct Reader {
+        int32_t parameter = -1;
+        int count = 0;  // operands in this memory
+    };
+    std::unordered_map<const Buffer*, Reader> readers;
+    for (size_t i = 0; i < operands.size(); ++i) {
+        Reader& r = readers[operands[i]->buffer.get()];
+        r.parameter = static_cast<int32_t>(i);
+        ++r.count;
+    }
     graph.output_aliases.assign(graph.outputs.size(), -1);
     for (const auto& [key, a] : assigned) {
         const TensorPtr& now = a.cell->value;
         if (!a.old || !a.old->buffer || (a.old->flight && !a.old->flight->succeeded()) || !now->pending()) continue;
         const auto output = output_of.find(now->value);
-        const auto parameter = parameter_of.find(a.old.get());
-        // Held by `assigned` and by `operands` only.
-        if (output == output_of.end() || parameter == parameter_of.end() || a.old.use_count() != 2 ||
-            a.old->buffer.use_count() != 1 || graph.output_aliases[output->second] >= 0)
+        const auto reader = readers.find(a.old->buffer.get());
+        if (output == output_of.end() || reader == readers.end() || reader->second.count != 1 ||
+            graph.output_aliases[output->second] >= 0)
             continue;
-        graph.output_aliases[output->second] = parameter->second;
+        // The memory belongs to the old value and to the operand, which may be another tensor (see `read`), and both to nobody
+        // but `assigned` and `operands`.
+        const TensorPtr& operand = operands[static_cast<size_t>(reader->second.parameter)];
+        const bool same = operand == a.old;
+        if (operand.use_count() != (same ? 2 : 1) || a.old.use_count() != (same ? 2 : 1) ||
+            a.old->buffer.use_count() != (same ? 1 : 2))
+            continue;
+        graph.output_aliases[output->second] = reader->second.parameter;
         buffers[output->second] = a.old->buffer;
     }
 }
@@ -402,7 +446,9 @@ Recorder& current_recorder() {
 }
 
 RecorderPtr thread_recorder() { return thread_state().lazy; }
-RecorderPtr renew_thread_recorder() { return thread_state().lazy = std::make_shared<Recorder>(false); }
+RecorderPtr renew_thread_recorder(RecorderPtr with) {
+    return thread_state().lazy = with ? std::move(with) : std::make_shared<Recorder>(false);
+}
 void push_recorder(RecorderPtr recorder) { thread_state().stack.push_back(std::move(recorder)); }
 
 void pop_recorder() {

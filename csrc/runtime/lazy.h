@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -83,6 +84,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     explicit Recorder(bool tracing, RecorderPtr parent = nullptr) : tracing_(tracing), parent_(std::move(parent)) {}
 
     [[nodiscard]] bool tracing() const { return tracing_; }
+    [[nodiscard]] const RecorderPtr& parent() const { return parent_; }
     [[nodiscard]] bool inside(const Recorder& other) const;  // whether `other` is its parent, or further out
     [[nodiscard]] Graph& graph() { return graph_; }
 
@@ -91,16 +93,24 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     Value import(const CellPtr& cell);
     TensorPtr wrap(Value v);  // a pending tensor for a value of the graph
 
-    // The cell's tensor here, noted as one of its versions where gradients may be asked for.
+    // The cell's tensor here, noted as one of its versions where gradients may be asked for. Each tape gets a tensor of its own:
+    // what was read before it was opened is no read of the variable to it.
     TensorPtr read(const CellPtr& cell);
+    TensorPtr current(const CellPtr& cell);  // the same without a note
+    // A further value that the cell was read as.
+    void note(const CellPtr& cell, TensorPtr version);
     // Tracing: recorded, takes effect at every run. Otherwise the cell holds the pending value, and takes its old one back
     // when the run that computes it fails.
     void assign(const CellPtr& cell, const TensorPtr& value);
     void bind(const CellPtr& cell, const TensorPtr& value);    // tracing: the same without a version of its own
+    TensorPtr alias(const TensorPtr& value);  // the same value as another source of gradients
     // A tensor of its own with that value: what a variable holds. No gradient flows through.
     TensorPtr own(const TensorPtr& value);
     // What the cell was read as while gradients could be asked for.
-    [[nodiscard]] std::vector<TensorPtr> versions(const CellPtr& cell) const;
+    // `since`: for the tape that was the given one to be entered.
+    [[nodiscard]] std::vector<TensorPtr> versions(const CellPtr& cell, uint64_t since = 0) const;
+    // The value that was assigned, of one that was read.
+    [[nodiscard]] Value origin(Value version) const;
     [[nodiscard]] std::vector<CellPtr> cells_read() const;
     TensorPtr add_input(TensorType type);               // tracing
     // Lazy recorders: runs everything that is pending and still referenced. What goes wrong in the run stays with the tensors
@@ -115,7 +125,16 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     void open_tape() { ++tapes_; }
     void close_tape();
     [[nodiscard]] bool has_tapes() const { return tapes_ > 0; }
-    int recording_tapes = 0;  // those that are recording now
+    // Tapes that are inside their `with`, recording or paused.
+    [[nodiscard]] bool has_entered_tapes() const { return entered_tapes_ > 0; }
+    uint64_t enter_tape() {  // returns how many were entered before
+        ++entered_tapes_;
+        return reading_++;
+    }
+    void leave_tape() { --entered_tapes_; }
+    // Lazy recorders: whether the graph holds what was flushed already.
+    [[nodiscard]] bool has_flushed_nodes() const { return !known_.empty(); }
+    const std::thread::id thread = std::this_thread::get_id();
     void forget(TensorImpl* tensor);
     // A finished trace: its cells hold tensors that hold the recorder.
     void dispose() { cells_.clear(), cell_index_.clear(), versions_.clear(), leaves_.clear(), sources_.clear(); }
@@ -147,12 +166,11 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
                        const std::map<Value, size_t>& output_of, std::vector<BufferPtr>& buffers);
     [[nodiscard]] Graph program(const std::vector<Value>& outputs, std::vector<TensorPtr>& operands) const;
 
-    void note_version(const CellPtr& cell, const TensorPtr& tensor);
-
     bool tracing_;
     RecorderPtr parent_;
     Graph graph_;
-    int tapes_ = 0;
+    int tapes_ = 0, entered_tapes_ = 0;
+    uint64_t reading_ = 0;  // number of the tape entered last
     std::map<Value, TensorPtr> known_;  // values of the graph that were flushed while a tape was open
     Assignments assigned_;              // since the last flush
     uint32_t flushed_ = 0;              // size of the graph at the last flush
@@ -161,7 +179,12 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     std::unordered_map<uint64_t, Value> leaves_;  // by the id of a tensor from outside
     struct Versions {
         CellPtr cell;
-        std::vector<TensorPtr> tensors;
+        struct Version {
+            TensorPtr tensor;
+            uint64_t of = 0;       // id of the cell's tensor that it stands for
+            uint64_t reading = 0;  // number of the tape that was entered last
+        };
+        std::vector<Version> list;
     };
     std::unordered_map<const CellImpl*, Versions> versions_;
     std::vector<Source> sources_;
@@ -175,7 +198,7 @@ void push_recorder(RecorderPtr recorder);
 void pop_recorder();
 [[nodiscard]] RecorderPtr thread_recorder();  // the thread's lazy one
 // Gives the thread a new lazy recorder: the old one lives on in the tapes that need its graph.
-RecorderPtr renew_thread_recorder();
+RecorderPtr renew_thread_recorder(RecorderPtr with = nullptr);
 
 void push_label(std::string label);
 void pop_label();

@@ -19,8 +19,10 @@ class Tape {
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
 
-    void start();  // the current recorder, the same each time
-    void stop();
+    void enter();  // records from here on, in the recorder it was in before or else in the current one
+    void leave();
+    void pause();
+    void resume();
     void reset();  // forgets what was recorded
     [[nodiscard]] bool recording() const { return recording_; }
 
@@ -37,7 +39,11 @@ class Tape {
   private:
     RecorderPtr recorder_;
     std::vector<NodeSpan> spans_;
-    bool recording_ = false;
+    uint64_t since_ = 0;  // which tape of the recorder this was to be entered, counted from 1
+    bool recording_ = false, entered_ = false;
+
+    void begin_span();
+    void end_span();
 };
 
 }  // namespace fk

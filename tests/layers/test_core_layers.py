@@ -6,7 +6,7 @@ import fastkeras
 import numpy as np
 import pytest
 from fastkeras import layers
-from layer_harness import keras, run_layer_test
+from layer_harness import case_id, keras, run_layer_test
 
 CASES = [
     ("Dense", {"units": 3}, (2, 4), {}),
@@ -93,7 +93,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "kwargs", "shape", "options"), CASES, ids=lambda v: str(v)[:60])
+@pytest.mark.parametrize(("name", "kwargs", "shape", "options"), CASES, ids=case_id)
 def test_against_keras(name, kwargs, shape, options):
     run_layer_test(name, kwargs, shape, **options)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fastkeras import layers
-from layer_harness import run_layer_test
+from layer_harness import case_id, run_layer_test
 
 SPACE = {1: (7,), 2: (7, 8), 3: (4, 5, 6)}
 CASES = []
@@ -57,7 +57,7 @@ CASES += [
 ]
 
 
-@pytest.mark.parametrize(("name", "kwargs", "shape", "options"), CASES, ids=lambda v: str(v)[:70])
+@pytest.mark.parametrize(("name", "kwargs", "shape", "options"), CASES, ids=case_id)
 def test_against_keras(name, kwargs, shape, options):
     run_layer_test(name, kwargs, shape, **options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layer_harness import run_layer_test
+from layer_harness import case_id, run_layer_test
 
 CASES = [
     ("Rescaling", {"scale": 1 / 255}, (2, 3, 4), {"input_dtype": "uint8", "gradients": False}),
@@ -15,6 +15,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "kwargs", "shape", "options"), CASES, ids=lambda v: str(v)[:70])
+@pytest.mark.parametrize(("name", "kwargs", "shape", "options"), CASES, ids=case_id)
 def test_against_keras(name, kwargs, shape, options):
     run_layer_test(name, kwargs, shape, **options)

@@ -6,7 +6,7 @@ import fastkeras
 import numpy as np
 import pytest
 from fastkeras import layers
-from layer_harness import run_layer_test
+from layer_harness import case_id, run_layer_test
 
 CASES = [
     ("Flatten", {}, (2, 3, 4), {"unknown": (1,)}),
@@ -62,7 +62,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "kwargs", "shape", "options"), CASES, ids=lambda v: str(v)[:70])
+@pytest.mark.parametrize(("name", "kwargs", "shape", "options"), CASES, ids=case_id)
 def test_against_keras(name, kwargs, shape, options):
     run_layer_test(name, kwargs, shape, **options)
 

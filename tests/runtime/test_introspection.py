@@ -17,6 +17,15 @@ import pytest
 from fastkeras import _engine
 
 
+@pytest.fixture(autouse=True)
+def every_pass():
+    """What is read here is the work of the passes, whichever of them the suite runs without."""
+    off = _engine.config()["disable_passes"]["value"]
+    _engine.set_config("disable_passes", "")
+    yield
+    _engine.set_config("disable_passes", off)
+
+
 def _mlp(dropout: float = 0.0) -> keras.Model:
     model = keras.Sequential(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from weakref import ref
 
 from fastkeras.core.global_state import state
 
@@ -76,7 +77,7 @@ class name_scope:  # noqa: N801 - the public name is Keras'
         assert v.path == "encoder/w"
     """
 
-    __slots__ = ("name", "caller", "deduplicate", "override_parent", "_depth")
+    __slots__ = ("name", "caller", "deduplicate", "override_parent", "_depth", "__weakref__")
 
     def __init__(
         self,
@@ -97,22 +98,27 @@ class name_scope:  # noqa: N801 - the public name is Keras'
 
     def __enter__(self) -> name_scope:
         stack = state.scopes
+        while stack and type(stack[-1]) is ref and stack[-1]() is None:
+            stack.pop()
         if self.deduplicate and self.caller is not None and stack and caller_of(stack[-1]) is self.caller:
             return self
         self._depth = len(stack)
-        stack.append(self)
+        # Weakly: the `with` statement holds the scope, so one that Ctrl-C keeps from closing goes by itself.
+        stack.append(ref(self))
         return self
 
     def __exit__(self, *exc: Any) -> None:
         if self._depth is not None:
-            # With scopes inside that Ctrl-C kept from closing.
             del state.scopes[self._depth :]
             self._depth = None
 
 
 def caller_of(entry: Any) -> Any:
     """The object behind an entry of the scope stack: a layer pushes itself, a scope knows its caller."""
-    return entry.caller if type(entry) is name_scope else entry
+    if type(entry) is not ref:
+        return entry
+    scope = entry()
+    return None if scope is None else scope.caller
 
 
 def current_path() -> str:
@@ -124,7 +130,11 @@ def current_path() -> str:
         if caller is not None and caller is previous:
             continue
         previous = caller
-        if type(entry) is name_scope and entry.override_parent is not None:
-            parts = [entry.override_parent] if entry.override_parent else []
+        if type(entry) is ref:
+            entry = entry()
+            if entry is None:
+                continue
+            if entry.override_parent is not None:
+                parts = [entry.override_parent] if entry.override_parent else []
         parts.append(entry.name)
     return "/".join(parts)

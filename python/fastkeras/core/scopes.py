@@ -94,7 +94,9 @@ class StatelessScope:
         self.collect_losses = collect_losses
         self.initialize_variables = initialize_variables
         self.losses: list[Any] = []
-        self.state_mapping: dict[int, Any] = {}
+        # By id: the variables the scope holds values for, and their last values once it has ended.
+        self._touched: dict[int, Variable] = {}
+        self._final: dict[int, Any] = {}
         self._mapped: list[tuple[Variable, Any]] = []
         # Variables whose stored value this scope has replaced, with what to put back.
         self._saved: dict[int, tuple[Variable, Any]] = {}
@@ -120,10 +122,17 @@ class StatelessScope:
     def _write(self, variable: Variable, value: Any) -> None:
         """Notes `value` as the variable's current one and makes every reader see it until the scope ends."""
         key = id(variable)
+        self._touched[key] = variable
+        if not _engine.in_body():
+            if key not in self._saved:
+                self._saved[key] = (variable, variable._read())
+            variable.bind(value, True)
+            return
+        # The body of a loop or branch: it hands the value out itself, when it is recorded.
         if key not in self._saved:
-            self._saved[key] = (variable, variable._read())
-        variable.bind(value, True)
-        self.state_mapping[key] = value
+            with _engine.suspend_bodies():
+                self._saved[key] = (variable, variable._read())
+        variable._store(value)
 
     def add_update(self, update: tuple[Variable, Any]) -> None:
         """Records the assignment `(variable, value)`."""
@@ -136,7 +145,15 @@ class StatelessScope:
 
     def get_current_value(self, variable: Variable) -> Any:
         """Returns the value given for, or assigned to, `variable` in this scope, or None."""
-        return self.state_mapping.get(id(variable))
+        key = id(variable)
+        if key in self._final:
+            return self._final[key]
+        return variable._read() if key in self._touched else None
+
+    @property
+    def state_mapping(self) -> dict[int, Any]:
+        """The values by the id of their variable."""
+        return {key: self.get_current_value(v) for key, v in self._touched.items()}
 
     def __enter__(self) -> StatelessScope:
         self._outer = state.stateless
@@ -161,6 +178,7 @@ class StatelessScope:
         state.stateless = self._outer
         outer = self._outer._saved if self._outer is not None else {}
         for key, (variable, value) in self._saved.items():
+            self._final.setdefault(key, variable._read())
             variable.bind(value, key in outer)
         self._saved.clear()
 

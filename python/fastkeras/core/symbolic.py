@@ -3,7 +3,8 @@ KerasTensors.
 
 The engine knows exact shapes only, so an unknown dimension is found by experiment: the function is traced
 with one size in its place and then with another, and the dimensions of the result that differ are unknown.
-Nothing is computed and no memory is taken: a trace that is dropped never runs.
+Nothing is computed and no memory is taken: a trace that is dropped never runs. Only a function that asks for
+values (a Python `if` on a tensor) is run for that, on ones.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from fastkeras.core.global_state import state
 from fastkeras.core.keras_tensor import _CONTAINERS, KerasTensor, _holds_symbolic
 from fastkeras.core.masking import get_keras_mask, set_keras_mask
 from fastkeras.core.operation import OpNode
-from fastkeras.core.scopes import SymbolicScope
+from fastkeras.core.scopes import StatelessScope, SymbolicScope
 from fastkeras.core.variable import Variable
 
 _Tensor = _engine.Tensor
@@ -37,6 +38,8 @@ _SIZES = (
     ((4, 6), (3, 5)),
     ((3, 5), (3, 5)),
 )
+# Those for a function that is run.
+_SMALL_SIZES = _SIZES[3:]
 
 # Whether the engine casts variables by itself inside an autocast scope.
 _ENGINE_AUTOCASTS = hasattr(_engine, "set_autocast")
@@ -71,7 +74,8 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
 
     Args:
         fn: a function of tensors. It is called once, or twice if a shape has unknown dimensions, inside an
-            engine trace: it must not ask for values.
+            engine trace. If it asks for values there, it is called on tensors of ones (of zeros, for integers),
+            and what it assigns to variables is forgotten.
         *args: arguments; KerasTensors in them, at any depth, stand for tensors.
         **kwargs: likewise.
 
@@ -86,30 +90,55 @@ def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
         if None in shape:
             unknown_first = unknown_first or shape[0] is None
             unknown_other = unknown_other or None in shape[1:]
+    try:
+        return _infer(_Traced, _SIZES, fn, args, kwargs, leaves, unknown_first, unknown_other)
+    except _engine.TracedValueError:
+        return _infer(_Evaluated, _SMALL_SIZES, fn, args, kwargs, leaves, unknown_first, unknown_other)
+
+
+def _infer(
+    inputs: type[_Traced],
+    sizes: tuple[Any, ...],
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    leaves: list[KerasTensor],
+    unknown_first: bool,
+    unknown_other: bool,
+) -> Any:
+    """The result for sizes that `fn` takes in place of the unknown ones."""
     if not (unknown_first or unknown_other):
-        return _to_symbolic(_trace(fn, args, kwargs, None, None), None)
+        return _to_symbolic(_call(inputs, fn, args, kwargs, None, None), None)
     error: BaseException | None = None
-    for first, other in _attempts(leaves, (args, kwargs), unknown_first, unknown_other):
+    for first, other in _attempts(sizes, leaves, (args, kwargs), unknown_first, unknown_other):
         try:
-            a = _trace(fn, args, kwargs, first[0], other[0] if unknown_other else None)
+            a = _call(inputs, fn, args, kwargs, first[0], other[0] if unknown_other else None)
+        except _engine.TracedValueError:
+            raise
         except Exception as e:
             # The error for the first sizes is the one to show, if no sizes will do.
             error = error or e
             continue
         if not _has_tensor_dims(a):
             return _to_symbolic(a, None)
-        b = _trace(fn, args, kwargs, first[1], other[1] if unknown_other else None)
+        b = _call(inputs, fn, args, kwargs, first[1], other[1] if unknown_other else None)
         return _to_symbolic(a, b)
     assert error is not None
     raise error
 
 
-def _attempts(leaves: list[KerasTensor], arguments: Any, unknown_first: bool, unknown_other: bool) -> Any:
+def _attempts(
+    sizes: tuple[Any, ...],
+    leaves: list[KerasTensor],
+    arguments: Any,
+    unknown_first: bool,
+    unknown_other: bool,
+) -> Any:
     """Pairs of sizes to try for the unknown first dimension, and for the other unknown dimensions."""
-    first, other = _SIZES[0]
+    first, other = sizes[0]
     yield first, other
     if unknown_other:
-        yield from _SIZES[1:]
+        yield from sizes[1:]
     # An unknown dimension that meets a known one (by broadcasting, say) can only be equal to it.
     known: list[int] = []
     for x in tree.flatten(arguments):
@@ -135,7 +164,46 @@ def _collect(x: Any, leaves: list[KerasTensor]) -> None:
             _collect(v, leaves)
 
 
-def _trace(
+class _Traced:
+    """Where a function is called to find its results' shapes: in a trace that never runs, on its inputs."""
+
+    def __init__(self) -> None:
+        self._trace = _engine.Trace()
+
+    def __enter__(self) -> None:
+        self._trace.__enter__()
+
+    def __exit__(self, *exc: Any) -> None:
+        self._trace.__exit__(*exc)
+
+    def input(self, shape: tuple[int, ...], dtype: str) -> Any:
+        return self._trace.input(shape, dtype)
+
+
+class _Evaluated(_Traced):
+    """The same for a function that asks for values: on ones (zeros, for integers), outside any trace."""
+
+    def __init__(self) -> None:
+        self._suspended = _engine.suspend_trace()
+        self._scope = StatelessScope()
+
+    def __enter__(self) -> None:
+        self._suspended.__enter__()
+        self._scope.__enter__()
+
+    def __exit__(self, *exc: Any) -> None:
+        try:
+            self._scope.__exit__(*exc)
+        finally:
+            self._suspended.__exit__(*exc)
+
+    def input(self, shape: tuple[int, ...], dtype: str) -> Any:
+        value = 0 if "int" in dtype else 1
+        return _engine.call("full", value=value, shape=list(shape), dtype=dtype)
+
+
+def _call(
+    inputs: type[_Traced],
     fn: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -143,6 +211,7 @@ def _trace(
     other: int | None,
 ) -> list[Any] | Any:
     seen: dict[int, Any] = {}
+    place = inputs()
 
     def placeholder(t: KerasTensor) -> Any:
         x = seen.get(id(t))
@@ -151,7 +220,7 @@ def _trace(
                 d if d is not None else (first if i == 0 or other is None else other)
                 for i, d in enumerate(t._shape)
             ]
-            x = seen[id(t)] = trace.input(tuple(shape), t._dtype)
+            x = seen[id(t)] = place.input(tuple(shape), t._dtype)
             if t._keras_mask is not None:
                 mask = t._keras_mask
                 set_keras_mask(x, placeholder(mask) if isinstance(mask, KerasTensor) else mask)
@@ -166,7 +235,7 @@ def _trace(
 
     outer, symbolic = state.placeholders, state.symbolic
     try:
-        with SymbolicScope(), _engine.Trace() as trace:
+        with SymbolicScope(), place:
             if first is not None:
                 state.placeholders = _Placeholders(first, other)
             return fn(*[concrete(a) for a in args], **{k: concrete(v) for k, v in kwargs.items()})

@@ -59,11 +59,11 @@ class GradientTape:
     def __enter__(self) -> GradientTape:
         if self._tape.recording:
             raise ValueError("This tape is recording already. Open another `GradientTape` inside it instead.")
-        self._tape.start()
+        self._tape.enter()
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        self._tape.stop()
+        self._tape.leave()
 
     def watch(self, tensor: Any) -> None:
         """Makes gradients with respect to a tensor, a variable, or a nest of them possible.
@@ -103,11 +103,11 @@ class GradientTape:
         """
         if not self._tape.recording:
             raise ValueError("`stop_recording` is for a tape that is recording: use it inside `with`.")
-        self._tape.stop()
+        self._tape.pause()
         try:
             yield
         finally:
-            self._tape.start()
+            self._tape.resume()
 
     def reset(self) -> None:
         """Forgets everything recorded and watched so far."""
@@ -115,7 +115,7 @@ class GradientTape:
         self._tape.reset()
         self._watched, self._watched_ids, self._used = [], set(), False
         if recording:
-            self._tape.start()
+            self._tape.enter()
 
     def gradient(
         self,

@@ -6,6 +6,7 @@ twins, so that `self.blocks.append(layer)` is noticed too.
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -19,7 +20,8 @@ class DotNotTrackScope:
 
     def __enter__(self) -> None:
         self._outer = get_global_attribute("tracking_off")
-        set_global_attribute("tracking_off", True)
+        # Weakly: the `with` statement holds the scope, so one that Ctrl-C keeps from closing goes by itself.
+        set_global_attribute("tracking_off", weakref.ref(self))
 
     def __exit__(self, *exc: Any) -> None:
         set_global_attribute("tracking_off", self._outer)
@@ -27,7 +29,8 @@ class DotNotTrackScope:
 
 def is_tracking_enabled() -> bool:
     """Whether assignments are tracked on this thread."""
-    return not get_global_attribute("tracking_off")
+    scope = get_global_attribute("tracking_off")
+    return scope is None or scope() is None
 
 
 def no_automatic_dependency_tracking(fn: Callable[..., Any]) -> Callable[..., Any]:

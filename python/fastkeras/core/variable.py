@@ -128,12 +128,7 @@ class Variable(_engine.Cell):
     @property
     def value(self) -> Tensor:
         """The current value; inside a layer of mixed precision, in the layer's compute type."""
-        value = None
-        if state.stateless is not None:
-            # The very tensor that was mapped or assigned, so that gradients with respect to it connect.
-            value = state.stateless.get_current_value(self)
-        if value is None:
-            value = _cell_get(self)
+        value = _cell_get(self)
         scope = state.autocast
         if scope is not None and self._casts and scope.dtype is not None:
             return scope.maybe_cast(value)

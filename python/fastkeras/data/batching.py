@@ -18,7 +18,7 @@ from fastkeras.data.element_spec import (
     tensor_spec,
 )
 from fastkeras.data.node import Derived, Element, Elements, Node, Run, Table, regroup
-from fastkeras.data.prefetching import map_elements
+from fastkeras.data.prefetching import Autotuner, map_elements
 from fastkeras.data.structure import as_array, flatten
 
 
@@ -39,6 +39,7 @@ class Batch(Derived):
         self.batch_size = batch_size
         self.drop_remainder = drop_remainder
         self._parallel_calls = num_parallel_calls
+        self._autotuner = Autotuner()
 
     def elements(self, run: Run) -> Iterator[Element]:
         groups = regroup(self.source.chunks(run), self.batch_size)
@@ -46,7 +47,7 @@ class Batch(Derived):
             groups = (g for g in groups if len(g) == self.batch_size)
         table = self.source.table
         assemble = self.assemble if table is None else table.gather
-        return map_elements(run, assemble, groups, self._parallel_calls)
+        return map_elements(run, assemble, groups, self._parallel_calls, self._autotuner)
 
     def assemble(self, group: list[Element]) -> Element:
         """Makes one batch of several elements."""
@@ -73,10 +74,7 @@ def columns_of(group: list[Element]) -> tuple[list[list[Any]], Any]:
     try:
         rows = [treedef.flatten_up_to(e) for e in group]
     except ValueError as error:
-        raise ValueError(
-            f"Elements of one batch are nested in different ways: {error}. Expected all of them to be nested like "
-            "the first. Return the same structure from every branch of the functions given to `map`."
-        ) from error
+        raise _nested_differently(error) from error
     return [list(column) for column in zip(*rows)], treedef
 
 
@@ -91,6 +89,8 @@ def stack(arrays: list[np.ndarray]) -> np.ndarray:
     shape, dtype = first.shape, first.dtype
     is_text = dtype.kind in TEXT_KINDS
     for a in arrays:
+        if type(a) is not np.ndarray:
+            _check_leaf(a)
         if a.shape != shape:
             raise ValueError(
                 f"Elements of different shapes cannot be stacked into a batch: {shape} and {a.shape}. Expected "
@@ -112,11 +112,20 @@ def stack(arrays: list[np.ndarray]) -> np.ndarray:
 
 
 def _check_leaf(leaf: Any) -> None:
-    if not isinstance(leaf, np.ndarray):
+    if isinstance(leaf, Node):
         raise TypeError(
             "Nested datasets cannot be stacked into a batch. Expected arrays. Turn each nested dataset into "
             "arrays first, e.g. `.flat_map(lambda window: window.batch(size))`."
         )
+    if not isinstance(leaf, np.ndarray):
+        raise _nested_differently(f"one has an array where another has a {type(leaf).__name__}")
+
+
+def _nested_differently(how: object) -> ValueError:
+    return ValueError(
+        f"Elements of one batch are nested in different ways: {how}. Expected all of them to be nested like the "
+        "first. Return the same structure from every branch of the functions given to `map`."
+    )
 
 
 class PaddedBatch(Batch):
@@ -192,6 +201,7 @@ def _padded(arrays: list[np.ndarray], shape: tuple[int | None, ...] | None, valu
     rank = first.ndim if shape is None else len(shape)
     is_text = first.dtype.kind in TEXT_KINDS
     for a in arrays:
+        _check_leaf(a)
         if a.ndim != rank or not (a.dtype == first.dtype or (is_text and a.dtype.kind in TEXT_KINDS)):
             raise ValueError(
                 f"padded_batch got an array of shape {a.shape} and dtype {a.dtype}. Expected {rank} axes and dtype "

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastkeras.data import batching, checks, selection, transforms
 from fastkeras.data.constants import AUTOTUNE
-from fastkeras.data.file_cache import FileCache
 from fastkeras.data.node import Node
 from fastkeras.data.options import Options
 from fastkeras.data.prefetching import Prefetch
@@ -48,8 +47,8 @@ class Chainable(HasNode):
             map_func: called with engine tensors, the members of a tuple as separate arguments; returns tensors,
                 arrays, numbers, or tuples and dicts of them.
             num_parallel_calls: number of threads that call it. They help where it waits for files or spends its
-                time in code that releases Python's lock. AUTOTUNE uses one thread per processor unless the first
-                calls are so quick that threads would cost more than they bring.
+                time in code that releases Python's lock. AUTOTUNE uses one thread per processor, once calls
+                have turned out to take long enough for threads to help.
             deterministic: False lets threads hand out results as they become ready.
             synchronous: accepted for compatibility.
             use_unbounded_threadpool: accepted for compatibility.
@@ -312,7 +311,12 @@ class Chainable(HasNode):
             >>> dataset = dataset.map(decode_image).cache().shuffle(1000).batch(32)
         """
         path = os.fspath(filename)
-        return self._derive(FileCache(self._node, path) if path else selection.Cache(self._node))
+        if not path:
+            return self._derive(selection.Cache(self._node))
+        # It needs zipfile, whose import would be most of the price of importing this package.
+        from fastkeras.data.file_cache import FileCache
+
+        return self._derive(FileCache(self._node, path))
 
     # Batches and groups.
 
@@ -543,7 +547,8 @@ class Chainable(HasNode):
         """Returns a dataset whose elements are made ahead of time by a thread.
 
         Args:
-            buffer_size: number of elements to hold; AUTOTUNE for a few, 0 for none.
+            buffer_size: number of elements to hold; 0 for none. AUTOTUNE holds a few, once making an element has
+                turned out to take long enough for a thread to help.
             name: unused.
 
         Raises:

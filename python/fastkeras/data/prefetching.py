@@ -11,7 +11,6 @@ import atexit
 import collections
 import contextlib
 import itertools
-import math
 import os
 import threading
 import time
@@ -26,11 +25,12 @@ from fastkeras.data.node import Derived, Element, Node, Run
 _PATIENCE_S = 5.0
 # Elements that prefetch(AUTOTUNE) holds: one in use, one ready, one being made.
 _AUTOTUNED_AHEAD = 2
-# With AUTOTUNE, functions faster than this are called without threads: handing an element to a thread and back
-# takes about 40 us, and Python code of several threads does not run at the same time anyway.
+# With AUTOTUNE, calls faster than this are made without threads: handing an element to a thread and back takes about
+# 40 us, and Python code of several threads does not run at the same time anyway.
 _WORTH_A_THREAD_S = 200e-6
-# Calls by which that is judged; the first ones may compile something.
-_TRIALS = 5
+# Threads are used once so many of so many calls in a row have been slower.
+_SLOW_CALLS = 4
+_JUDGED_CALLS = 8
 # Elements that a thread reads at once from an interleaved dataset: the same price, shared by several.
 _LEAST_BLOCK = 8
 
@@ -150,7 +150,6 @@ class WorkerPool:
         """Tells the threads to stop, without waiting for them."""
         with self._work:
             self._stopping = True
-            self._tasks.clear()
             self._work.notify_all()
             self._ready.notify_all()
 
@@ -240,38 +239,58 @@ def parallel(
         run.release(pool)
 
 
+class Autotuner:
+    """Decides whether a step is slow enough for threads; what it has found holds for later passes as well."""
+
+    def __init__(self) -> None:
+        self._is_slow = False
+
+    def results(
+        self,
+        run: Run,
+        function: Callable[[Any], Any],
+        inputs: Iterator[Any],
+        workers: int,
+        ordered: bool = True,
+        ahead: int | None = None,
+    ) -> Iterator[Any]:
+        """Yields `function(x)` for each input: without threads until several calls have been slow."""
+        slow = count = 0
+        while not self._is_slow:
+            for item in inputs:
+                start = time.perf_counter()
+                result = function(item)
+                slow += time.perf_counter() - start > _WORTH_A_THREAD_S
+                count += 1
+                yield result
+                if slow == _SLOW_CALLS:
+                    self._is_slow = True
+                    break
+                if count % _JUDGED_CALLS == 0:
+                    slow = 0
+            else:
+                return
+        yield from parallel(run, function, inputs, workers, ordered, ahead)
+
+
 def map_elements(
     run: Run,
     function: Callable[[Any], Any],
     inputs: Iterable[Any],
     num_parallel_calls: int | None,
+    autotuner: Autotuner,
     ordered: bool = True,
 ) -> Iterator[Any]:
     """Yields `function(x)` for each input, in threads if `num_parallel_calls` asks for several.
 
-    With AUTOTUNE, threads are used if the first calls show that they pay.
+    With AUTOTUNE, the autotuner says whether threads pay.
     """
     workers = worker_count(num_parallel_calls)
     if workers <= 1 or run.probing:
         return map(function, inputs)
     if num_parallel_calls == AUTOTUNE:
-        return _autotuned(run, function, iter(inputs), workers, ordered)
+        return autotuner.results(run, function, iter(inputs), workers, ordered)
     return parallel(run, function, inputs, workers, ordered)
-
-
-def _autotuned(
-    run: Run, function: Callable[[Any], Any], inputs: Iterator[Any], workers: int, ordered: bool
-) -> Iterator[Any]:
-    fastest = math.inf
-    for item in itertools.islice(inputs, _TRIALS):
-        start = time.perf_counter()
-        result = function(item)
-        fastest = min(fastest, time.perf_counter() - start)
-        yield result
-    if fastest < _WORTH_A_THREAD_S:
-        yield from map(function, inputs)
-    else:
-        yield from parallel(run, function, inputs, workers, ordered)
 
 
 class Prefetch(Derived):
@@ -279,12 +298,13 @@ class Prefetch(Derived):
 
     Args:
         source: the node to read.
-        buffer_size: number of elements to hold.
+        buffer_size: number of elements to hold; AUTOTUNE for a few, if making them takes long enough for a thread.
     """
 
     def __init__(self, source: Node, buffer_size: int) -> None:
         super().__init__(source)
-        self.buffer_size = _AUTOTUNED_AHEAD if buffer_size == AUTOTUNE else buffer_size
+        self.buffer_size = buffer_size
+        self._autotuner = Autotuner()
 
     def elements(self, run: Run) -> Iterator[Element]:
         source = self.source.elements(run)
@@ -296,8 +316,12 @@ class Prefetch(Derived):
             return next(source, END)
 
         # One thread, so that pulls follow each other.
-        pulled = parallel(run, pull, itertools.repeat(None), workers=1, ahead=self.buffer_size)
-        with contextlib.closing(pulled):
+        pulls = itertools.repeat(None)
+        if self.buffer_size == AUTOTUNE:
+            pulled = self._autotuner.results(run, pull, pulls, workers=1, ahead=_AUTOTUNED_AHEAD)
+        else:
+            pulled = parallel(run, pull, pulls, workers=1, ahead=self.buffer_size)
+        with contextlib.closing(pulled):  # type: ignore[type-var]
             for element in pulled:
                 if element is END:
                     return
@@ -311,7 +335,8 @@ def read_ahead(pool: WorkerPool, source: Iterator[Any], block: int) -> Iterator[
     def read(_: Any) -> tuple[list[Any], Exception | None]:
         elements: list[Any] = []
         try:
-            elements.extend(itertools.islice(source, block))
+            for element in itertools.islice(source, block):
+                elements.append(element)
         except Exception as error:
             return elements, error
         return elements, None

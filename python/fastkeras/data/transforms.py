@@ -12,7 +12,7 @@ from fastkeras.data.constants import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY
 from fastkeras.data.dtypes import TEXT_KINDS
 from fastkeras.data.element_spec import merge, spec_of, tensor_spec
 from fastkeras.data.node import Derived, Element, Elements, Node, Run, total_cardinality
-from fastkeras.data.prefetching import map_elements, read_ahead, worker_count
+from fastkeras.data.prefetching import Autotuner, map_elements, read_ahead, worker_count
 from fastkeras.data.selection import seed_or_random
 from fastkeras.data.structure import HasNode, as_element, call, call_on_state, flatten, from_function
 
@@ -36,13 +36,15 @@ class Map(Derived):
         self._function = function
         self._parallel_calls = num_parallel_calls
         self._deterministic = deterministic
+        self._autotuner = Autotuner()
 
     def _apply(self, element: Element) -> Element:
         return from_function(call(self._function, element))
 
     def elements(self, run: Run) -> Iterator[Element]:
         ordered = run.is_deterministic(self._deterministic)
-        return map_elements(run, self._apply, self.source.elements(run), self._parallel_calls, ordered)
+        elements = self.source.elements(run)
+        return map_elements(run, self._apply, elements, self._parallel_calls, self._autotuner, ordered)
 
     def make_spec(self) -> Any:
         return self.spec_of_results(lambda element: spec_of(self._apply(element)))

@@ -40,6 +40,9 @@ class Functional(Function, Model):
         model = fastkeras.Model(x, y)
     """
 
+    # Whether inputs need the sizes of the symbolic ones, and not their rank only.
+    _fixed_sizes = True
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Functional:
         return Layer.__new__(cls, *args, **kwargs)  # type: ignore[return-value]
 
@@ -221,9 +224,8 @@ class Functional(Function, Model):
         """`x` with a last dimension of 1 added or removed if that is what the input `t` needs."""
         shape, wanted = tuple(x.shape), t.shape
         if len(shape) == len(wanted):
-            for d, e in zip(shape[1:], wanted[1:]):
-                if d is not None and e is not None and d != e:
-                    self._raise_bad_shape(x, t)
+            if self._fixed_sizes and not same_sizes(shape, wanted):
+                self._raise_bad_shape(x, t)
             return x
         if len(shape) == len(wanted) + 1 and shape[-1] == 1:
             new = _engine.call("reshape", x, shape=list(shape[:-1]))
@@ -294,6 +296,11 @@ class Functional(Function, Model):
         from fastkeras.models.functional_config import functional_to_config
 
         return functional_to_config(self)
+
+
+def same_sizes(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Whether two shapes of equal rank agree, apart from the batch and where one is unknown."""
+    return all(d == e or d is None or e is None for d, e in zip(shape[1:], wanted[1:]))
 
 
 def functional_like_constructor(cls: type) -> bool:

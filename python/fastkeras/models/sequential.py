@@ -13,7 +13,7 @@ from fastkeras.core.masking import get_keras_mask
 from fastkeras.core.naming import auto_name
 from fastkeras.layers.input_layer import InputLayer
 from fastkeras.layers.layer import Layer
-from fastkeras.models.functional import Functional
+from fastkeras.models.functional import Functional, same_sizes
 from fastkeras.models.model import Model
 
 
@@ -208,7 +208,10 @@ class Sequential(Model):
         # Keras names its inner model automatically: count it, so that later models get the names Keras would
         # give.
         auto_name("functional")
-        self.__dict__["_functional"] = Functional(inputs, x, name=self.name)
+        functional = self.__dict__["_functional"] = Functional(inputs, x, name=self.name)
+        # The sizes of the first batch are not those of all (sequences differ in length, images in size): the
+        # layers know which ones they need.
+        functional.__dict__["_fixed_sizes"] = False
         # For data given by name.
         self.__dict__["output_names"] = self._functional.output_names
         self.__dict__["input_names"] = self._functional.input_names
@@ -218,7 +221,13 @@ class Sequential(Model):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
         """Runs the layers one after the other."""
         if self._functional is not None:
-            return self._functional.call(inputs, training=training, mask=mask)
+            try:
+                return self._functional.call(inputs, training=training, mask=mask)
+            except ValueError:
+                shape, (wanted,) = shape_of(inputs), self._functional.inputs
+                if shape is not None and len(shape) == len(wanted.shape) and not same_sizes(shape, wanted.shape):
+                    self._functional._raise_bad_shape(inputs, wanted)
+                raise
         for layer in self.layers:
             options = dict(kwargs)
             if mask is not None and layer._call_has_mask_arg:

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import optree
 
 from fastkeras import _engine
+from fastkeras.core.scopes import state_scope
+from fastkeras.core.traced_function import _user_line as user_line
 from fastkeras.training.data_adapters.adapter import Signature
 from fastkeras.training.data_adapters.arrays import NAMESPACE
 
@@ -129,7 +132,7 @@ class StepFunction:
     def _traced(self, signature: Signature) -> Step | None:
         trace = _engine.Trace(self._name)
         try:
-            with trace:
+            with state_scope(), trace:
                 inputs = [
                     trace.input(shape, dtype, f"input_{i}")
                     for i, (shape, dtype) in enumerate(zip(signature.shapes, signature.dtypes))
@@ -139,10 +142,10 @@ class StepFunction:
             executable = trace.compile(outputs)
         except _engine.TracedValueError as error:
             _logger.info(
-                "%s needs the value of a tensor while it is traced, so it runs eagerly, batch by batch, from "
-                "now on (%s).",
+                "%s needs the value of a tensor while it is traced%s. From now on its Python code runs for every "
+                "batch; what it records between two values is compiled.",
                 self._name,
-                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+                user_line(traceback.extract_tb(error.__traceback__)),
             )
             self.eager = True
             return None
@@ -157,7 +160,7 @@ class StepFunction:
         body, unflatten, tensor = self._body, signature.treedef.unflatten, _engine.tensor
 
         def run(*arrays: Any) -> list[Any]:
-            with _engine.Tape():  # the body may ask for values before it asks for gradients
+            with state_scope(), _engine.Tape():  # the body may ask for values before it asks for gradients
                 result = body(unflatten([tensor(a) for a in arrays]))
             outputs, treedef, constants = _split(result)
             step.set_structure(treedef, constants)
@@ -188,7 +191,7 @@ def traced_call(function: Callable[[], Any], name: str) -> Callable[[], Any] | N
     with TRACE_LOCK:
         trace = _engine.Trace(name)
         try:
-            with trace:
+            with state_scope(), trace:
                 tensors, treedef, constants = _split(function())
             executable = trace.compile(tensors)
         except _engine.TracedValueError:

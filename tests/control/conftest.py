@@ -1,0 +1,6 @@
+"""The tests of control flow share modules of this directory."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
