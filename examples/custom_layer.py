@@ -2,8 +2,9 @@
 
 The layer makes its weights in `build` (with `add_weight`), computes in `call` and says in `get_config` how to make it
 again. That is all it takes to be used in Sequential, Functional and subclassed models, trained by `fit`, and saved to
-and loaded from a `.keras` file. The data are scikit-learn's bundled digits. Run with
-``pip install ".[examples]" && python examples/custom_layer.py``.
+and loaded from a `.keras` file. The data are scikit-learn's bundled digits.
+
+Run with ``pip install ".[examples]" && python examples/custom_layer.py``.
 """
 
 import argparse

@@ -1,10 +1,12 @@
 """A model that stops as soon as it is sure: Python control flow on tensors' values, trained with plain `fit`.
 
-Five blocks look at a batch of digits one after the other, the first at four coarse pixels only, the last ones at all 64.
-After each, `call` asks for a number (how confident the block is) and breaks out of its Python loop if that is
-enough. No flag tells the library so: `fit` notices that the step needs values, and from then on runs the Python code for
-every batch, while all that is computed between two questions is compiled, once for each structure. The batches are more
-or less noisy; clean ones leave early. Run with ``pip install ".[examples]" && python examples/early_exit.py``.
+Five blocks look at a batch of digits one after the other, the first at four coarse pixels only, the last ones at
+all 64. After each, `call` asks for a number (how confident the block is) and breaks out of its Python loop if that
+is enough. No flag tells the library so: `fit` notices that the step needs values, and from then on runs the Python
+code for every batch, while all that is computed between two questions is compiled, once for each structure. The
+batches are more or less noisy; clean ones leave early.
+
+Run with ``pip install ".[examples]" && python examples/early_exit.py``.
 """
 
 import argparse

@@ -3,7 +3,9 @@
 The cell is a layer like any other: `call(x, h)` gives the new state for one step of time. A second layer runs it over a
 sequence, in two ways that must give the same numbers and the same gradients: `ops.scan` records one step, whatever the
 length; a Python loop records every step. Then the layer is trained with `fit`, to read digits row by row, from the top
-to the bottom. Run with ``pip install ".[examples]" && python examples/recurrent_cell.py``.
+to the bottom.
+
+Run with ``pip install ".[examples]" && python examples/recurrent_cell.py``.
 """
 
 import argparse

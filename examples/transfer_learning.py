@@ -1,10 +1,12 @@
 """Transfer learning with digits: a residual network, its features, a siamese network, freezing and fine-tuning.
 
-A residual network learns the digits 0 to 6. Its features (the output of a layer in its middle) then serve for the digits
-7, 8 and 9, with three labelled examples of each: first with the backbone frozen (its batch normalization stays in
-inference mode, its weights do not move), then fine-tuned with a small learning rate. A siamese network made of the same
-encoder (one encoder, two inputs, the absolute difference) says whether two images show the same digit. Run with
-``pip install ".[examples]" && python examples/transfer_learning.py``.
+A residual network learns the digits 0 to 6. Its features (the output of a layer in its middle) then serve for the
+digits 7, 8 and 9, with three labelled examples of each: first with the backbone frozen (its batch normalization
+stays in inference mode, its weights do not move), then fine-tuned with a small learning rate. A siamese network
+made of the same encoder (one encoder, two inputs, the absolute difference) says whether two images show the same
+digit.
+
+Run with ``pip install ".[examples]" && python examples/transfer_learning.py``.
 """
 
 import argparse

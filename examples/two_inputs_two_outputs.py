@@ -1,9 +1,11 @@
 """One functional model with two inputs and two outputs: support tickets, sorted and given a priority.
 
-A ticket is a text (word numbers) and a small screenshot. The category (softmax over 4) depends on both: the words name
-the product, a figure in the screenshot says which of its parts is meant. The priority (sigmoid) depends on urgent words.
-Each output has a loss, a weight and metrics of its own, given by the output's name. The tickets are generated, so that
-the best possible result is known. Run with ``python examples/two_inputs_two_outputs.py``.
+A ticket is a text (word numbers) and a small screenshot. The category (softmax over 4) depends on both: the words
+name the product, a figure in the screenshot says which of its parts is meant. The priority (sigmoid) depends on
+urgent words. Each output has a loss, a weight and metrics of its own, given by the output's name. The tickets are
+generated, so that the best possible result is known.
+
+Run with ``python examples/two_inputs_two_outputs.py``.
 """
 
 import argparse

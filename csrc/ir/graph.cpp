@@ -187,7 +187,8 @@ std::vector<Value> inline_graph(Graph& g, const Graph& body, std::span<const Val
         if (!arguments[i].valid()) continue;  // for a parameter that nothing of this reads
         const TensorType &given = g.type(arguments[i]), &expected = body.type(body.parameters()[i]);
         if (given != expected)
-            fail<InternalError>("parameter ", i, " of an inlined graph is ", to_string(expected), ", its argument ", to_string(given));
+            fail<InternalError>("parameter ", i, " of an inlined graph is ", to_string(expected), ", its argument ",
+                                to_string(given));
     }
     const std::vector<uint8_t> live = live_nodes(body, values);
     std::vector<uint32_t> copy(body.size(), UINT32_MAX);  // the copy of a node that is no parameter

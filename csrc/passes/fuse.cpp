@@ -108,7 +108,7 @@ class Fuser {
             const bool inlined = s_.origin[n] != Origin::external && !node.is("reshape");
             if (!inlined && s_.origin[n] == Origin::external)  // kernels and reshapes read memory
                 for (Value v : node.inputs) make_root(v.node);
-            if (node.is("random_bits")) make_root(node.inputs[0].node);
+            if (node.is("random_bits")) make_root(node.inputs[0].node), draws_ = true;
             if (!merge_ && node.op->kind == OpKind::prim) make_root(n);
             cost[n] = cost_of(node);
             for (Value v : node.inputs)
@@ -131,6 +131,16 @@ class Fuser {
         }
         if (!seen.insert(v.node).second) return;
         for (Value x : g_.node(v).inputs) loads_of(x, loads, seen);
+    }
+
+    // Whether computing `v` (through inlined operands) draws random numbers with a key that `unit` computes: keys are read from
+    // memory, so they must be there before the loop begins.
+    [[nodiscard]] bool draws_with(Value v, int64_t unit) const {
+        const Node& n = g_.node(v);
+        if (n.is("random_bits") && unit_of(n.inputs[0].node) == unit) return true;
+        return std::ranges::any_of(n.inputs, [&](Value x) {
+            return s_.origin[x.node] == Origin::inlined && draws_with(x, unit);
+        });
     }
 
     std::set<Value> loads_of_root(uint32_t root) const {
@@ -175,6 +185,7 @@ class Fuser {
     bool try_join(uint32_t root, const std::set<Value>& loads, int32_t target) {
         auto& roots = groups_[static_cast<size_t>(target)];
         if (roots.size() >= kMaxRoots || space_of(g_, roots[0]) != space_of(g_, root)) return false;
+        if (draws_ && draws_with({root, 0}, target)) return false;
         for (Value v : loads)  // a reshape of the group's own result
             if (s_.origin[v.node] == Origin::external && unit_of(v.node) == target) return false;
         const std::vector<int> needs = ordered_units(loads);
@@ -315,7 +326,7 @@ class Fuser {
     }
 
     const Graph& g_;
-    bool merge_;
+    bool merge_, draws_ = false;  // draws_: there are random numbers
     std::vector<uint8_t> live_;
     FusionState s_;
     std::set<uint32_t> soft_;

@@ -48,6 +48,16 @@ def test_global_generator():
     assert 1 <= make_default_seed() <= 10**9
 
 
+def test_numbers_of_the_shape_of_a_key():
+    # Two draws recorded together: the second key is computed, and must be in memory before the loop that reads it.
+    reset_global_seed_generator(7)
+    apart = [random.uniform((2,)).numpy() for _ in range(2)]
+    reset_global_seed_generator(7)
+    together = [random.uniform((2,)) for _ in range(2)]
+    for a, b in zip(apart, together):
+        np.testing.assert_array_equal(a, b.numpy())
+
+
 def test_seed_generator():
     g = random.SeedGenerator(11, name="mine")
     assert g.state.name == "seed_generator_state" and g.state.path == "mine/seed_generator_state"

@@ -216,7 +216,7 @@ TEST_CASE("pooling and its gradients") {
     for (const DType t : kFloats)
         for (const PoolCase& c : cases) {
             Dims w = c.window;
-            w.insert(w.end(), {1, c.x.back()});  // pooling visits what a depthwise convolution of ones does
+            w.push_back(1), w.push_back(c.x.back());  // pooling visits what a depthwise convolution of ones does
             const ConvCase conv{c.x, w, c.strides, c.low, c.high, Dims(c.strides.size(), 1), c.x.back()};
             const Attrs attrs = {c.window, c.strides, c.low, c.high};
             const Array x = random_array(t, c.x, 1), dy = random_array(t, conv.y(), 2);

@@ -55,7 +55,7 @@ TEST_CASE("gather and scatter along an axis") {
                 const Array indices(it, {2, 3}, raw);
                 Dims out = dims;
                 out.erase(out.begin() + static_cast<std::ptrdiff_t>(axis));
-                out.insert(out.begin() + static_cast<std::ptrdiff_t>(axis), {2, 3});
+                out.insert(out.begin() + static_cast<std::ptrdiff_t>(axis), indices.type.dims.begin(), indices.type.dims.end());
                 const Array updates = random_array(t, out, 3, is_float(t) ? 1 : 64);
                 const Vec u = updates.values();
                 Vec gathered(u.size()), scattered = xv;

@@ -4,35 +4,11 @@
 #include <map>
 #include <thread>
 
-#include "graph_support.h"
+#include "plan_support.h"
 
 namespace fk::test {
 
 namespace {
-
-// Runs with each aliased output given its parameter's memory, as the executor does; returns all outputs.
-struct InPlaceRun {
-    std::vector<Array> parameters, outputs;
-    std::string error;
-
-    InPlaceRun(const Plan& plan, std::vector<Array> in) : parameters(std::move(in)) {
-        std::vector<const void*> from;
-        std::vector<void*> to;
-        for (const Array& a : parameters) from.push_back(a.buffer.data);
-        for (const TensorType& t : plan.output_types) outputs.emplace_back(t);
-        for (size_t i = 0; i < outputs.size(); ++i) {
-            const int32_t alias = plan.output_aliases[i];
-            to.push_back(alias >= 0 ? parameters[static_cast<size_t>(alias)].buffer.data : outputs[i].buffer.data);
-        }
-        try {
-            plan.run(from.data(), to.data());
-        } catch (const UserError& e) {
-            error = e.what();
-        }
-        for (size_t i = 0; i < outputs.size(); ++i)
-            if (const int32_t alias = plan.output_aliases[i]; alias >= 0) outputs[i] = parameters[static_cast<size_t>(alias)];
-    }
-};
 
 // Updating in place gives what separate memory gives, whatever the planner decides.
 void check_in_place(const Graph& g, const std::vector<Array>& in) {

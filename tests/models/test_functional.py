@@ -8,6 +8,7 @@ from fastkeras.core.function import Function
 from fastkeras.core.keras_tensor import KerasTensor
 from fastkeras.core.operation import get_source_inputs
 from fastkeras.layers.input_layer import Input
+from fastkeras.layers.layer import Layer
 from fastkeras.models import Functional, Model, Sequential
 from simple_layers import Affine, MakeMask, Mode, Pair, UseMask, counting
 
@@ -322,3 +323,14 @@ def test_deep_graphs_do_not_overflow_the_stack():
     for _ in range(3000):
         y = y + 1.0
     assert float(Model(x, y)(np.zeros((1, 1), "float32"))[0, 0]) == 3000
+
+
+def test_a_table_with_fewer_rows_than_a_size_that_was_tried():
+    for rows in (64, 2048):
+        table = ops.ones((rows, 16))
+
+        class Positions(Layer):
+            def call(self, x, table=table):
+                return x + table[None, : x.shape[1]]
+
+        assert Positions()(Input((None, 16))).shape == (None, None, 16)

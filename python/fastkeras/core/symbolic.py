@@ -113,15 +113,15 @@ def _infer(
     for first, other in _attempts(sizes, leaves, (args, kwargs), unknown_first, unknown_other):
         try:
             a = _call(inputs, fn, args, kwargs, first[0], other[0] if unknown_other else None)
+            b = None
+            if _has_tensor_dims(a):
+                b = _call(inputs, fn, args, kwargs, first[1], other[1] if unknown_other else None)
         except _engine.TracedValueError:
             raise
         except Exception as e:
             # The error for the first sizes is the one to show, if no sizes will do.
             error = error or e
             continue
-        if not _has_tensor_dims(a):
-            return _to_symbolic(a, None)
-        b = _call(inputs, fn, args, kwargs, first[1], other[1] if unknown_other else None)
         return _to_symbolic(a, b)
     assert error is not None
     raise error
