@@ -59,10 +59,12 @@ class Team {
   public:
     using Body = void (*)(void* context, int part, int parts);
 
-    // Returns when every part is done. False: the team is busy with another thread's job.
+    // Returns when every part is done. False: the team is busy with another thread's job, or its cores are with other work.
     bool run(int parts, Body body, void* context) {
         const std::unique_lock lock(caller_, std::try_to_lock);
         if (!lock.owns_lock()) return false;
+        const auto start = Clock::now();
+        if (start < rest_until_) return false;
         while (workers_ + 1 < parts && start_worker()) {
         }
         body_ = body;
@@ -75,14 +77,30 @@ class Team {
             awake_.notify_all();
         }
         take_parts(job, 0);
-        for (int spins = 0; remaining_.load(std::memory_order_acquire) > 0; ++spins)
-            spins < 256 ? pause_cpu() : static_cast<void>(sched_yield());  // a worker that has begun may need this core
+        for (int spins = 0; spins < 256 && remaining_.load(std::memory_order_acquire) > 0; ++spins) pause_cpu();
+        if (remaining_.load(std::memory_order_acquire) > 0) wait(start);
         return true;
     }
 
   private:
+    using Clock = std::chrono::steady_clock;
     static constexpr int kPartBits = 16;
     static constexpr auto kLook = std::chrono::microseconds(100);
+    static constexpr auto kStall = std::chrono::microseconds(150);
+    static constexpr auto kFirstRest = std::chrono::milliseconds(2), kLongestRest = std::chrono::milliseconds(128);
+
+    // For a worker that is in the middle of a part. One that takes far longer than the caller's own parts did has lost its core
+    // to another process; then the team rests for a while, the longer the more often that happens.
+    void wait(Clock::time_point start) {
+        const auto own_end = Clock::now();
+        while (remaining_.load(std::memory_order_acquire) > 0) sched_yield();  // the worker may need this core
+        const auto end = Clock::now();
+        const auto waited = end - own_end;
+        if (waited < kStall || waited < (own_end - start) / 2) return;
+        const bool again = end - rest_until_ < 4 * rest_;
+        rest_ = again ? std::min<Clock::duration>(2 * rest_, kLongestRest) : kFirstRest;
+        rest_until_ = end + rest_;
+    }
 
     // Takes part after part, beginning with the thread's own: it touches the same memory each time.
     void take_parts(uint64_t job, int own) {
@@ -128,7 +146,6 @@ class Team {
     }
 
     uint64_t next_job(uint64_t seen) {
-        using Clock = std::chrono::steady_clock;
         const auto until = Clock::now() + kLook;
         do {
             for (int i = 0; i < 32; ++i) {
@@ -147,6 +164,8 @@ class Team {
     int workers_ = 0;
     Body body_ = nullptr;
     void* context_ = nullptr;
+    Clock::time_point rest_until_{};
+    Clock::duration rest_{};
     alignas(64) std::atomic<uint64_t> job_{0};  // its number, and in the low bits how many parts it has
     alignas(64) std::atomic<int> remaining_{0};
     std::array<std::atomic<uint64_t>, kMaxThreads> marks_{};

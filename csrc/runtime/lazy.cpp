@@ -127,7 +127,11 @@ TensorPtr Recorder::current(const CellPtr& cell) {
 
 TensorPtr Recorder::read(const CellPtr& cell) {
     TensorPtr tensor = current(cell);
-    if (cell->bound || (!tracing_ && tapes_ == 0)) return tensor;
+    if (cell->bound) return tensor;
+    if (!tracing_ && tapes_ == 0) {  // as a tape read it that is closed by now: two operands in one memory hinder `donate`
+        const auto it = versions_.find(cell.get());
+        return it != versions_.end() && it->second.list.back().of == tensor->id ? it->second.list.back().tensor : tensor;
+    }
     Versions& v = versions_[cell.get()];
     v.cell = cell;
     if (v.list.empty() || v.list.back().of != tensor->id || v.list.back().reading != reading_)
@@ -234,7 +238,12 @@ void Recorder::reset() {
 }
 
 void Recorder::close_tape() {
-    if (--tapes_ == 0 && live_.empty()) reset();
+    if (--tapes_ > 0 || tracing_) return;
+    if (thread_recorder().get() != this) {  // nothing more will be recorded here: nothing of it shall hold it
+        versions_.clear();
+        std::erase_if(assigned_, [](const auto& a) { return a.second.cell.use_count() == 1; });
+    }
+    if (live_.empty()) reset();
 }
 
 Graph Recorder::program(const std::vector<Value>& outputs, std::vector<TensorPtr>& operands) const {

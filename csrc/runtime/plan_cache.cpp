@@ -85,7 +85,7 @@ void KeyWriter::graph(const Graph& g, std::vector<uint32_t>* scalars) {
         for (const Attr& a : node.attrs) w.attr(a);
     }
     w.number(UINT64_MAX);
-    for (Value v : g.outputs) w.number((uint64_t{number[v.node]} << 8) | v.out);
+    for (Value v : g.outputs) w.half(number[v.node]), w.half(v.out);
     w.number(UINT64_MAX);
 }
 
