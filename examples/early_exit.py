@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--quick", action="store_true", help="fewer epochs")
 arguments = parser.parse_args()
-epochs = 25 if arguments.quick else 60
+epochs = 25 if arguments.quick else 40
 VIEWS = (4, 2, 2, 1, 1)  # how many pixels are averaged, in each direction, for each block
 BLOCKS, BATCH, CONFIDENT = len(VIEWS), 64, 0.9
 

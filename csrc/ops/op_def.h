@@ -70,7 +70,7 @@ struct OpDef {
     BodyFn body = nullptr;
     VjpFn vjp = nullptr;          // null: differentiate the body; no body either: no gradient
     Prim prim = Prim::none;       // kind == prim only
-    bool checks_indices = false;  // its kernels may report an index outside the data at run time
+    bool checks_indices = false;  // its kernels may fail at run time: an index outside the data, an interrupted loop
     bool differentiable = true;   // false: gradient stops here (comparisons, argmax, random bits ...)
 
     [[nodiscard]] int attr_index(std::string_view attr) const;  // -1 when absent

@@ -185,7 +185,9 @@ NB_MODULE(_engine, m) {
         "The type in which floating-point cells are read from now on, on this thread; None for their own.");
     m.def("result_type", result_type);
     m.def("op_table", op_table);
-    m.def("flush", [] { fk::thread_recorder()->flush(); }, "Runs what this thread has recorded lazily.");
+    m.def(
+        "flush", [](bool together) { fk::thread_recorder()->flush(together); }, nanobind::arg("together") = false,
+        "Runs what this thread has recorded lazily; `together`: if it fails, no variable changes.");
     m.def("push_label", [](std::string label) { fk::push_label(std::move(label)); });
     m.def("pop_label", fk::pop_label);
     m.def("config", settings, "Every switch with its value and meaning.");

@@ -246,16 +246,9 @@ void bind_tensor(nb::module_& m) {
                             .p);
         })
         .def(
-            "bind",
-            [](PyCell& c, const PyTensor& value, bool foreign) {
-                c.p->bound = foreign;
-                if (current_recorder().tracing())
-                    current_recorder().bind(c.p, value.p);
-                else
-                    c.p->value = value.p;
-            },
-            nb::arg("value"), nb::arg("foreign"),
-            "Lets the tensor stand for the cell's value, gradients included; foreign=False puts its own value back.");
+            "bind", [](PyCell& c, nb::handle value) { bind(c.p, value.is_none() ? nullptr : nb::cast<PyTensor&>(value).p); },
+            nb::arg("value").none(),
+            "Lets the tensor stand for the cell's value on this thread, gradients included; None: its own value again.");
     bind_operators(cell);
 }
 

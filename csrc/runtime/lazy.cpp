@@ -19,11 +19,20 @@ struct ThreadState {
     RecorderPtr lazy = std::make_shared<Recorder>(false);
     std::vector<RecorderPtr> stack;
     std::vector<std::string> labels;  // full paths
+    std::unordered_map<const CellImpl*, TensorPtr> bindings;
 };
 
 ThreadState& thread_state() {
     thread_local ThreadState state;
     return state;
+}
+
+// What stands for the cell's value on this thread, or null.
+TensorPtr binding_of(const CellImpl* cell) {
+    if (cell->bindings.load(std::memory_order_relaxed) == 0) return nullptr;
+    const auto& bindings = thread_state().bindings;
+    const auto it = bindings.find(cell);
+    return it == bindings.end() ? nullptr : it->second;
 }
 
 }  // namespace
@@ -120,6 +129,9 @@ Recorder::CellState& Recorder::state_of(const CellPtr& cell) {
 }
 
 TensorPtr Recorder::current(const CellPtr& cell) {
+    // A body's variables are carried; what they begin with is the business of the recorder around it.
+    if (!parent_)
+        if (TensorPtr bound = binding_of(cell.get())) return bound;
     TensorPtr tensor = tracing_ ? state_of(cell).current : cell->value;
     check_internal(tensor != nullptr, "variable '", cell->name, "' is read before it has a value");
     return tensor;
@@ -127,7 +139,7 @@ TensorPtr Recorder::current(const CellPtr& cell) {
 
 TensorPtr Recorder::read(const CellPtr& cell) {
     TensorPtr tensor = current(cell);
-    if (cell->bound) return tensor;
+    if (!parent_ && binding_of(cell.get()) != nullptr) return tensor;
     if (!tracing_ && tapes_ == 0) {  // as a tape read it that is closed by now: two operands in one memory hinder `donate`
         const auto it = versions_.find(cell.get());
         return it != versions_.end() && it->second.list.back().of == tensor->id ? it->second.list.back().tensor : tensor;
@@ -209,13 +221,6 @@ void Recorder::assign(const CellPtr& cell, const TensorPtr& value) {
     state.written = true;
 }
 
-void Recorder::bind(const CellPtr& cell, const TensorPtr& value) {
-    const Value v = import(value);
-    CellState& state = state_of(cell);
-    state.current = value->pending() && value->recorder.get() == this ? value : wrap(v);
-    state.written = true;
-}
-
 TensorPtr Recorder::add_input(TensorType type) {
     const Value v = graph_.add_parameter(std::move(type));
     sources_.push_back({Source::Kind::input, nullptr, nullptr});
@@ -239,10 +244,8 @@ void Recorder::reset() {
 
 void Recorder::close_tape() {
     if (--tapes_ > 0 || tracing_) return;
-    if (thread_recorder().get() != this) {  // nothing more will be recorded here: nothing of it shall hold it
-        versions_.clear();
-        std::erase_if(assigned_, [](const auto& a) { return a.second.cell.use_count() == 1; });
-    }
+    // Nothing more will be recorded here, and versions that are pending hold this recorder.
+    if (thread_recorder().get() != this) versions_.clear();
     if (live_.empty()) reset();
 }
 
@@ -348,7 +351,7 @@ void Recorder::donate(Graph& graph, const Assignments& assigned, const std::vect
     }
 }
 
-std::exception_ptr Recorder::run_pending() {
+std::exception_ptr Recorder::run_pending(bool together) {
     check_internal(!tracing_, "flush of a trace");
     const Assignments assigned = std::exchange(assigned_, {});
     if (live_.empty()) {
@@ -443,7 +446,7 @@ std::exception_ptr Recorder::run_pending() {
     if (mixed) risky_flight->land(error);
     if (error)  // a variable whose new value could not be computed keeps the old one
         for (const auto& [key, a] : assigned)
-            if (a.old && ((a.cell->value->flight == flight && (!mixed || safe_error)) ||
+            if (a.old && (together || (a.cell->value->flight == flight && (!mixed || safe_error)) ||
                           (mixed && a.cell->value->flight == risky_flight)))
                 a.cell->value = a.old;
     return error;
@@ -531,12 +534,28 @@ TensorPtr from_memory(TensorType type, BufferPtr buffer) {
     return t;
 }
 
+void bind(const CellPtr& cell, TensorPtr value) {
+    auto& bindings = thread_state().bindings;
+    const auto it = bindings.find(cell.get());
+    if (value == nullptr) {
+        if (it == bindings.end()) return;
+        bindings.erase(it);
+        --cell->bindings;
+    } else if (it != bindings.end()) {
+        it->second = std::move(value);
+    } else {
+        bindings.emplace(cell.get(), std::move(value));
+        ++cell->bindings;
+    }
+}
+
 void assign(const CellPtr& cell, const TensorPtr& value) {
     if (cell->value && value->type != cell->type)
         fail<UserError>("variable '", cell->name, "' is ", to_string(cell->type), " and cannot hold ", to_string(value->type),
                         "; assign a value of the same shape and dtype");
     Recorder& r = current_recorder();
     settle(r, value);
+    if (!r.parent() && binding_of(cell.get()) != nullptr) return bind(cell, value);
     r.assign(cell, value);
 }
 

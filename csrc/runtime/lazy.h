@@ -6,6 +6,7 @@
 // All functions here are called with the host language's lock held; only running a plan releases it (host.h).
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <map>
@@ -68,7 +69,7 @@ struct CellImpl {
     std::string name;
     bool autocast = true;  // whether layers of mixed precision read it in their compute type
     void* owner = nullptr;  // the host language's object
-    bool bound = false;    // holds a value that stands for it for a while (StatelessScope): no version of its own
+    std::atomic<int> bindings = 0;  // threads on which another tensor stands for its value (see `bind`)
 };
 
 struct Scalar {
@@ -102,7 +103,6 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     // Tracing: recorded, takes effect at every run. Otherwise the cell holds the pending value, and takes its old one back
     // when the run that computes it fails.
     void assign(const CellPtr& cell, const TensorPtr& value);
-    void bind(const CellPtr& cell, const TensorPtr& value);    // tracing: the same without a version of its own
     TensorPtr alias(const TensorPtr& value);  // the same value as another source of gradients
     // A tensor of its own with that value: what a variable holds. No gradient flows through.
     TensorPtr own(const TensorPtr& value);
@@ -115,9 +115,10 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     TensorPtr add_input(TensorType type);               // tracing
     // Lazy recorders: runs everything that is pending and still referenced. What goes wrong in the run stays with the tensors
     // concerned, to be thrown when their values are asked for, and is returned.
-    std::exception_ptr run_pending();
-    void flush() {
-        if (const std::exception_ptr error = run_pending()) std::rethrow_exception(error);
+    // `together`: if it fails, no variable changes, also those that could be computed.
+    std::exception_ptr run_pending(bool together = false);
+    void flush(bool together = false) {
+        if (const std::exception_ptr error = run_pending(together)) std::rethrow_exception(error);
     }
     // Lazy recorders: whether as much was recorded since the last flush as should be run at one time.
     [[nodiscard]] bool full() const;
@@ -191,6 +192,10 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     std::vector<std::pair<CellPtr, CellState>> cells_;
     std::unordered_map<const CellImpl*, size_t> cell_index_;
 };
+
+// Lets a tensor stand for the cell's value on this thread, gradients included; null: its own value again. Assignments replace
+// the tensor then.
+void bind(const CellPtr& cell, TensorPtr value);
 
 // The recorder ops go to now, on this thread.
 [[nodiscard]] Recorder& current_recorder();

@@ -114,7 +114,7 @@ def test_the_layer_by_hand():
     np.testing.assert_allclose(y, x.astype("float64") @ w * 3.0, rtol=1e-5, atol=1e-6)
 
 
-def test_a_call_that_is_no_call_of_the_base_class_still_builds_once():
+def test_the_first_call_builds_and_later_ones_do_not():
     layer = scaled_dense(fk)(4)
     assert not layer.built and layer.weights == []
     layer(np.ones((2, 6), "float32"))

@@ -240,7 +240,6 @@ def test_a_question_in_any_form(question):
     np.testing.assert_allclose(out[8:], np.asarray(model.down(x[8:])), rtol=RTOL)
 
 
-@pytest.mark.xfail(strict=True, reason="the optimizer has slots for the layers of the first batch only")
 def test_a_layer_may_be_reached_for_the_first_time_in_a_later_batch():
     model = Fork(QUESTIONS["bool"], build_both=False)
     model.compile("adam", "mse")

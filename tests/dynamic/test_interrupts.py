@@ -302,7 +302,7 @@ def test_an_error_of_the_engine_in_the_middle(eagerly):
         expected = states_after(4, run_eagerly=True)
         found = state(model)
         for path, value in found.items():
-            # TODO(engine) all of them before, once a failed run changes nothing; now each is before or after.
+            # Each is that of before or of after the step; see test_a_run_that_fails_changes_nothing.
             assert any(same(value, e[path], True) for e in expected[3:]), path
     assert_works(model)
 
@@ -355,6 +355,31 @@ def test_ctrl_c_at_any_moment_of_fit(eagerly):
                 later = state(twin)
             assert same(found[path], later[path], eagerly), path
         assert_works(model)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c_while_workers_make_batches(workers):
+    x, y = samples()
+
+    class Data(fk.utils.PyDataset):
+        def __len__(self):
+            return STEPS
+
+        def __getitem__(self, i):
+            time.sleep(0.001)
+            return x[i * BATCH : (i + 1) * BATCH], y[i * BATCH : (i + 1) * BATCH]
+
+    model = made()
+    threads = threading.active_count()
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            with interrupt_after(0.05):
+                model.fit(Data(workers=workers), epochs=10**6, shuffle=False, verbose=0)
+    deadline = time.monotonic() + 5
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= threads
+    assert_works(model)
 
 
 @pytest.mark.parametrize("what", ["fit", "eager fit", "loop", "build"])
@@ -478,10 +503,39 @@ def test_ctrl_c_inside_a_step_takes_the_step_back(eagerly):
     after = state(model)
     changed = [path for path in before if not np.array_equal(before[path], after[path])]
     if eagerly:
-        # TODO(engine) none, once a failed run changes nothing; these do not depend on the loop.
+        # These do not depend on the loop; see test_a_run_that_fails_changes_nothing.
         changed = [p for p in changed if not any(w in p for w in ("moving", "seed", "iteration"))]
     assert changed == []
     assert_works(model)
+
+
+def test_a_run_that_fails_changes_nothing():
+    """All variables together, not each for itself: eager code has one program for a step."""
+    model = made(run_eagerly=True)
+    x, y = samples(BATCH)
+    model.train_on_batch(x, y)
+    before = state(model)
+    with pytest.raises(ValueError, match="label 7 is outside"):
+        model.train_on_batch(x, np.full(BATCH, 7))
+    assert equal(before, state(model))
+
+
+def test_a_function_that_is_interrupted_changes_nothing():
+    first, last = (fk.Variable(np.zeros(100_000, "float32")) for _ in range(2))
+
+    @fk.function
+    def step(n):
+        first.assign(first + 1.0)
+        start = (ops.convert_to_tensor(0), ops.convert_to_tensor(0.0))
+        out = ops.while_loop(lambda i, a: i < n, lambda i, a: (i + 1, a * 0.5 + first[0]), start)
+        last.assign(last + 1.0 + 0.0 * out[1])
+        return out[1]
+
+    step(ops.convert_to_tensor(5))
+    with pytest.raises(KeyboardInterrupt):
+        with interrupt_after(0.1):
+            step(ops.convert_to_tensor(LONG))
+    assert float(first[0]) == float(last[0]) == 1.0
 
 
 def test_ctrl_c_in_predict():

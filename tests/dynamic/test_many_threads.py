@@ -212,7 +212,6 @@ def test_gradients_in_every_thread_of_one_model():
                 np.testing.assert_allclose(g, h, rtol=RTOL, atol=ATOL)
 
 
-@pytest.mark.xfail(strict=True, reason="the engine binds a stateless value to the cell, for all threads")
 def test_a_stateless_scope_belongs_to_its_thread():
     model = network(0)
     x, _ = samples()

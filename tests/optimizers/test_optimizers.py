@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import re
 import warnings
 
 import numpy as np
@@ -517,3 +518,22 @@ def test_optimizer_map():
         chosen["c"] = optimizers.LossScaleOptimizer(sgd)
     del chosen["a/.*"]
     assert len(chosen) == 1
+
+
+@pytest.mark.parametrize(("name", "kwargs"), CASES, ids=IDS)
+def test_variables_that_come_later_get_slots(name, kwargs):
+    """As if the optimizer had been built for all: the same state, and what was there before is kept."""
+    make = getattr(optimizers, name)
+    late, early = make(**kwargs, name="same"), make(**kwargs, name="same")
+    variables = variables_of(optimizers)
+    late._build_outside_trace(variables[:2])
+    kept = late.variables
+    late.extend(variables)
+    early._build_outside_trace(variables)
+    described = [
+        [(re.sub(r"variable_\d+", "variable", v.path), v.shape) for v in o.variables] for o in (late, early)
+    ]
+    assert described[0] == described[1]
+    assert all(any(v is k for v in late.variables) for k in kept)
+    rng = np.random.default_rng(0)
+    late.apply([rng.normal(size=v.shape).astype("float32") for v in variables], variables)

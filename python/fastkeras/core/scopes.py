@@ -126,12 +126,13 @@ class StatelessScope:
         if not _engine.in_body():
             if key not in self._saved:
                 self._saved[key] = (variable, variable._read())
-            variable.bind(value, True)
+            variable.bind(value)
             return
         # The body of a loop or branch: it hands the value out itself, when it is recorded.
         if key not in self._saved:
             with _engine.suspend_bodies():
                 self._saved[key] = (variable, variable._read())
+                variable.bind(variable._read())
         variable._store(value)
 
     def add_update(self, update: tuple[Variable, Any]) -> None:
@@ -179,7 +180,7 @@ class StatelessScope:
         outer = self._outer._saved if self._outer is not None else {}
         for key, (variable, value) in self._saved.items():
             self._final.setdefault(key, variable._read())
-            variable.bind(value, key in outer)
+            variable.bind(value if key in outer else None)
         self._saved.clear()
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from fastkeras.layers.activations.prelu import PReLU
     from fastkeras.layers.activations.relu import ReLU
     from fastkeras.layers.activations.softmax import Softmax
+    from fastkeras.layers.attention.additive_attention import AdditiveAttention
+    from fastkeras.layers.attention.attention import Attention
+    from fastkeras.layers.attention.grouped_query_attention import GroupQueryAttention
+    from fastkeras.layers.attention.multi_head_attention import MultiHeadAttention
     from fastkeras.layers.convolutional.conv1d import Conv1D
     from fastkeras.layers.convolutional.conv1d_transpose import Conv1DTranspose
     from fastkeras.layers.convolutional.conv2d import Conv2D
@@ -93,6 +97,19 @@ if TYPE_CHECKING:
     from fastkeras.layers.reshaping.zero_padding1d import ZeroPadding1D
     from fastkeras.layers.reshaping.zero_padding2d import ZeroPadding2D
     from fastkeras.layers.reshaping.zero_padding3d import ZeroPadding3D
+    from fastkeras.layers.rnn.bidirectional import Bidirectional
+    from fastkeras.layers.rnn.conv_lstm1d import ConvLSTM1D
+    from fastkeras.layers.rnn.conv_lstm2d import ConvLSTM2D
+    from fastkeras.layers.rnn.conv_lstm3d import ConvLSTM3D
+    from fastkeras.layers.rnn.gru import GRU
+    from fastkeras.layers.rnn.gru_cell import GRUCell
+    from fastkeras.layers.rnn.lstm import LSTM
+    from fastkeras.layers.rnn.lstm_cell import LSTMCell
+    from fastkeras.layers.rnn.rnn import RNN
+    from fastkeras.layers.rnn.simple_rnn import SimpleRNN
+    from fastkeras.layers.rnn.simple_rnn_cell import SimpleRNNCell
+    from fastkeras.layers.rnn.stacked_rnn_cells import StackedRNNCells
+    from fastkeras.layers.rnn.time_distributed import TimeDistributed
 
     AvgPool1D = AveragePooling1D
     AvgPool2D = AveragePooling2D
@@ -123,6 +140,10 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "activations.prelu": ("PReLU",),
     "activations.relu": ("ReLU",),
     "activations.softmax": ("Softmax",),
+    "attention.additive_attention": ("AdditiveAttention",),
+    "attention.attention": ("Attention",),
+    "attention.grouped_query_attention": ("GroupQueryAttention",),
+    "attention.multi_head_attention": ("MultiHeadAttention",),
     "convolutional.conv1d": ("Conv1D",),
     "convolutional.conv1d_transpose": ("Conv1DTranspose",),
     "convolutional.conv2d": ("Conv2D",),
@@ -196,6 +217,19 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "reshaping.zero_padding1d": ("ZeroPadding1D",),
     "reshaping.zero_padding2d": ("ZeroPadding2D",),
     "reshaping.zero_padding3d": ("ZeroPadding3D",),
+    "rnn.bidirectional": ("Bidirectional",),
+    "rnn.conv_lstm1d": ("ConvLSTM1D",),
+    "rnn.conv_lstm2d": ("ConvLSTM2D",),
+    "rnn.conv_lstm3d": ("ConvLSTM3D",),
+    "rnn.gru": ("GRU",),
+    "rnn.gru_cell": ("GRUCell",),
+    "rnn.lstm": ("LSTM",),
+    "rnn.lstm_cell": ("LSTMCell",),
+    "rnn.rnn": ("RNN",),
+    "rnn.simple_rnn": ("SimpleRNN",),
+    "rnn.simple_rnn_cell": ("SimpleRNNCell",),
+    "rnn.stacked_rnn_cells": ("StackedRNNCells",),
+    "rnn.time_distributed": ("TimeDistributed",),
 }
 _ALIASES: dict[str, str] = {
     "AvgPool1D": "AveragePooling1D",
@@ -231,7 +265,9 @@ __all__ = [
     "AdaptiveMaxPooling2D",
     "AdaptiveMaxPooling3D",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -240,6 +276,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -247,6 +284,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
@@ -265,6 +305,8 @@ __all__ = [
     "EinsumDense",
     "Embedding",
     "Flatten",
+    "GRU",
+    "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
@@ -280,10 +322,13 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "GroupQueryAttention",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "LSTM",
+    "LSTMCell",
     "Lambda",
     "Layer",
     "LayerNormalization",
@@ -297,11 +342,13 @@ __all__ = [
     "MaxPooling3D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "PReLU",
     "Permute",
     "Pipeline",
     "RMSNormalization",
+    "RNN",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -311,12 +358,16 @@ __all__ = [
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
+    "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
     "SpectralNormalization",
+    "StackedRNNCells",
     "Subtract",
+    "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

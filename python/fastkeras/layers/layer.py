@@ -332,6 +332,10 @@ class Layer(LayerState):
                 mask = _masks_of(spec.tensors[argument])
                 if mask is not None:
                     kwargs = {**kwargs, parameter: mask}
+        # What the output's mask is made of; call() may take masks off its inputs.
+        previous = kwargs.get("mask")
+        if previous is None and spec.first is not None:
+            previous = _masks_of(spec.first)
         # 5. Build, check, run.
         autocast, scopes = state.autocast, state.scopes
         depth = len(scopes)
@@ -377,7 +381,7 @@ class Layer(LayerState):
                             # Per sample, so that its weight does not depend on the batch size.
                             penalty = penalty / max(output.shape[0], 1)
                         self.add_loss(penalty)
-            self._pass_masks_on(spec, outputs)
+            self._pass_masks_on(spec, outputs, previous)
         except Exception as e:
             raise self._explain(e, args, kwargs) from None
         finally:
@@ -502,9 +506,8 @@ class Layer(LayerState):
         """Returns the mask of the outputs, by default that of the inputs."""
         return previous_mask
 
-    def _pass_masks_on(self, spec: CallSpec, outputs: Any) -> None:
+    def _pass_masks_on(self, spec: CallSpec, outputs: Any, previous: Any) -> None:
         first = spec.first
-        previous = _masks_of(first) if first is not None else None
         if self._supports_masking:
             if previous is None and is_default(type(self).compute_mask):
                 return

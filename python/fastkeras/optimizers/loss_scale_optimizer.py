@@ -89,6 +89,12 @@ class LossScaleOptimizer(Optimizer):
         self.inner_optimizer.build(var_list)
         super().build(var_list)
 
+    def _extend(self, new: list[Variable]) -> None:
+        self.inner_optimizer.extend(new)
+        for variable in new:
+            self._trainable_variables_indices[self._var_key(variable)] = len(self._trainable_variables)
+            self._trainable_variables.append(variable)
+
     @property
     def variables(self) -> list[Variable]:
         return self._variables + self.inner_optimizer.variables

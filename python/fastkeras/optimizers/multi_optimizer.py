@@ -164,6 +164,17 @@ class MultiOptimizer(Optimizer):
                 self._inner_optimizers[i].build(variables)
         super().build(var_list)
 
+    def _extend(self, new: list[Variable]) -> None:
+        for variable in new:
+            optimizer = self._optimizer_map(variable)
+            _check_inner(optimizer, f"variable {variable.path}")
+            self._var_to_optimizer_idx[self._var_key(variable)] = self._index_of(optimizer)
+            self._trainable_variables_indices[self._var_key(variable)] = len(self._trainable_variables)
+            self._trainable_variables.append(variable)
+        for optimizer, group in zip(self._inner_optimizers, self._by_optimizer(new)):
+            if group:
+                optimizer.extend(group) if optimizer.built else optimizer.build(group)
+
     def _build_outside_trace(self, variables: Sequence[Variable]) -> None:
         # No scope of its own: the slots belong to the inner optimizers, and are named by them alone.
         with _engine.suspend_trace():

@@ -251,7 +251,7 @@ class Optimizer(OptimizerState):
         piece.
         """
         if self._runs_pending and not _engine.in_trace() and not in_stateless_scope():
-            _engine.flush()
+            _engine.flush(together=True)
 
     def _variables_for(self, grads: Sequence[Any], variables: Sequence[Variable] | None) -> list[Variable]:
         if variables is None:
@@ -284,6 +284,41 @@ class Optimizer(OptimizerState):
     def _build_outside_trace(self, variables: Sequence[Variable]) -> None:
         with name_scope(self.name, caller=self), _engine.suspend_trace():
             self.build(variables)
+        self.built = True
+
+    def extend(self, variables: Sequence[Variable]) -> None:
+        """Makes slots for variables that came after `build`; those that have slots keep them.
+
+        `fit` calls it when a model's `call()` reaches a layer for the first time in a later batch.
+
+        Args:
+            variables: the trainable variables of the model, known ones included.
+        """
+        new = [v for v in variables if self._var_key(v) not in self._trainable_variables_indices]
+        if new:
+            with name_scope(self.name, caller=self), _engine.suspend_trace():
+                self._extend(new)
+            self.__dict__.pop("_update_traces", None)
+
+    def _extend(self, new: list[Variable]) -> None:
+        # Built for all, then what there was takes its place again: the order of the variables, which files keep, is that of
+        # an optimizer built for all at once.
+        known, before, old = list(self._trainable_variables), list(self._variables), dict(self.__dict__)
+        self.__dict__["built"] = False
+        self.build([*known, *new])
+        kept: dict[int, Variable] = {}  # by the id of the one made in its place
+        for name, value in old.items():
+            now = self.__dict__.get(name)
+            if isinstance(value, Variable) and now is not value:
+                kept[id(now)] = value
+                self.__dict__[name] = value
+            elif isinstance(value, list) and isinstance(now, list) and now is not value:
+                if len(value) == len(known) and len(now) == len(known) + len(new):
+                    kept.update((id(made), slot) for made, slot in zip(now, value) if isinstance(slot, Variable))
+                    now[: len(value)] = value
+        made = [kept.get(id(v), v) for v in self._variables[len(before) :]]
+        again = {id(v) for v in made}
+        self._variables[:] = [v for v in before if id(v) not in again] + made
         self.built = True
 
     def _filter_empty_gradients(

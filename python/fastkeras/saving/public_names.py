@@ -36,6 +36,10 @@ _PUBLIC_NAMES = {
     "fastkeras.core.dtype_policies.DTypePolicyMap": "keras.dtype_policies",
     "fastkeras.layers.layer.Layer": "keras",
 }
+# Classes whose public name is another than that of the class, which names objects and groups in files.
+_RENAMED = {
+    "fastkeras.layers.attention.grouped_query_attention.GroupedQueryAttention": "GroupQueryAttention",
+}
 # Classes that Keras itself saves under a private path.
 _PRIVATE_PATHS = {"fastkeras.models.functional.Functional": "keras.src.models.functional"}
 # What models consist of.
@@ -68,14 +72,14 @@ def identity(cls: type, registered_name: str | None) -> dict[str, Any]:
         registered_name: the name it was registered under, or None.
     """
     path = f"{cls.__module__}.{cls.__name__}"
-    name = cls.__name__
+    name = _RENAMED.get(path, cls.__name__)
     if path in _PRIVATE_PATHS:
         return {"module": _PRIVATE_PATHS[path], "class_name": name, "registered_name": name}
     keras_module = getattr(cls, "keras_module", None)
     if keras_module is not None:
         return {"module": keras_module, "class_name": name, "registered_name": name}
     if cls.__module__.startswith("fastkeras.") and registered_name is None:
-        module = _module_of(cls, path)
+        module = _module_of(cls, path, name)
         if module is not None:
             return {"module": module, "class_name": name, "registered_name": None}
     module = cls.__module__
@@ -86,13 +90,13 @@ def identity(cls: type, registered_name: str | None) -> dict[str, Any]:
     }
 
 
-def _module_of(cls: type, path: str) -> str | None:
+def _module_of(cls: type, path: str, class_name: str) -> str | None:
     found = _PUBLIC_NAMES.get(path)
     if found is not None:
         return found
     parts = cls.__module__.split(".")
     for name in (f"keras.{'.'.join(parts[1:3])}", f"keras.{parts[1]}"):
-        if name in _MODULES and _attribute(_MODULES[name], cls.__name__) is cls:
+        if name in _MODULES and _attribute(_MODULES[name], class_name) is cls:
             return name
     return None
 

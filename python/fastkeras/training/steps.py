@@ -362,6 +362,8 @@ class TrainerSteps:
         loss = self._loss_of(x, y, y_pred, sample_weight, training=True)
         variables = self.trainable_variables  # type: ignore[attr-defined]
         if variables and self.optimizer is not None:
+            if self.optimizer.built:
+                self.optimizer.extend(variables)
             scaled = self.optimizer.scale_loss(loss)
             self.optimizer.apply(_engine.gradients([scaled], list(variables)), variables)
         elif not variables:

@@ -16,7 +16,8 @@ class Softmax(Layer):
 
     Call arguments:
         inputs: logits.
-        mask: optional booleans that broadcast to the inputs; where False, the result is 0.
+        mask: optional booleans, or numbers of which those above 0.5 are True, that broadcast to the inputs; where
+            False, the result is 0.
 
     Raises:
         ValueError: the mask does not broadcast to the inputs.
@@ -45,10 +46,10 @@ class Softmax(Layer):
                 f"Softmax: the mask must broadcast to the inputs. Received: a mask of shape {mask_shape} for "
                 f"inputs of shape {shape}."
             )
+        keep = mask if mask.dtype == "bool" else ops.greater(mask, 0.5)
         # A finite number, so that a row that is masked everywhere is 0 and not NaN.
         least = -3e4 if inputs.dtype == "float16" else -1e9
-        keep = ops.cast(mask, inputs.dtype)
-        return ops.multiply(_softmax(inputs + (1.0 - keep) * least, axis), keep)
+        return ops.where(keep, _softmax(ops.where(keep, inputs, least), axis), 0.0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

@@ -1,0 +1,1 @@
+"""Layers in which positions of one sequence draw from those of another."""

@@ -1,0 +1,1 @@
+"""Recurrent layers: cells, the loop that runs them over time, and wrappers of layers along a time axis."""
