@@ -8,7 +8,6 @@
 
 #include "core/errors.h"
 #include "cpu/isa.h"
-#include "cpu/kernels/own_types.h"
 
 namespace fk::cpu {
 namespace {
@@ -102,34 +101,25 @@ class Lowering {
         return add(s, sources);
     }
 
-    // The number that memory of the type would hold, so that it makes no difference whether it comes from there.
-    static void round_to(DType type, double& real, int64_t& integer) {
+    // The number that memory of a narrow integer type would hold. Constants of 16-bit floats keep their precision, as the values
+    // between the instructions of a loop do.
+    static int64_t wrapped(DType type, int64_t integer) {
         switch (type) {
-            case DType::f16:
-                real = cpu::widen(narrow<F16>(static_cast<float>(real)));
-                break;
-            case DType::bf16:
-                real = cpu::widen(narrow<Bf16>(static_cast<float>(real)));
-                break;
             case DType::i8:
-                integer = static_cast<int8_t>(integer);
-                break;
+                return static_cast<int8_t>(integer);
             case DType::u8:
-                integer = static_cast<uint8_t>(integer);
-                break;
+                return static_cast<uint8_t>(integer);
             case DType::i16:
-                integer = static_cast<int16_t>(integer);
-                break;
+                return static_cast<int16_t>(integer);
             case DType::u16:
-                integer = static_cast<uint16_t>(integer);
-                break;
+                return static_cast<uint16_t>(integer);
             default:
-                break;
+                return integer;
         }
     }
 
     Value constant(DType type, double real, int64_t integer) {
-        round_to(type, real, integer);
+        integer = wrapped(type, integer);
         TileStep s;
         s.kind = Kind::constant;
         s.cls = s.from = class_of(type);

@@ -33,7 +33,7 @@ class InlineVector {
         append(first, last);
     }
     InlineVector(const std::vector<T>& other) { append(other.begin(), other.end()); }  // NOLINT: as good as one of its own
-    InlineVector(std::vector<T>&& other) {                                              // NOLINT
+    InlineVector(std::vector<T>&& other) {                                             // NOLINT
         append(std::make_move_iterator(other.begin()), std::make_move_iterator(other.end()));
     }
     InlineVector(const InlineVector& other) { append(other.begin(), other.end()); }

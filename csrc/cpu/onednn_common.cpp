@@ -112,11 +112,11 @@ void OnednnKernel::run_part(const KernelArgs& args, size_t first, const std::vec
             dnnl_memory_set_data_handle(bound.memory.get(), const_cast<void*>(address));
             bound.address = address;
         }
-        const dnnl_status_t status = dnnl_primitive_execute(step.primitive.get(), thread_stream(), static_cast<int>(i - begin),
-                                                            state.args.data() + begin);
+        const dnnl_status_t status =
+            dnnl_primitive_execute(step.primitive.get(), thread_stream(), static_cast<int>(i - begin), state.args.data() + begin);
         if (status != dnnl_success)  // no exception may leave a part
-            args.errors->report(concat("internal error (please report): oneDNN: ", text_, " failed with status ",
-                                       static_cast<int>(status)));
+            args.errors->report(
+                concat("internal error (please report): oneDNN: ", text_, " failed with status ", static_cast<int>(status)));
     }
 }
 

@@ -73,7 +73,8 @@ class StepBuilder {
     void next_stage() { stages_.emplace_back(1); }
     size_t reserve(const dnnl::memory::desc& desc);
     // Adds a primitive; `pd` supplies its scratchpad.
-    void add(const dnnl::primitive& primitive, const dnnl::primitive_desc_base& pd, std::vector<Binding> bindings, size_t part = 0);
+    void add(const dnnl::primitive& primitive, const dnnl::primitive_desc_base& pd, std::vector<Binding> bindings,
+             size_t part = 0);
     // `add`: to what is there already.
     void reorder(const Binding& from, const Binding& to, bool add = false);
     [[nodiscard]] std::unique_ptr<Kernel> finish(std::string text);

@@ -222,9 +222,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
         if (!skip_reference(pd)) return nullptr;
         const Md wanted = pd.diff_weights_desc();
         if (p == 0) text = concat("onednn:", pd.impl_info_str());
-        sums.push_back(p == 0 && wanted == stored
-                           ? result
-                           : Binding{DNNL_ARG_DIFF_WEIGHTS, wanted, Place::scratch, steps.reserve(wanted)});
+        sums.push_back(
+            p == 0 && wanted == stored ? result : Binding{DNNL_ARG_DIFF_WEIGHTS, wanted, Place::scratch, steps.reserve(wanted)});
         steps.add(dnnl::convolution_backward_weights(pd), pd,
                   {sums.back(),
                    {DNNL_ARG_SRC, d.x, Place::input, 0, parts[p].x_offset * size_of(t)},

@@ -107,8 +107,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
         const auto a = matrix_desc(batch_a, m, s.k, s.transpose_a, t, s.transpose_a ? s.m : s.k, s.m * s.k);
         const auto b = matrix_desc(batch_b, s.k, n, s.transpose_b, t, s.transpose_b ? s.k : s.n, s.k * s.n);
         const auto c = matrix_desc(batch, m, n, false, t, s.n, s.m * s.n);
-        const auto bias = fused ? matrix_desc(Dims(batch.size(), 1), 1, n, false, input_type(g, node, 2).dtype, n, n)
-                                : dnnl::memory::desc();
+        const auto bias =
+            fused ? matrix_desc(Dims(batch.size(), 1), 1, n, false, input_type(g, node, 2).dtype, n, n) : dnnl::memory::desc();
         dnnl::matmul::primitive_desc pd = fused ? dnnl::matmul::primitive_desc(onednn_engine(), a, b, bias, c, attr)
                                                 : dnnl::matmul::primitive_desc(onednn_engine(), a, b, c, attr);
         if (!skip_reference(pd)) return nullptr;
@@ -117,8 +117,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
                                          {DNNL_ARG_WEIGHTS, b, Place::input, 1, bytes(at_b)},
                                          {DNNL_ARG_DST, c, Place::output, 0, bytes(at_c)}};
         if (fused)
-            bindings.push_back({DNNL_ARG_BIAS, bias, Place::input, 2,
-                                static_cast<size_t>(at_bias) * size_of(input_type(g, node, 2).dtype)});
+            bindings.push_back(
+                {DNNL_ARG_BIAS, bias, Place::input, 2, static_cast<size_t>(at_bias) * size_of(input_type(g, node, 2).dtype)});
         steps.add(dnnl::matmul(pd), pd, std::move(bindings), p);
         if (p == 0) text = concat("onednn:", pd.impl_info_str());
     }

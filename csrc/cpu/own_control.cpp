@@ -159,8 +159,7 @@ class WhileKernel final : public Kernel {
             if (!plans_.run(0, a, in.data(), &answer)) return;
             if (!more) break;
             if (history_)
-                for (size_t i = 0; i < n; ++i)
-                    std::memcpy(row(a, i, t), in[i], odd_.bytes(i));
+                for (size_t i = 0; i < n; ++i) std::memcpy(row(a, i, t), in[i], odd_.bytes(i));
             for (size_t i = 0; i < n; ++i) out[i] = (t % 2 ? odd_ : even_).at(a.scratch, i);
             if (!plans_.run(1, a, in.data(), out.data())) return;
             for (size_t i = 0; i < n; ++i) in[i] = out[i];

@@ -70,10 +70,13 @@ class Team {
         body_ = body;
         context_ = context;
         remaining_.store(parts, std::memory_order_relaxed);
-        const uint64_t job = ((job_.load(std::memory_order_relaxed) >> kPartBits) + 1) << kPartBits | static_cast<uint64_t>(parts);
+        const uint64_t job =
+            ((job_.load(std::memory_order_relaxed) >> kPartBits) + 1) << kPartBits | static_cast<uint64_t>(parts);
         job_.store(job, std::memory_order_seq_cst);
         if (sleepers_.load(std::memory_order_seq_cst) > 0) {
-            { const std::lock_guard wake(sleep_); }
+            {
+                const std::lock_guard wake(sleep_);
+            }
             awake_.notify_all();
         }
         take_parts(job, 0);
@@ -102,9 +105,11 @@ class Team {
         rest_until_ = end + rest_;
     }
 
+    static int parts_of(uint64_t job) { return static_cast<int>(job & ((1u << kPartBits) - 1)); }
+
     // Takes part after part, beginning with the thread's own: it touches the same memory each time.
     void take_parts(uint64_t job, int own) {
-        const auto parts = static_cast<int>(job & ((1u << kPartBits) - 1));
+        const int parts = parts_of(job);
         for (int i = 0; i < parts; ++i) {
             const int part = (own + i) % parts;
             // A part is taken by raising its mark to the job's number; a thread late from an earlier job finds it higher.
@@ -138,26 +143,28 @@ class Team {
     void work(int own) {
         uint64_t seen = 0;
         for (;;) {
-            const uint64_t job = next_job(seen);
-            seen = job;
+            seen = next_job(seen, own);
             const FlushDenormals flush;
-            take_parts(job, own);
+            take_parts(seen, own);
         }
     }
 
-    uint64_t next_job(uint64_t seen) {
+    // A job with a part for thread `own`; the others, of fewer parts than there are threads, let it sleep.
+    uint64_t next_job(uint64_t seen, int own) {
+        const auto is_mine = [&](uint64_t job) { return job != seen && parts_of(job) > own; };
         const auto until = Clock::now() + kLook;
         do {
             for (int i = 0; i < 32; ++i) {
-                if (const uint64_t job = job_.load(std::memory_order_acquire); job != seen) return job;
+                if (const uint64_t job = job_.load(std::memory_order_acquire); is_mine(job)) return job;
                 pause_cpu();
             }
         } while (Clock::now() < until);
         std::unique_lock lock(sleep_);
         sleepers_.fetch_add(1, std::memory_order_seq_cst);
-        awake_.wait(lock, [&] { return job_.load(std::memory_order_seq_cst) != seen; });
+        uint64_t job = 0;
+        awake_.wait(lock, [&] { return is_mine(job = job_.load(std::memory_order_seq_cst)); });
         sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-        return job_.load(std::memory_order_acquire);
+        return job;
     }
 
     std::mutex caller_;

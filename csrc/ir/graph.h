@@ -40,7 +40,7 @@ struct Node {
     const OpDef* op = nullptr;
     Values inputs;
     Attrs attrs;
-    Types types;         // one per output
+    Types types;                           // one per output
     uint32_t label = 0;                    // index into Graph::labels: the layer that recorded it
     std::shared_ptr<const Region> region;  // `fused` nodes only
 

@@ -22,9 +22,8 @@ const AttrDef kSwitchAttrs[] = {{"branches", AttrType::bodies}};
 // Operands: the first `carries` are carried, the next `xs` sliced along axis 0, the rest is the same in each iteration. The last
 // `cells` of the carries are variables that the body assigns: no gradient passes an assignment, but a variable stands for all
 // the values it takes.
-const AttrDef kScanAttrs[] = {{"body", AttrType::bodies},     {"carries", AttrType::integer},
-                              {"xs", AttrType::integer},      {"length", AttrType::integer},
-                              {"reverse", AttrType::boolean}, {"history", AttrType::boolean},
+const AttrDef kScanAttrs[] = {{"body", AttrType::bodies},    {"carries", AttrType::integer}, {"xs", AttrType::integer},
+                              {"length", AttrType::integer}, {"reverse", AttrType::boolean}, {"history", AttrType::boolean},
                               {"cells", AttrType::integer}};
 // `limit` < 0: none. History needs a limit: an int32 count of iterations, then the carries, padded to `limit` rows.
 const AttrDef kWhileAttrs[] = {{"condition_body", AttrType::bodies},
@@ -249,10 +248,10 @@ Out scan_vjp(const VjpCall& c) {
     }
     b.outputs.insert(b.outputs.end(), of_xs.begin(), of_xs.end());
     for (size_t i = 0; i < back_carries; ++i) b.outputs.push_back(b.parameters()[i]);
-    const uint32_t n = g.add(get_op("scan"), operands,
-                             {Bodies{std::make_shared<const Graph>(std::move(b))}, static_cast<int64_t>(back_carries),
-                              static_cast<int64_t>(back_xs), node.int_attr("length"),
-                              static_cast<int64_t>(!node.bool_attr("reverse")), int64_t{1}, int64_t{0}});
+    const uint32_t n = g.add(
+        get_op("scan"), operands,
+        {Bodies{std::make_shared<const Graph>(std::move(b))}, static_cast<int64_t>(back_carries), static_cast<int64_t>(back_xs),
+         node.int_attr("length"), static_cast<int64_t>(!node.bool_attr("reverse")), int64_t{1}, int64_t{0}});
     Out out(n_in);
     uint32_t carried = 0, sliced = static_cast<uint32_t>(back_carries);
     for (size_t i = 0; i < carries; ++i)
@@ -273,8 +272,9 @@ Out while_vjp(const VjpCall& c) {
     const size_t n_in = node.inputs.size();
     const size_t first_cell = carries - static_cast<size_t>(node.int_attr("cells"));
     if (!node.bool_attr("history"))
-        fail<UnsupportedError>("the gradient of while_loop needs a bound on the number of iterations: pass maximum_iterations, or "
-                               "use ops.fori_loop or ops.scan");
+        fail<UnsupportedError>(
+            "the gradient of while_loop needs a bound on the number of iterations: pass maximum_iterations, or "
+            "use ops.fori_loop or ops.scan");
     Types types(n_in);
     for (size_t i = 0; i < n_in; ++i) types[i] = body->type(body->parameters()[i]);
 
@@ -312,8 +312,7 @@ Out while_vjp(const VjpCall& c) {
             grad = Expr{&b, sums[sum++]} + grad;
         else if (i >= first_cell)
             grad = Expr{&b, seeds[i]} + grad;
-        if (i < carries && of_history[i].valid())
-            grad = grad + of_history[i];
+        if (i < carries && of_history[i].valid()) grad = grad + of_history[i];
         b.outputs.push_back(grad.v);
     }
     condition.outputs = {(Expr{&condition, condition.parameters()[0]} >= 0.0).v};
@@ -338,8 +337,8 @@ Types infer_custom(const InferCall& c) {
     check_parameters(c, gradient, taken);
     const Types grads = output_types(gradient);
     if (grads.size() != inputs)
-        fail<UserError>("the gradient function of custom_gradient returns ", grads.size(), " gradients; expected one for each of the ",
-                        inputs, " inputs");
+        fail<UserError>("the gradient function of custom_gradient returns ", grads.size(),
+                        " gradients; expected one for each of the ", inputs, " inputs");
     for (size_t i = 0; i < inputs; ++i)
         if (is_float(c.in[outputs + i].dtype) && grads[i] != c.in[outputs + i])
             fail<UserError>("the gradient function of custom_gradient returns ", to_string(grads[i]), " for input ", i,

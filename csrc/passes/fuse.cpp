@@ -138,9 +138,8 @@ class Fuser {
     [[nodiscard]] bool draws_with(Value v, int64_t unit) const {
         const Node& n = g_.node(v);
         if (n.is("random_bits") && unit_of(n.inputs[0].node) == unit) return true;
-        return std::ranges::any_of(n.inputs, [&](Value x) {
-            return s_.origin[x.node] == Origin::inlined && draws_with(x, unit);
-        });
+        return std::ranges::any_of(n.inputs,
+                                   [&](Value x) { return s_.origin[x.node] == Origin::inlined && draws_with(x, unit); });
     }
 
     std::set<Value> loads_of_root(uint32_t root) const {

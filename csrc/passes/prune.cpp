@@ -98,9 +98,8 @@ Result prune_scan(Graph& out, const Node& n, std::span<const Value> in, const Us
 
 Result prune_while(Graph& out, const Node& n, std::span<const Value> in, const Used& used) {
     const auto carries = static_cast<size_t>(n.int_attr("carries"));
-    if (!n.bool_attr("history") || std::any_of(used.begin() + static_cast<std::ptrdiff_t>(carries), used.end(), [](uint8_t u) {
-            return u != 0;
-        }))
+    if (!n.bool_attr("history") ||
+        std::any_of(used.begin() + static_cast<std::ptrdiff_t>(carries), used.end(), [](uint8_t u) { return u != 0; }))
         return std::nullopt;
     Attrs attrs = n.attrs;
     attrs[3] = int64_t{0};

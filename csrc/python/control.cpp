@@ -41,8 +41,7 @@ void bind_control(nb::module_& m) {
         [](nb::handle body, nb::handle carries, nb::handle xs, int64_t length, bool reverse) {
             return wrapped(record_scan(body_of(body), tensors(carries), tensors(xs), length, reverse));
         },
-        nb::arg("body"), nb::arg("carries"), nb::arg("xs"), nb::arg("length"), nb::arg("reverse"),
-        "See csrc/runtime/control.h.");
+        nb::arg("body"), nb::arg("carries"), nb::arg("xs"), nb::arg("length"), nb::arg("reverse"), "See csrc/runtime/control.h.");
     m.def(
         "record_while",
         [](nb::handle condition, nb::handle body, nb::handle carries, int64_t limit) {

@@ -67,9 +67,7 @@ bool autocasts(const CellImpl& cell) {
 
 void set_autocast(std::optional<DType> dtype) { autocast() = dtype; }
 
-TensorPtr read_cell(const CellPtr& cell) {
-    return current_recorder().read(cell);
-}
+TensorPtr read_cell(const CellPtr& cell) { return current_recorder().read(cell); }
 
 bool HostArray::accepts(nb::handle object) { return PyObject_CheckBuffer(object.ptr()) != 0 && !PyBytes_Check(object.ptr()); }
 

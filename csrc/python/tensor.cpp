@@ -97,9 +97,10 @@ void bind_operators(Class& cls) {
             return nb::cast(PyTensor{matmul(to_tensor(b, std::nullopt).p, to_tensor(a, std::nullopt).p)});
         },
         nb::is_operator());
-    cls.def("__getitem__",
-            [](nb::handle self, nb::handle index) { return PyTensor{get_item(to_tensor(self, std::nullopt).p, index)}; },
-            nb::arg("index").none());
+    cls.def(
+        "__getitem__",
+        [](nb::handle self, nb::handle index) { return PyTensor{get_item(to_tensor(self, std::nullopt).p, index)}; },
+        nb::arg("index").none());
 }
 
 nb::object array_of(const TensorPtr& t, nb::handle dtype, nb::handle copy) {
@@ -239,12 +240,13 @@ void bind_tensor(nb::module_& m) {
                          const auto n = name(c.p->type.dtype);
                          return nb::str(n.data(), n.size());
                      })
-        .def("assign", [](PyCell& c, nb::handle value) {
-            assign(c.p, to_tensor(value, PyFloat_Check(value.ptr()) || PyLong_Check(value.ptr())
-                                             ? std::optional(c.p->type.dtype)
-                                             : std::nullopt)
+        .def("assign",
+             [](PyCell& c, nb::handle value) {
+                 assign(c.p,
+                        to_tensor(value, PyFloat_Check(value.ptr()) || PyLong_Check(value.ptr()) ? std::optional(c.p->type.dtype)
+                                                                                                 : std::nullopt)
                             .p);
-        })
+             })
         .def(
             "bind", [](PyCell& c, nb::handle value) { bind(c.p, value.is_none() ? nullptr : nb::cast<PyTensor&>(value).p); },
             nb::arg("value").none(),

@@ -99,9 +99,9 @@ void bind_trace(nb::module_& m) {
         .def(
             "__init__",
             [](PyTrace* self, const std::string& name, bool body) {
-                new (self) PyTrace{
-                    .recorder = std::make_shared<Recorder>(true, body ? current_recorder().shared_from_this() : nullptr),
-                    .name = name};
+                new (self)
+                    PyTrace{.recorder = std::make_shared<Recorder>(true, body ? current_recorder().shared_from_this() : nullptr),
+                            .name = name};
             },
             nb::arg("name") = "", nb::arg("body") = false,
             "body=True: of control flow; it may use what is pending where it is made.")

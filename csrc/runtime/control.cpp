@@ -43,7 +43,7 @@ class Frame {
 
     // The body as a graph of `inputs` (in order of the recorder's inputs), the written cells and the captures.
     struct Layout {
-        std::vector<size_t> inputs;  // place of the body's k-th input
+        std::vector<size_t> inputs;        // place of the body's k-th input
         size_t written = 0, captures = 0;  // place of the first of each
     };
     std::shared_ptr<const Graph> close(const Body& body, const Layout& layout, const std::vector<TensorType>& types) {
@@ -62,8 +62,7 @@ class Frame {
             if (s.kind == Source::Kind::input)
                 place = layout.inputs.at(input++);
             else if (s.kind == Source::Kind::cell && assigned(s.cell))
-                place = layout.written +
-                        static_cast<size_t>(std::ranges::find(written_, s.cell) - written_.begin());
+                place = layout.written + static_cast<size_t>(std::ranges::find(written_, s.cell) - written_.begin());
             else
                 place = layout.captures + index_of(s);
             arguments.push_back(parameters.at(place));
@@ -74,7 +73,8 @@ class Frame {
             for (const TensorPtr& version : r.versions(written_[i])) {
                 const Value v = r.origin(r.import(version));
                 const auto begin = wanted.begin() + static_cast<std::ptrdiff_t>(recorded.outputs.size());
-                if (recorded.node(v).is("parameter") || !is_float(version->type.dtype) || std::find(begin, wanted.end(), v) != wanted.end())
+                if (recorded.node(v).is("parameter") || !is_float(version->type.dtype) ||
+                    std::find(begin, wanted.end(), v) != wanted.end())
                     continue;
                 wanted.push_back(v);
                 cell_of.push_back(static_cast<uint32_t>(layout.written + i));
@@ -222,9 +222,10 @@ std::vector<TensorPtr> record_while(const Body& condition, const Body& body, con
     const std::vector<TensorType> types = types_of(r, inputs);
     Graph test = *frame.close(condition, layout, types);
     test.outputs.resize(condition.outputs.size());
-    const uint32_t n = r.graph().add(get_op("while"), std::move(inputs),
-                                     {Bodies{std::make_shared<const Graph>(std::move(test)), frame.close(body, layout, types)},
-                                      static_cast<int64_t>(n_carries + n_written), limit, static_cast<int64_t>(limit >= 0), static_cast<int64_t>(n_written)});
+    const uint32_t n = r.graph().add(
+        get_op("while"), std::move(inputs),
+        {Bodies{std::make_shared<const Graph>(std::move(test)), frame.close(body, layout, types)},
+         static_cast<int64_t>(n_carries + n_written), limit, static_cast<int64_t>(limit >= 0), static_cast<int64_t>(n_written)});
     return deliver(r, n, range(0, n_carries), static_cast<uint32_t>(n_carries), frame.written());
 }
 
@@ -247,9 +248,8 @@ std::vector<TensorPtr> record_custom_gradient(const std::vector<TensorPtr>& outp
     append(seeds, frame.captures());
     const auto closed = frame.close(gradient, layout, types_of(r, seeds));
     append(operands, frame.captures());
-    const uint32_t n = r.graph().add(
-        get_op("custom_gradient"), std::move(operands),
-        {Bodies{closed}, static_cast<int64_t>(outputs.size()), static_cast<int64_t>(inputs.size())});
+    const uint32_t n = r.graph().add(get_op("custom_gradient"), std::move(operands),
+                                     {Bodies{closed}, static_cast<int64_t>(outputs.size()), static_cast<int64_t>(inputs.size())});
     std::vector<TensorPtr> out;
     for (uint32_t i : range(0, outputs.size())) out.push_back(r.wrap({n, i}));
     return out;

@@ -127,7 +127,7 @@ std::vector<TensorPtr> Executable::record(const std::vector<TensorPtr>& inputs) 
     Recorder& r = current_recorder();
     std::vector<TensorPtr> operands;
     for (size_t i = 0; i < sources_.size(); ++i)
-        operands.push_back(input_of_[i] >= 0 ? inputs[static_cast<size_t>(input_of_[i])]
+        operands.push_back(input_of_[i] >= 0  ? inputs[static_cast<size_t>(input_of_[i])]
                            : sources_[i].cell ? r.read(sources_[i].cell)
                                               : sources_[i].tensor);
     for (const TensorPtr& t : operands) settle(r, t);

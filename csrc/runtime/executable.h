@@ -27,9 +27,9 @@ class Executable {
     std::shared_ptr<const Plan> plan_;
     std::vector<TensorType> input_types_;
     std::vector<Recorder::Source> sources_;
-    std::vector<int32_t> input_of_;  // per parameter: number of the input, or -1
-    size_t results_ = 0;             // the first outputs are returned, the others written to cells
-    std::vector<CellPtr> written_;   // per further output
+    std::vector<int32_t> input_of_;                    // per parameter: number of the input, or -1
+    size_t results_ = 0;                               // the first outputs are returned, the others written to cells
+    std::vector<CellPtr> written_;                     // per further output
     std::vector<std::pair<CellPtr, Value>> versions_;  // what written cells were read as inside
 };
 

@@ -199,13 +199,10 @@ TensorPtr Recorder::own(const TensorPtr& value) {
     // A node of its own, never merged: two variables with equal values stay two sources of gradients.
     static const OpDef& op = get_op("stop_gradient");
     const Value v = import(value);
-    return wrap({graph_.add_raw({.op = &op,
-                                 .inputs = {v},
-                                 .attrs = {},
-                                 .types = {value->type},
-                                 .label = graph_.current_label,
-                                 .region = nullptr}),
-                 0});
+    return wrap(
+        {graph_.add_raw(
+             {.op = &op, .inputs = {v}, .attrs = {}, .types = {value->type}, .label = graph_.current_label, .region = nullptr}),
+         0});
 }
 
 void Recorder::assign(const CellPtr& cell, const TensorPtr& value) {
@@ -291,8 +288,7 @@ std::vector<uint8_t> risky_outputs(const Graph& g, const std::vector<TensorPtr>&
     for (size_t i = 0; i < operands.size(); ++i) risky[g.parameters()[i].node] = operands[i]->flight != nullptr;
     for (uint32_t n = 0; n < g.size(); ++n) {
         const Node& node = g.node(n);
-        if (may_report(node) || std::ranges::any_of(node.inputs, [&](Value v) { return risky[v.node] != 0; }))
-            risky[n] = 1;
+        if (may_report(node) || std::ranges::any_of(node.inputs, [&](Value v) { return risky[v.node] != 0; })) risky[n] = 1;
     }
     std::vector<uint8_t> out;
     for (Value v : g.outputs) out.push_back(risky[v.node]);

@@ -34,7 +34,7 @@ class Flight {
   public:
     void land(std::exception_ptr error);
     [[nodiscard]] bool succeeded();  // is over, without an error
-    void wait();  // releases the host lock meanwhile; rethrows what the run threw
+    void wait();                     // releases the host lock meanwhile; rethrows what the run threw
   private:
     std::mutex mutex_;
     std::condition_variable landed_;
@@ -67,8 +67,8 @@ struct CellImpl {
     TensorType type;
     TensorPtr value;
     std::string name;
-    bool autocast = true;  // whether layers of mixed precision read it in their compute type
-    void* owner = nullptr;  // the host language's object
+    bool autocast = true;           // whether layers of mixed precision read it in their compute type
+    void* owner = nullptr;          // the host language's object
     std::atomic<int> bindings = 0;  // threads on which another tensor stands for its value (see `bind`)
 };
 
@@ -112,7 +112,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     // The value that was assigned, of one that was read.
     [[nodiscard]] Value origin(Value version) const;
     [[nodiscard]] std::vector<CellPtr> cells_read() const;
-    TensorPtr add_input(TensorType type);               // tracing
+    TensorPtr add_input(TensorType type);  // tracing
     // Lazy recorders: runs everything that is pending and still referenced. What goes wrong in the run stays with the tensors
     // concerned, to be thrown when their values are asked for, and is returned.
     // `together`: if it fails, no variable changes, also those that could be computed.
@@ -171,7 +171,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     RecorderPtr parent_;
     Graph graph_;
     int tapes_ = 0, entered_tapes_ = 0;
-    uint64_t reading_ = 0;  // number of the tape entered last
+    uint64_t reading_ = 0;              // number of the tape entered last
     std::map<Value, TensorPtr> known_;  // values of the graph that were flushed while a tape was open
     Assignments assigned_;              // since the last flush
     uint32_t flushed_ = 0;              // size of the graph at the last flush

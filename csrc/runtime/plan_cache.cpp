@@ -6,6 +6,7 @@
 // folded; when there are more, one plan takes those that differ as parameters.
 #include "runtime/plan_cache.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdio>
 #include <cstring>
@@ -15,7 +16,7 @@
 #include <unordered_map>
 
 #include "core/config.h"
-#include "cpu/kernels/own_types.h"
+#include "core/errors.h"
 #include "ops/op_def.h"
 #include "passes/rewrite.h"
 #include "runtime/lazy.h"
@@ -52,15 +53,41 @@ class KeyWriter {
     std::string key;
 };
 
-bool is_scalar(const Node& node) {
-    static const OpDef& full = get_op("full");
-    return node.op == &full && node.types[0].dims.empty();
+// Which nodes are constants that a plan may take as parameters with the very same results: numbers of a type that memory holds
+// exactly as a loop does, which only meet other values in plain arithmetic. A power, say, is simplified by its exponent.
+std::vector<uint8_t> liftable(const Graph& g, const std::vector<uint8_t>& live) {
+    static const OpDef &full = get_op("full"), &broadcast = get_op("broadcast_to");
+    const auto constant = [&](Value v) {
+        while (g.node(v).op == &broadcast) v = g.node(v).inputs[0];
+        return g.node(v).op == &full ? v.node : UINT32_MAX;
+    };
+    std::vector<uint8_t> out(g.size(), 0);
+    for (uint32_t n = 0; n < g.size(); ++n) {
+        const Node& node = g.node(n);
+        if (!live[n]) continue;
+        if (node.op == &full) {
+            const DType t = node.types[0].dtype;
+            out[n] = node.types[0].dims.empty() && t != DType::f16 && t != DType::bf16;
+            continue;
+        }
+        if (node.op == &broadcast) continue;
+        const Prim p = node.op->prim;
+        const bool plain = p == Prim::add || p == Prim::subtract || p == Prim::multiply || p == Prim::divide;
+        const bool alone = std::ranges::any_of(node.inputs, [&](Value v) { return constant(v) == UINT32_MAX; });
+        if (plain && alone) continue;
+        for (Value v : node.inputs)
+            if (const uint32_t c = constant(v); c != UINT32_MAX) out[c] = 0;
+    }
+    for (Value v : g.outputs)
+        if (const uint32_t c = constant(v); c != UINT32_MAX) out[c] = 0;
+    return out;
 }
 
 // `scalars`: gets the nodes whose value the key leaves out.
 void KeyWriter::graph(const Graph& g, std::vector<uint32_t>* scalars) {
     KeyWriter& w = *this;
     const auto live = live_nodes(g);
+    const std::vector<uint8_t> lift = scalars != nullptr ? liftable(g, live) : std::vector<uint8_t>();
     std::vector<uint32_t> number(g.size(), 0);
     uint32_t next = 0;
     for (Value p : g.parameters()) {
@@ -77,7 +104,7 @@ void KeyWriter::graph(const Graph& g, std::vector<uint32_t>* scalars) {
         w.number(std::bit_cast<uintptr_t>(node.op));
         w.half(static_cast<uint32_t>(node.inputs.size()));
         for (Value v : node.inputs) w.half(number[v.node]), v.out != 0 ? w.half(~v.out) : void();
-        if (scalars != nullptr && is_scalar(node)) {
+        if (scalars != nullptr && lift[n]) {
             scalars->push_back(n);
             w.number(static_cast<uint64_t>(node.types[0].dtype));
             continue;
@@ -166,11 +193,8 @@ CachedPlan::Scalar stored(double v, DType t) {
             put(v < 0 ? static_cast<uint64_t>(static_cast<int64_t>(v)) : static_cast<uint64_t>(v));
             break;
         case DType::f16:
-            put(cpu::narrow<cpu::F16>(static_cast<float>(v)));
-            break;
         case DType::bf16:
-            put(cpu::narrow<cpu::Bf16>(static_cast<float>(v)));
-            break;
+            fail<InternalError>("a constant of a 16-bit float was lifted");
         case DType::f32:
             put(static_cast<float>(v));
             break;

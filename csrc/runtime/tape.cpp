@@ -73,8 +73,9 @@ void Tape::enter() {
     if (recorder_ && lazy && !recorder_->tracing() && recorder_->thread == std::this_thread::get_id()) {
         if (recorder_ != r) r = renew_thread_recorder(recorder_);  // it goes on where it was
     } else if (recorder_ && recorder_ != r) {
-        fail<UserError>("a tape was opened again in another place than before (inside or outside of a traced function, or on "
-                        "another thread); make a new tape there");
+        fail<UserError>(
+            "a tape was opened again in another place than before (inside or outside of a traced function, or on "
+            "another thread); make a new tape there");
     } else if (!recorder_ && lazy) {
         // A tape that only waits to be asked keeps its graph; what is recorded now shall not grow it.
         if (r->has_tapes() && !r->has_entered_tapes())

@@ -29,8 +29,8 @@ class Tape {
     struct Request {
         std::vector<TensorPtr> targets;
         std::vector<OperandRef> sources;
-        std::vector<TensorPtr> seeds;      // null: ones
-        std::vector<OperandRef> watched;   // where gradients begin, beside the cells that were read
+        std::vector<TensorPtr> seeds;     // null: ones
+        std::vector<OperandRef> watched;  // where gradients begin, beside the cells that were read
         bool cells_watched = true;
     };
     [[nodiscard]] std::vector<TensorPtr> gradient(const Request& request);

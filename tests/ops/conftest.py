@@ -4,7 +4,7 @@ import pytest
 from fastkeras import _engine
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def keep_denormals():
     _engine.set_config("denormals", True)
     yield

@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from fastkeras.layers.pooling.max_pooling1d import MaxPooling1D
     from fastkeras.layers.pooling.max_pooling2d import MaxPooling2D
     from fastkeras.layers.pooling.max_pooling3d import MaxPooling3D
+    from fastkeras.layers.preprocessing.category_encoding import CategoryEncoding
+    from fastkeras.layers.preprocessing.normalization import Normalization
     from fastkeras.layers.preprocessing.pipeline import Pipeline
     from fastkeras.layers.preprocessing.rescaling import Rescaling
     from fastkeras.layers.regularization.activity_regularization import ActivityRegularization
@@ -194,6 +196,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "pooling.max_pooling1d": ("MaxPooling1D",),
     "pooling.max_pooling2d": ("MaxPooling2D",),
     "pooling.max_pooling3d": ("MaxPooling3D",),
+    "preprocessing.category_encoding": ("CategoryEncoding",),
+    "preprocessing.normalization": ("Normalization",),
     "preprocessing.pipeline": ("Pipeline",),
     "preprocessing.rescaling": ("Rescaling",),
     "regularization.activity_regularization": ("ActivityRegularization",),
@@ -277,6 +281,7 @@ __all__ = [
     "AvgPool3D",
     "BatchNormalization",
     "Bidirectional",
+    "CategoryEncoding",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -344,6 +349,7 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "Pipeline",

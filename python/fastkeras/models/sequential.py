@@ -225,7 +225,11 @@ class Sequential(Model):
                 return self._functional.call(inputs, training=training, mask=mask)
             except ValueError:
                 shape, (wanted,) = shape_of(inputs), self._functional.inputs
-                if shape is not None and len(shape) == len(wanted.shape) and not same_sizes(shape, wanted.shape):
+                if (
+                    shape is not None
+                    and len(shape) == len(wanted.shape)
+                    and not same_sizes(shape, wanted.shape)
+                ):
                     self._functional._raise_bad_shape(inputs, wanted)
                 raise
         for layer in self.layers:

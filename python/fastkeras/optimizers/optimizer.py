@@ -24,7 +24,6 @@ from fastkeras.optimizers.clipping import clip_by_global_norm, clip_by_norm
 from fastkeras.optimizers.optimizer_state import OptimizerState
 from fastkeras.optimizers.schedules.learning_rate_schedule import LearningRateSchedule
 
-
 # Traces of updates kept: one for each set of variables that gets gradients (a GAN's optimizer has one).
 _UPDATE_TRACES = 8
 
@@ -301,8 +300,8 @@ class Optimizer(OptimizerState):
             self.__dict__.pop("_update_traces", None)
 
     def _extend(self, new: list[Variable]) -> None:
-        # Built for all, then what there was takes its place again: the order of the variables, which files keep, is that of
-        # an optimizer built for all at once.
+        # Built for all, then what there was takes its place again: the order of the variables, which files
+        # keep, is that of an optimizer built for all at once.
         known, before, old = list(self._trainable_variables), list(self._variables), dict(self.__dict__)
         self.__dict__["built"] = False
         self.build([*known, *new])
@@ -314,7 +313,9 @@ class Optimizer(OptimizerState):
                 self.__dict__[name] = value
             elif isinstance(value, list) and isinstance(now, list) and now is not value:
                 if len(value) == len(known) and len(now) == len(known) + len(new):
-                    kept.update((id(made), slot) for made, slot in zip(now, value) if isinstance(slot, Variable))
+                    kept.update(
+                        (id(made), slot) for made, slot in zip(now, value) if isinstance(slot, Variable)
+                    )
                     now[: len(value)] = value
         made = [kept.get(id(v), v) for v in self._variables[len(before) :]]
         again = {id(v) for v in made}

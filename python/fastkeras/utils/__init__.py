@@ -22,6 +22,7 @@ from fastkeras.utils.io_utils import (
 from fastkeras.utils.numpy_utils import normalize, to_categorical
 from fastkeras.utils.progbar import Progbar
 from fastkeras.utils.rng_utils import set_random_seed
+from fastkeras.utils.sequence_utils import pad_sequences
 
 Sequence = PyDataset
 
@@ -42,6 +43,7 @@ __all__ = [
     "is_keras_tensor",
     "normalize",
     "pack_x_y_sample_weight",
+    "pad_sequences",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",

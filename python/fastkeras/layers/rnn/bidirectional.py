@@ -105,18 +105,19 @@ class Bidirectional(Layer):
             self.backward_layer.set_weights(list(self._initial_weights[half:]))
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
-        output = self.forward_layer.compute_output_shape(sequences_shape)
+        forward = self.forward_layer.compute_output_shape(sequences_shape)
+        backward = self.backward_layer.compute_output_shape(sequences_shape)
         states: tuple[Any, ...] = ()
         if self.return_state:
-            output, states = output[0], tuple(output[1:])
-        outputs: tuple[Any, ...]
+            states = (*forward[1:], *backward[1:])
+            forward, backward = forward[0], backward[0]
         if self.merge_mode is None:
-            outputs = (tuple(output), tuple(output))
+            outputs: tuple[Any, ...] = (tuple(forward), tuple(backward))
         elif self.merge_mode == "concat":
-            outputs = ((*output[:-1], output[-1] * 2),)
+            outputs = ((*forward[:-1], forward[-1] + backward[-1]),)
         else:
-            outputs = (tuple(output),)
-        result = (*outputs, *states, *states)
+            outputs = (tuple(forward),)
+        result = (*outputs, *states)
         return result[0] if len(result) == 1 else result
 
     def call(

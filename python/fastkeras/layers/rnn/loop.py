@@ -64,8 +64,9 @@ def _steps_to_keep(mask: Any) -> Any:
 
 
 def _in_nest_of(states: Any, step: Step) -> Step:
-    """`step` with new states in the nest that the states came in, whatever containers a cell returns."""
-    count = len(tree.flatten(states))
+    """`step` with new states in the nest and the types that the states came in, whatever a cell returns."""
+    dtypes = [x.dtype for x in tree.flatten(states)]
+    count = len(dtypes)
 
     def wrapped(x: Any, now: Any) -> tuple[Any, Any]:
         output, new = step(x, now)
@@ -75,6 +76,10 @@ def _in_nest_of(states: Any, step: Step) -> Step:
                 f"The cell was given {count} state tensors and returned {len(flat)}. Expected `call(inputs, "
                 "states)` to return the output and as many new states as it has."
             )
+        # Cells in a stack may compute in types of their own.
+        flat = [
+            x if getattr(x, "dtype", d) == d else ops.cast(x, d) for x, d in zip(flat, dtypes, strict=True)
+        ]
         return output, tree.pack_sequence_as(states, flat)
 
     return wrapped

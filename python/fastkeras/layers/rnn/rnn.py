@@ -107,11 +107,6 @@ class RNN(Layer):
         """The variables that keep the states of a stateful layer; None before it is built, and of other layers."""
         return None if self._states is None else list(self._states)
 
-    @states.setter
-    def states(self, value: Any) -> None:
-        with DotNotTrackScope():
-            self._states = None if value is None else tuple(value)
-
     def build(self, sequences_shape: tuple[int | None, ...], initial_state_shape: Any = None) -> None:
         if isinstance(self.cell, Layer) and not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]))
@@ -127,18 +122,19 @@ class RNN(Layer):
                 f"{type(self).__name__}: a stateful layer needs a fixed batch size: pass `batch_size=...` to the "
                 f"`Input` of the model. Received an input of shape {tuple(sequences_shape)}."
             )
-        with name_scope(self.name, caller=self):
-            self.states = tree.map_structure(
-                lambda x: Variable(
-                    lambda shape, dtype: ops.cast(x, dtype),
-                    shape=tuple(x.shape),
-                    trainable=False,
-                    dtype=self.variable_dtype,
-                    name="rnn_state",
-                ),
-                self.get_initial_state(batch),
-            )
+        with name_scope(self.name, caller=self), DotNotTrackScope():
+            first = self.get_initial_state(batch)
+            self._states = tuple(tree.map_structure(self._state_variable, first))
         self._expected_batch_size = batch
+
+    def _state_variable(self, value: Any) -> Variable:
+        return Variable(
+            lambda shape, dtype: ops.cast(value, dtype),
+            shape=tuple(value.shape),
+            trainable=False,
+            dtype=self.variable_dtype,
+            name="rnn_state",
+        )
 
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """Returns the list of first states for a batch of that size: what the cell says, or zeros."""
