@@ -48,8 +48,7 @@ std::vector<TensorPtr> run(PyExecutable& e, const nb::args& inputs) {
             in[i].tensor = to_tensor(h, std::nullopt).p;
             got = &in[i].tensor->type;
         }
-        if (*got != types[i])
-            fail<UserError>("input ", i, " of the compiled function is ", to_string(*got), "; expected ", to_string(types[i]));
+        e.exe->check_input(i, *got);
     }
     return e.exe->run(in);
 }

@@ -121,9 +121,15 @@ std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
     return results;
 }
 
+void Executable::check_input(size_t i, const TensorType& got) const {
+    if (got != input_types_[i])
+        fail<UserError>("input ", i, " of the compiled function is ", to_string(got), "; expected ", to_string(input_types_[i]));
+}
+
 std::vector<TensorPtr> Executable::record(const std::vector<TensorPtr>& inputs) {
-    check_internal(inputs.size() == input_types_.size(), "an executable got ", inputs.size(), " inputs, it has ",
-                   input_types_.size());
+    if (inputs.size() != input_types_.size())
+        fail<UserError>("the compiled function got ", inputs.size(), " inputs; expected ", input_types_.size());
+    for (size_t i = 0; i < inputs.size(); ++i) check_input(i, inputs[i]->type);
     Recorder& r = current_recorder();
     std::vector<TensorPtr> operands;
     for (size_t i = 0; i < sources_.size(); ++i)

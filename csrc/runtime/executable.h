@@ -18,6 +18,7 @@ class Executable {
     [[nodiscard]] const Plan& plan();  // compiled when first asked for
     [[nodiscard]] const Graph& graph() const { return graph_; }
     std::vector<TensorPtr> run(const std::vector<Input>& inputs);
+    void check_input(size_t i, const TensorType& got) const;  // UserError for another type
     // Records the function's nodes in the current recorder.
     std::vector<TensorPtr> record(const std::vector<TensorPtr>& inputs);
     uint64_t runs = 0;

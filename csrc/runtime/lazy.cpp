@@ -530,7 +530,7 @@ TensorPtr from_memory(TensorType type, BufferPtr buffer) {
     return t;
 }
 
-void bind(const CellPtr& cell, TensorPtr value) {
+void substitute(const CellPtr& cell, TensorPtr value) {
     auto& bindings = thread_state().bindings;
     const auto it = bindings.find(cell.get());
     if (value == nullptr) {
@@ -551,7 +551,7 @@ void assign(const CellPtr& cell, const TensorPtr& value) {
                         "; assign a value of the same shape and dtype");
     Recorder& r = current_recorder();
     settle(r, value);
-    if (!r.parent() && binding_of(cell.get()) != nullptr) return bind(cell, value);
+    if (!r.parent() && binding_of(cell.get()) != nullptr) return substitute(cell, value);
     r.assign(cell, value);
 }
 

@@ -69,7 +69,7 @@ struct CellImpl {
     std::string name;
     bool autocast = true;           // whether layers of mixed precision read it in their compute type
     void* owner = nullptr;          // the host language's object
-    std::atomic<int> bindings = 0;  // threads on which another tensor stands for its value (see `bind`)
+    std::atomic<int> bindings = 0;  // threads on which another tensor stands for its value (see `substitute`)
 };
 
 struct Scalar {
@@ -195,7 +195,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
 
 // Lets a tensor stand for the cell's value on this thread, gradients included; null: its own value again. Assignments replace
 // the tensor then.
-void bind(const CellPtr& cell, TensorPtr value);
+void substitute(const CellPtr& cell, TensorPtr value);
 
 // The recorder ops go to now, on this thread.
 [[nodiscard]] Recorder& current_recorder();

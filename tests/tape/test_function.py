@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import inspect
@@ -1119,3 +1120,11 @@ def test_ten_threads_that_assign() -> None:
         raise errors[0]
     for v in own:
         np.testing.assert_array_equal(v.numpy(), np.full(1000, 20))
+
+
+@pytest.mark.parametrize("under_a_tape", [False, True])
+def test_a_concrete_function_refuses_tensors_of_another_shape(under_a_tape: bool) -> None:
+    concrete = keras.function(lambda x: x * 2.0).get_concrete_function(ops.ones((2, 3)))
+    with keras.GradientTape() if under_a_tape else contextlib.nullcontext():
+        with pytest.raises(ValueError, match=r"input 0 .* is float32\[3,2\]; expected float32\[2,3\]"):
+            concrete(ops.ones((3, 2)))
