@@ -91,26 +91,24 @@ TEST_CASE("plan cache: constants that vary become parameters of one plan") {
 TEST_CASE("plan cache: a constant as a parameter has the value that it has in a plan of its own") {
     const double kValues[] = {1,     2,    3,     0,      -0.0,     -1,        7,  100, 127, 0.1, -2.5, 1e-3, 3.14159265358979,
                               65504, 1e30, -1e30, 1e-310, INFINITY, -INFINITY, NAN};
-    for (int d = 0; d < kDTypeCount; ++d) {
+    for (int d = 1; d < kDTypeCount; ++d) {
         const auto t = static_cast<DType>(d);
         const int64_t n = fresh_size();
-        Array x = random_array(t, {n}, 3, is_float(t) ? 4 : 64);
+        const Array x = random_array(t, {n}, 3, is_float(t) ? 4 : 64);
+        size_t lifted = 0;
         for (double v : kValues) {
-            const bool fits = is_float(t) ? true : v == std::floor(v) && std::fabs(v) <= 127 && (v >= 0 || is_signed_int(t));
+            const bool fits = is_float(t) || (v == std::floor(v) && std::fabs(v) <= 127 && (v >= 0 || is_signed_int(t)));
             if (!fits) continue;
             CAPTURE(name(t));
             CAPTURE(v);
             Graph g;
             const Expr p = param(g, t, {n}), c = full(g, v, t);
-            if (t == DType::boolean)
-                returns(g, {emit("logical_and", {p, c}), emit("logical_xor", {p, c})});
-            else
-                returns(g, {emit("maximum", {p, c}), emit("multiply", {p, c}), broadcast_to(c, {n})});
-            check_cached(g, cached_plan(g), {x});
+            returns(g, {emit("add", {p, c}), emit("multiply", {p, c}), emit("subtract", {c, p})});
+            const CachedPlan cached = cached_plan(g);
+            check_cached(g, cached, {x});
+            lifted += cached.scalars.size();
         }
-        const Graph g = t == DType::boolean ? Graph() : times(5, {t, {n}});
-        for (double v : {11, 12, 13, 14, 15}) (void)cached_plan(times(v, {t, {n}}));
-        if (t != DType::boolean) CHECK(cached_plan(times(16, {t, {n}})).scalars.size() == 1);
+        CHECK((lifted > 0) == (t != DType::f16 && t != DType::bf16));  // memory would round where a loop does not
     }
 }
 
@@ -123,20 +121,37 @@ TEST_CASE("plan cache: integers wrap alike as constants and as parameters") {
             CAPTURE(v);
             Graph g;
             const Expr p = param(g, t, {n}), c = full(g, v, t);
-            returns(g, {emit("multiply", {p, c}), emit("maximum", {p, c}), broadcast_to(c, {n})});
+            returns(g, {emit("multiply", {p, c}), emit("add", {p, c})});
             check_cached(g, cached_plan(g), {x});
         }
+        CHECK(cached_plan(times(3, {t, {n}})).scalars.empty());
+    }
+}
+
+TEST_CASE("plan cache: constants whose value shapes the plan stay in it") {
+    const int64_t n = fresh_size();
+    const auto powers = [&](double exponent, double bound) {
+        Graph g;
+        const Expr x = param(g, DType::f64, {n}), y = x * x + 1.0;
+        returns(g, {power(y, exponent), minimum(y, bound), full(g, bound, DType::f64)});
+        return g;
+    };
+    for (double v : {1.0, 2.0, 3.0, 0.5, -1.0, 2.5, 7.0}) {
+        const Graph g = powers(v, v + 1);
+        const CachedPlan cached = cached_plan(g);
+        CHECK(cached.scalars.empty());
+        check_cached(g, cached, inputs_for(g, 3));
     }
 }
 
 TEST_CASE("plan cache: lifted constants keep the order of parameters and outputs") {
     const int64_t n = fresh_size();
     for (int i = 0; i < 8; ++i) {
-        Graph g;  // constants before, between and after the parameters; a bool, an int, a float
-        const Expr flag = full(g, i % 2, DType::boolean), x = param(g, DType::f64, {n}), count = full(g, 3.0 + i, DType::i32),
-                   y = param(g, DType::i32, {n}), rate = full(g, 0.5 / (1 + i), DType::f64);
-        returns(g, {where(flag, x * rate, x - rate), y * count, x, y - count});
-        g.output_aliases = {0, 1, -1, -1};
+        Graph g;  // constants before, between and after the parameters, of several types
+        const Expr base = full(g, 1.5 * i, DType::f64), x = param(g, DType::f64, {n}), count = full(g, 3.0 + i, DType::i32),
+                   y = param(g, DType::i32, {n}), rate = full(g, 0.5 / (1 + i), DType::f32), z = param(g, DType::f32, {n});
+        returns(g, {x * 0.25 + base, y * count, z * rate, x, y - count});
+        g.output_aliases = {0, 1, -1, -1, -1};
         const CachedPlan cached = cached_plan(g);
         CHECK(cached.scalars.size() == (i < 3 ? 0 : 3));
         CHECK(cached.plan->output_aliases == g.output_aliases);

@@ -67,11 +67,12 @@ def test_no_environment_variable_is_set() -> None:
 
 
 def test_the_import_is_quick(tmp_path: Path) -> None:
-    code = "import time; start = time.perf_counter(); import fastkeras; print(time.perf_counter() - start)"
+    # Time of the processor: a machine that is busy with other work does not make the import any longer.
+    code = "import time; start = time.process_time(); import fastkeras; print(time.process_time() - start)"
     bytecode = {"PYTHONPYCACHEPREFIX": str(tmp_path)}  # an installed package has been compiled
     _run("import fastkeras", **bytecode)
     best = float("inf")
-    for attempt in range(5):  # the best of five rides out a busy machine
+    for attempt in range(5):
         best = min(best, float(_run(code, **bytecode).stdout))
         if best <= _BUDGET / 2:
             break
