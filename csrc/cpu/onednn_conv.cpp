@@ -216,8 +216,11 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const std::vector<Part> parts = parts_of(s, false);
     for (size_t p = 0; p < parts.size(); ++p) {
         const ConvDescs d = describe(parts[p].shape, t);
+        // Several sums of 16-bit numbers are rounded once, when they have been added up.
+        const Md any_sum(d.any_w.get_dims(), onednn_type(parts.size() > 1 && size_of(t) == 2 ? DType::f32 : t).value(),
+                         dnnl::memory::format_tag::any);
         dnnl::convolution_backward_weights::primitive_desc pd(
-            onednn_engine(), kDirect, d.x, p == 0 ? d.any_w : sums[0].desc, d.y, d.strides, d.dilations, d.low, d.high,
+            onednn_engine(), kDirect, d.x, p == 0 ? any_sum : sums[0].desc, d.y, d.strides, d.dilations, d.low, d.high,
             forward_desc(d, d.any_w, nullptr, Act::none), StepBuilder::attributes());
         if (!skip_reference(pd)) return nullptr;
         const Md wanted = pd.diff_weights_desc();
@@ -231,8 +234,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
                   p);
     }
     steps.next_stage();
-    for (size_t p = 0; p < sums.size(); ++p)
-        if (sums[p].place != Place::output) steps.reorder(sums[p], result, p > 0);
+    for (size_t p = 1; p < sums.size(); ++p) steps.reorder(sums[p], sums[0], true);
+    if (sums[0].place != Place::output) steps.reorder(sums[0], result, false);
     return steps.finish(text);
 } catch (const dnnl::error&) {
     return nullptr;

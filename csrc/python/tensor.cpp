@@ -248,7 +248,8 @@ void bind_tensor(nb::module_& m) {
                             .p);
              })
         .def(
-            "bind", [](PyCell& c, nb::handle value) { substitute(c.p, value.is_none() ? nullptr : nb::cast<PyTensor&>(value).p); },
+            "bind",
+            [](PyCell& c, nb::handle value) { substitute(c.p, value.is_none() ? nullptr : nb::cast<PyTensor&>(value).p); },
             nb::arg("value").none(),
             "Lets the tensor stand for the cell's value on this thread, gradients included; None: its own value again.");
     bind_operators(cell);
