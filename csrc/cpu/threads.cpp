@@ -223,8 +223,9 @@ std::byte* thread_workspace(size_t bytes) {
 namespace detail {
 
 void run_team(int parts, void (*body)(void*, int, int), void* context) {
-    if (!inside_part && team().run(std::min(parts, kMaxThreads), body, context)) return;
-    body(context, 0, 1);
+    parts = std::min(parts, kMaxThreads);
+    if (!inside_part && team().run(parts, body, context)) return;
+    for (int part = 0; part < parts; ++part) body(context, part, parts);  // a sum in parts is rounded alike wherever they run
 }
 
 }  // namespace detail

@@ -23,9 +23,9 @@ namespace detail {
 void run_team(int threads, void (*body)(void* context, int thread, int threads), void* context);
 }
 
-// Calls body(part, threads) once for each part, on whichever thread comes first, or body(0, 1) right here when `threads` is 1
-// or the team is taken. The body must not throw, must be right for any `threads` it is told, and a part must not wait for
-// another one: the same thread may do them one after the other.
+// Calls body(part, threads) once for each part, on whichever thread comes first, all right here when the team is taken. There
+// are at most kMaxThreads parts; the body is told how many. It must not throw, and a part must not wait for another one: the
+// same thread may do them one after the other. How the work is split never depends on who is there to do it, so results do not.
 template <class Body>
 void parallel(int threads, Body&& body) {
     if (threads <= 1) {

@@ -76,8 +76,9 @@ class Differentiator {
 
     void accumulate(Value v, Expr grad) {
         if (!grad.valid() || !is_float(g_.type(v).dtype)) return;
-        check_internal(grad.type() == g_.type(v), "gradient of ", g_.node(v).op->name, " has type ", to_string(grad.type()),
-                       ", the value ", to_string(g_.type(v)));
+        if (grad.type() != g_.type(v))
+            check_internal(false, "gradient of ", g_.node(v).op->name, " has type ", to_string(grad.type()), ", the value ",
+                           to_string(g_.type(v)));
         const auto [it, fresh] = grads_.try_emplace(v, grad);
         if (!fresh) it->second = it->second + grad;
     }

@@ -39,12 +39,20 @@ struct Job {
     }
 };
 
-// Whether some of several jobs are split: the team may rest for a while after a core was taken from it.
-bool splits_jobs() {
+// Whether other threads take parts, too, in some of several jobs: the team may rest for a while after a core was taken from it.
+bool has_workers() {
     for (int k = 0; k < 40; ++k) {
-        const Job job(4);
-        if (!job.right()) return false;
-        if (job.told == 4) return true;
+        const auto self = std::this_thread::get_id();
+        std::atomic<int> elsewhere = 0, parts = 0;
+        cpu::parallel(4, [&](int, int) {
+            const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(2);
+            while (std::chrono::steady_clock::now() < until) {
+            }
+            elsewhere += std::this_thread::get_id() != self;
+            ++parts;
+        });
+        if (parts != 4) return false;
+        if (elsewhere > 0) return true;
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     return false;
@@ -112,17 +120,17 @@ TEST_CASE("threads: every part runs exactly once") {
     for (int threads : {0, 1, 2, 3, 4, 5, 7, 8, 16, 31, 64}) {
         CAPTURE(threads);
         const Job job(threads);
-        CHECK(job.told <= std::max(threads, 1));  // in one part when the team is not free
+        CHECK(job.told == std::max(threads, 1));
         CHECK(job.right());
     }
 }
 
-TEST_CASE("threads: jobs are split") { CHECK(splits_jobs()); }
+TEST_CASE("threads: several threads take parts") { CHECK(has_workers()); }
 
 TEST_CASE("threads: more parts than the team can have are fewer parts") {
     const auto work = [] {  // in a child, with which the many threads end
         const Job job(4 * kMaxThreads);
-        return job.told <= kMaxThreads && job.right();
+        return job.told == kMaxThreads && job.right();
     };
     CHECK(in_child(work) == 0);
 }
@@ -133,7 +141,7 @@ TEST_CASE("threads: when the system gives no thread the caller does all parts") 
         if (setrlimit(RLIMIT_NPROC, &none) != 0) return false;
         if (geteuid() == 0) (void)!setuid(65534);  // the limit is not for root
         const Job first(3), second(5);
-        return first.right() && second.right();
+        return first.right() && first.told == 3 && second.right() && second.told == 5;
     };
     CHECK(in_child(work) == 0);
 }
@@ -171,20 +179,35 @@ TEST_CASE("threads: too little work stays on the calling thread") {
     CHECK(who == std::vector{std::this_thread::get_id()});
 }
 
-TEST_CASE("threads: a job inside a part runs right there, in one part") {
+TEST_CASE("threads: a job inside a part runs right there, part after part") {
     std::atomic<int> wrong = 0, inner = 0;
-    for (int k = 0; k < 40 && inner == 0; ++k) {
-        if (k > 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-        cpu::parallel(4, [&](int, int parts) {
-            const auto self = std::this_thread::get_id();
-            for (int i = 0; parts == 4 && i < 3; ++i)
-                cpu::parallel(4, [&](int part, int count) {
-                    ++inner;
-                    if (part != 0 || count != 1 || std::this_thread::get_id() != self) ++wrong;
-                });
-        });
-    }
-    CHECK(inner == 12);
+    cpu::parallel(4, [&](int, int) {
+        const auto self = std::this_thread::get_id();
+        for (int i = 0; i < 3; ++i) {
+            int next = 0;
+            cpu::parallel(5, [&](int part, int count) {
+                ++inner;
+                if (part != next++ || count != 5 || std::this_thread::get_id() != self) ++wrong;
+            });
+        }
+    });
+    CHECK(inner == 4 * 3 * 5);
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("threads: the split of a job does not depend on who is free") {
+    std::atomic<bool> over{false};
+    std::atomic<int> wrong = 0;
+    const auto jobs = [&] {
+        const Job job(6);
+        if (job.told != 6 || !job.right()) ++wrong;
+    };
+    std::thread other([&] {
+        while (!over) jobs();
+    });
+    for (int k = 0; k < 2000; ++k) jobs();
+    over = true;
+    other.join();
     CHECK(wrong == 0);
 }
 
@@ -237,7 +260,7 @@ TEST_CASE("threads: no job waits for a core that somebody else holds") {
 
 TEST_CASE("threads: a forked child has a team of its own") {
     CHECK(sum_in_parts(1000, 4) == 499500);
-    const auto work = [] { return sum_in_parts(1000, 4) == 499500 && splits_jobs(); };
+    const auto work = [] { return sum_in_parts(1000, 4) == 499500 && has_workers(); };
     CHECK(in_child(work) == 0);
     CHECK(in_child([] { return in_child([] { return Job(3).right(); }) == 0; }) == 0);
     CHECK(sum_in_parts(1000, 4) == 499500);  // and the parent still has its own
@@ -249,7 +272,7 @@ TEST_CASE("threads: a child forked in the middle of another thread's job can run
         while (!over) (void)sum_in_parts(1000, 4);
     });
     for (int k = 0; k < 5; ++k) {
-        CHECK(in_child([] { return splits_jobs(); }) == 0);
+        CHECK(in_child([] { return has_workers(); }) == 0);
     }
     over = true;
     other.join();
