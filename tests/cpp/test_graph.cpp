@@ -1,5 +1,5 @@
-// The node table: equal pure nodes are one node, types are inferred, and mistakes are told to the user by name.
-#include "graph_support.h"
+// The node table: equal pure nodes are one node, types are inferred, graphs are inlined, mistakes are told to the user by name.
+#include "control_support.h"
 
 namespace fk::test {
 
@@ -112,6 +112,83 @@ TEST_CASE("graph: breaking the builder's own rules is an internal error") {
     CHECK(says(mistake<InternalError>([](Graph& g) { (void)g.add(get_op("full"), {}, {}); }), {"full", "value"}));
     CHECK(says(mistake<InternalError>([](Graph& g) { (void)g.add(get_op("add"), {param(g, {2}).v, param(g, {3}).v}); }),
                {"add", "unequal shapes"}));
+}
+
+TEST_CASE("graph: a node of known types merges like any other") {
+    Graph g;
+    const Expr x = param(g, {3});
+    const Expr a = exp(x);
+    CHECK(g.add_known(get_op("exp"), {x.v}, {}, {{DType::f32, {3}}}) == a.v.node);
+    const uint32_t b = g.add_known(get_op("tanh"), {x.v}, {}, {{DType::f32, {3}}});
+    CHECK(tanh(x).v.node == b);
+    CHECK(g.type({b, 0}) == x.type());
+}
+
+TEST_CASE("graph: nodes are not merged with those before stop_merging") {
+    Graph g;
+    const Expr x = param(g, {3});
+    const Expr before = exp(x);
+    g.stop_merging();
+    const Expr after = exp(x);
+    CHECK(after.v != before.v);
+    CHECK(exp(x).v == after.v);
+    g.stop_merging();
+    CHECK(g.add_known(get_op("exp"), {x.v}, {}, {x.type()}) != after.v.node);
+}
+
+TEST_CASE("graph: equal nodes are found among many") {
+    Graph g;
+    const Expr x = param(g, DType::f64, {});
+    std::vector<Value> first;
+    for (int i = 0; i < 3000; ++i) first.push_back((x + static_cast<double>(i)).v);
+    const uint32_t size = g.size();
+    for (int i = 0; i < 3000; ++i) CHECK((x + static_cast<double>(i)).v == first[static_cast<size_t>(i)]);
+    CHECK(g.size() == size);
+}
+
+TEST_CASE("graph: nodes that run the same body are one node, those with bodies of their own two") {
+    const auto square_of = [] { return body({{DType::f64, {}}}, [](const Exprs& in) -> Exprs { return {in[0] * in[0]}; }); };
+    const BodyPtr a = square_of(), b = square_of();
+    Graph g;
+    const Exprs in{param(g, DType::i32, {}), param(g, DType::f64, {})};
+    CHECK(switch_of({a, b}, in)[0].v == switch_of({a, b}, in)[0].v);
+    CHECK(switch_of({a, b}, in)[0].v != switch_of({b, a}, in)[0].v);
+    CHECK(switch_of({a}, in)[0].v != switch_of({a, a}, in)[0].v);
+}
+
+TEST_CASE("inline_graph: what the outputs need is copied, with the arguments for parameters") {
+    const BodyPtr b = body({{DType::f64, {}}, {DType::f64, {}}}, [](const Exprs& in) -> Exprs {
+        (void)cos(in[1]);  // nobody reads it
+        return {exp(in[0]) + in[1], in[1], exp(in[0]) + in[1]};
+    });
+    Graph g;
+    const Expr x = param(g, DType::f64, {}), y = sin(x), known = exp(y);
+    const Exprs out = inlined(b, {y, x});
+    CHECK(count_ops(g, "cos") == 0);
+    CHECK(out[0].v == (known + x).v);  // merged with what was there
+    CHECK(out[1].v == x.v);
+    CHECK(out[2].v == out[0].v);
+}
+
+TEST_CASE("inline_graph: nodes without a label take that of their place") {
+    Graph inner;
+    const Expr p = param(inner, DType::f64, {}), plain = exp(p);
+    inner.current_label = inner.intern_label("inner");
+    inner.outputs = {sin(plain).v};
+    Graph g;
+    const Expr x = param(g, DType::f64, {});
+    g.current_label = g.intern_label("outer");
+    const Expr out = inlined(std::make_shared<const Graph>(inner), {x})[0];
+    CHECK(g.label(g.node(out.v).label) == "inner");
+    CHECK(g.label(g.node(g.node(out.v).inputs[0]).label) == "outer");
+    CHECK(g.label(g.current_label) == "outer");
+}
+
+TEST_CASE("inline_graph: arguments of another number or type are an internal error") {
+    const BodyPtr b = body({{DType::f64, {}}, {DType::f64, {3}}}, [](const Exprs& in) -> Exprs { return {in[0] + in[1]}; });
+    CHECK(says(mistake<InternalError>([&](Graph& g) { (void)inlined(b, {param(g, DType::f64, {})}); }), {"2", "1 arguments"}));
+    CHECK(says(mistake<InternalError>([&](Graph& g) { (void)inlined(b, {param(g, DType::f64, {}), param(g, DType::f64, {4})}); }),
+               {"float64[3]", "float64[4]"}));
 }
 
 TEST_CASE("graph: verify finds what is broken") {

@@ -100,11 +100,11 @@ class BusyThreads {
 // children at all: leave these tests out with `-tce=*child*,*system*,*can have*`.)
 int in_child(bool (*work)()) {
     int status = -1;
-    for (int attempt = 0; attempt < 3; ++attempt) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    for (int attempt = 0; attempt < 4; ++attempt) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
         const pid_t child = fork();
         if (child == 0) _exit([&]() noexcept { return work(); }() ? 0 : 1);
-        for (int k = 0; k < 10000; ++k) {
+        for (int k = 0; k < 4000; ++k) {
             if (waitpid(child, &status, WNOHANG) == child) return status;
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
@@ -117,7 +117,7 @@ int in_child(bool (*work)()) {
 }  // namespace
 
 TEST_CASE("threads: every part runs exactly once") {
-    for (int threads : {0, 1, 2, 3, 4, 5, 7, 8, 16, 31, 64}) {
+    for (int threads : {0, 1, 2, 3, 4, 5, 7, 8, 16}) {
         CAPTURE(threads);
         const Job job(threads);
         CHECK(job.told == std::max(threads, 1));
@@ -254,7 +254,7 @@ TEST_CASE("threads: no job waits for a core that somebody else holds") {
         const double alone = seconds([&] { jobs(1); }), parallel = seconds([&] { jobs(2 * cpu::max_threads()); });
         best = std::min(best, parallel / (alone + 0.02));
     }
-    MESSAGE("parallel / alone: " << best);
+    CAPTURE(best);
     CHECK(best < 6);
 }
 
