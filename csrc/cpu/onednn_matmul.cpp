@@ -78,6 +78,10 @@ int64_t narrow_batch(Dims& batch, const Part& part, int64_t matrix) {
 
 }  // namespace
 
+// A part of a transposed operand is not dense, for which the library has only its older kernels. They are good at small products
+// of a certain width; others take longer on all cores than the newer kernels take on one.
+bool splits_well(const MatmulShape& s) { return !s.transpose_a || (s.n >= 64 && s.m * s.n * s.k <= 8 * 1024 * 1024); }
+
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const MatmulShape s = matmul_shape(g, node);
     const bool fused = node.inputs.size() == 3;
@@ -88,7 +92,8 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const dnnl::primitive_attr attr = StepBuilder::attributes(act);
     StepBuilder steps;
     std::string text;
-    const std::vector<Part> parts = parts_of(s);
+    std::vector<Part> parts = parts_of(s);
+    if (parts.size() > 1 && parts[0].along == Part::Along::rows && !splits_well(s)) parts = {{Part::Along::rows, 0, s.m}};
     for (size_t p = 0; p < parts.size(); ++p) {
         const Part& part = parts[p];
         Dims batch = s.batch, batch_a = s.batch_a, batch_b = s.batch_b;
