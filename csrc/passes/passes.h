@@ -16,10 +16,19 @@ namespace fk {
 [[nodiscard]] Graph simplify(const Graph& g);
 // Drops outputs of control flow that nobody reads, and the carried values that only they need.
 [[nodiscard]] Graph prune(const Graph& g);
+
+// Why an implementation that would be preferred does not do the work.
+struct Refusal {
+    std::string op, impl, why;
+    std::string label;           // the layer
+    uint32_t node = UINT32_MAX;  // of the lowered graph; none: the op was written in others instead
+};
+using Refusals = std::vector<Refusal>;
+
 // Replaces each composite op that no implementation claims by its body, until none is left.
-[[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls);
+[[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // matmul/conv + bias + activation -> one op, where an implementation takes it.
-[[nodiscard]] Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls);
+[[nodiscard]] Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Groups elementwise ops, moves and reductions into `fused` regions.
 [[nodiscard]] Graph fuse(const Graph& g, std::span<const Impl> impls);
 // The same lowering with each op as a region of its own: what runs when `fuse` is disabled.
@@ -29,10 +38,12 @@ struct PassTiming {
     std::string name;
     double microseconds = 0;
     uint32_t nodes = 0;  // after the pass
+    int64_t begin = 0;   // profiler::now
 };
 
 // Runs every enabled pass; verifies after each when asked (always in debug builds).
-[[nodiscard]] Graph run_pipeline(const Graph& g, std::span<const Impl> impls, std::vector<PassTiming>* timings = nullptr);
+[[nodiscard]] Graph run_pipeline(const Graph& g, std::span<const Impl> impls, std::vector<PassTiming>* timings = nullptr,
+                                 Refusals* refusals = nullptr);
 
 // Throws InternalError when an invariant of the IR is broken; `after` names the pass.
 void verify(const Graph& g, std::string_view after);
