@@ -29,11 +29,14 @@ void MlpTrainStep(benchmark::State& state) {
     const Tensor x = g.input(DType::float32, {batch, 784}), labels = g.input(DType::int32, {batch}),
                  rate = g.input(DType::float32, {});
     const Layer first = dense(g, 784, 128), second = dense(g, 128, 10);
+    g.label("first");
     const Tensor hidden = g.op("relu", {apply(g, first, x)});
+    g.label("second");
     const Tensor losses = g.op("sparse_softmax_cross_entropy", {apply(g, second, hidden), labels});
     const Tensor loss = g.op("reduce_sum", {losses}, {{"axes", Shape{0}}}) / static_cast<double>(batch);
     const std::vector<Tensor> variables = {first.weights, first.bias, second.weights, second.bias};
     const auto gradients = g.gradients({loss}, variables);
+    g.label("adam");
     for (size_t i = 0; i < variables.size(); ++i) adam(g, variables[i], *gradients[i], rate);
     g.output(loss);
     Runner(g, "mlp_train_step").measure(state, 6.0 * static_cast<double>(batch) * (784 * 128 + 128 * 10));

@@ -21,6 +21,7 @@ nb::list instructions(PyExecutable& e) {
         row["inputs"] = r.inputs;
         row["outputs"] = r.outputs;
         row["operations"] = r.cost.operations;
+        row["products"] = r.cost.products;
         row["bytes_read"] = r.cost.read;
         row["bytes_written"] = r.cost.written;
         row["refusals"] = refusals;

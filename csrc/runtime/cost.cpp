@@ -11,6 +11,13 @@
 namespace fk {
 namespace {
 
+struct Work {
+    double operations = 0, products = 0;
+};
+Work work_of(const Graph& graph, const Node& node);
+
+Work product_of(double operations) { return {operations, operations}; }
+
 // The dimensions along which something changes, as bits.
 using Varying = uint64_t;
 
@@ -48,33 +55,39 @@ double operations_of_region(const Region& region) {
     return count;
 }
 
-double operations_of_graph(const Graph& g) {
+Work work_of_graph(const Graph& g) {
     const std::vector<uint8_t> live = live_nodes(g);
-    double count = 0;
+    Work sum;
     for (uint32_t n = 0; n < g.size(); ++n)
-        if (live[n]) count += operations_of(g, g.node(n));
-    return count;
+        if (live[n]) {
+            const Work w = work_of(g, g.node(n));
+            sum.operations += w.operations;
+            sum.products += w.products;
+        }
+    return sum;
 }
 
-double operations_of_control(const Node& node) {
-    double each = 0, most = 0;
+Work work_of_control(const Node& node) {
+    Work each, most;
     for (const auto& body : node.bodies()) {
-        const double n = operations_of_graph(*body);
-        each += n;
-        most = std::max(most, n);
+        const Work w = work_of_graph(*body);
+        each.operations += w.operations;
+        each.products += w.products;
+        if (w.operations > most.operations) most = w;
     }
     if (node.is("switch")) return most;
-    return node.is("scan") ? each * static_cast<double>(node.int_attr("length")) : each;
+    const double times = node.is("scan") ? static_cast<double>(node.int_attr("length")) : 1;
+    return {each.operations * times, each.products * times};
 }
 
 // The node alone in a graph, written in other ops.
-double operations_of_body(const Graph& graph, const Node& node) {
+Work work_of_body(const Graph& graph, const Node& node) {
     Graph g;
     std::vector<Value> inputs;
     for (Value v : node.inputs) inputs.push_back(g.add_parameter(graph.type(v)));
     for (const Expr& e : node.op->body(OpCall{&g, inputs, &node}))
         if (e.valid()) g.outputs.push_back(e.v);
-    return operations_of_graph(g);
+    return work_of_graph(g);
 }
 
 bool one_of(std::string_view name, std::initializer_list<std::string_view> names) {
@@ -83,31 +96,33 @@ bool one_of(std::string_view name, std::initializer_list<std::string_view> names
 
 bool contains(std::string_view name, std::string_view part) { return name.find(part) != std::string_view::npos; }
 
-}  // namespace
-
-double operations_of(const Graph& graph, const Node& node) {
+Work work_of(const Graph& graph, const Node& node) {
     const std::string_view op = node.op->name;
-    const auto size_of_input = [&] { return static_cast<double>(graph.type(node.inputs[0]).size()); };
-    if (node.region) return operations_of_region(*node.region);
-    if (node.op->prim != Prim::none) return node.op->prim == Prim::cast ? 0 : static_cast<double>(node.types[0].size());
+    if (node.region) return {operations_of_region(*node.region)};
+    if (node.op->prim != Prim::none) return {node.op->prim == Prim::cast ? 0 : static_cast<double>(node.types[0].size())};
     if (op.starts_with("matmul")) {
         const cpu::MatmulShape s = cpu::matmul_shape(graph, node);
-        return 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k) *
-               static_cast<double>(product(s.batch));
+        return product_of(2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k) *
+                          static_cast<double>(product(s.batch)));
     }
-    if (op.starts_with("conv")) return 2.0 * static_cast<double>(cpu::conv_shape(graph, node).multiply_adds());
+    if (op.starts_with("conv")) return product_of(2.0 * static_cast<double>(cpu::conv_shape(graph, node).multiply_adds()));
     if (contains(op, "_pool")) {
         const cpu::ConvShape s = cpu::pool_shape(graph, node);
-        return static_cast<double>(s.batch * s.out_points() * s.taps() * s.out_channels);
+        return {static_cast<double>(s.batch * s.out_points() * s.taps() * s.out_channels)};
     }
-    if (op.starts_with("reduce_") || op.starts_with("cum") || op.starts_with("arg")) return size_of_input();
-    if (node.op->is_control()) return operations_of_control(node);
-    return node.op->body != nullptr ? operations_of_body(graph, node) : 0;
+    if (op.starts_with("reduce_") || op.starts_with("cum") || op.starts_with("arg"))
+        return {static_cast<double>(graph.type(node.inputs[0]).size())};
+    if (node.op->is_control()) return work_of_control(node);
+    return node.op->body != nullptr ? work_of_body(graph, node) : Work{};
 }
+
+}  // namespace
 
 StepCost cost_of(const Graph& graph, const Node& node) {
     StepCost cost;
-    cost.operations = operations_of(graph, node);
+    const Work work = work_of(graph, node);
+    cost.operations = work.operations;
+    cost.products = work.products;
     for (const TensorType& t : node.types) cost.written += static_cast<double>(t.bytes());
     const bool picks = one_of(node.op->name, {"gather", "take_along_axis", "slice", "class_probability"});
     for (size_t i = 0; i < node.inputs.size(); ++i) {
@@ -144,7 +159,7 @@ std::string_view kind_of(const Node& node) {
         return "indexing";
     if (one_of(op, {"concatenate", "pad", "reverse", "slice", "transpose"})) return "movement";
     if (one_of(op, {"sort", "argsort", "top_k", "argmax", "argmin", "cumsum", "cumprod"})) return "sorting";
-    return "other";
+    return op;
 }
 
 }  // namespace fk

@@ -87,7 +87,7 @@ std::vector<StepReport> report(const Plan& plan) {
             const Node& node = plan.lowered.node(step.node);
             r.kind = kind_of(node);
             r.cost = cost_of(plan.lowered, node);
-            if (node.region) r.details = to_string(*node.region);
+            r.details = node.region ? to_string(*node.region) : step.kernel->details();
         }
         r.refusals = refusals_of(plan, step);
         out.push_back(std::move(r));

@@ -19,7 +19,7 @@ struct StepReport {
     // Implementations that would have been preferred, with the reason; for a loop also those of the named ops written into it.
     std::vector<std::pair<std::string, std::string>> refusals;
     std::vector<int32_t> sources;  // per input: the step that computes it, or -1 for a parameter
-    std::string details;           // the loop of a fused region
+    std::string details;           // the loop of a fused region, the plans of control flow
 };
 [[nodiscard]] std::vector<StepReport> report(const Plan& plan);
 

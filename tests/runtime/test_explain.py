@@ -276,6 +276,36 @@ def test_a_custom_train_step_is_explained() -> None:
     assert {"inner", "optimizer"} <= names
 
 
+def test_a_function_is_explained() -> None:
+    w = keras.Variable(np.full((3, 2), 2.0, np.float32))
+
+    @keras.function
+    def step(x: Any, y: Any) -> Any:
+        with keras.GradientTape() as tape:
+            loss = keras.ops.mean((keras.ops.matmul(x, w) - y) ** 2)
+        w.assign_sub(0.1 * tape.gradient(loss, w))
+        return loss
+
+    e = keras.explain(step, np.ones((4, 3), np.float32), np.ones((4, 2), np.float32), seconds=0.05)
+    assert [p.name for p in e.plans] == ["step"]
+    products = [i.operations for i in e.instructions if i.kind == "matmul"]
+    assert products == [2 * 4 * 3 * 2] * 2
+    assert np.array_equal(w.numpy(), np.full((3, 2), 2.0, np.float32))
+
+
+def test_the_bodies_of_loops_are_told() -> None:
+    @keras.function
+    def total(x: Any) -> Any:
+        return keras.ops.scan(lambda c, r: (c * 0.5 + keras.ops.sum(r * r), None), keras.ops.sum(x[0]), x)[0]
+
+    e = keras.explain(total, np.ones((6, 40), np.float32), seconds=0.05)
+    (scan,) = [i for i in e.instructions if i.op == "scan"]
+    assert scan.kind == "control flow"
+    # In each of 6 iterations: 40 squares, their sum, and a multiplication and an addition.
+    assert scan.operations == 6 * (40 + 40 + 2)
+    assert "body 0:" in scan.details
+
+
 # --- the text ----------
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastkeras import _engine
 from fastkeras.core import tree
+from fastkeras.core.traced_function import TracedFunction
 from fastkeras.explanation.limits import machine_limits
 from fastkeras.explanation.report import Explanation, Instruction, MemorySpan, PlanExplanation
 
@@ -29,7 +31,8 @@ def explain(
     change.
 
     Args:
-        model: a model. To explain training it has to be compiled.
+        model: a model. To explain training it has to be compiled. Or a `fastkeras.function`, with its one or two
+            arguments as `x` and `y`.
         x: one batch of inputs, of shape (batch, ...), nested as the model takes them. If None, random
             inputs of the shapes that the model was built for, with a batch of 1 where it is not known.
         y: the targets of the batch. With them, the train step is explained as well.
@@ -51,24 +54,56 @@ def explain(
         >>> report.html("report.html")
         >>> max(report.instructions, key=lambda i: i.microseconds).layer
     """
-    if training and y is None:
-        raise ValueError("explain(training=True) needs the targets of the batch: pass `y`.")
-    if x is None:
-        x = random_inputs(model)
-    phases = []
-    if not training:
-        phases.append(("predict", (x, None, None)))
-    if y is not None and training is not False:
-        model._check_compiled("explain")
-        phases.append(("train", (x, y, sample_weight)))
-    plans = tuple(_explained(model, phase, batch, runs, seconds) for phase, batch in phases)
+    if isinstance(model, TracedFunction):
+        name, steps = model.__name__, [_function_step(model, [a for a in (x, y) if a is not None])]
+    else:
+        name, steps = model.name, _model_steps(model, x, y, training, sample_weight)
+    plans = tuple(_explained(f"{name}/", *step, runs, seconds) for step in steps)
     limits = machine_limits()
     machine = (
         f"{_engine.num_threads()} threads, {_engine.isa()}: {limits.matmul_gflops('float32'):.0f} GFLOP/s float32, "
         f"{limits.matmul_gflops('bfloat16'):.0f} bfloat16 matmul; {limits.copy_gbytes(1 << 28):.1f} GB/s memory, "
         f"{max(limits.copy_gbytes(1 << n) for n in (19, 22)):.0f} cache"
     )
-    return Explanation(model.name, plans, machine)
+    return Explanation(name, plans, machine)
+
+
+# Name of a compiled step, the step, its inputs.
+_Step = tuple[str, Any, Sequence[Any]]
+
+
+def _model_steps(model: Any, x: Any, y: Any, training: bool | None, sample_weight: Any) -> list[_Step]:
+    if training and y is None:
+        raise ValueError("explain(training=True) needs the targets of the batch: pass `y`.")
+    if x is None:
+        x = random_inputs(model)
+    steps = []
+    if not training:
+        steps.append(_model_step(model, "predict", (x, None, None)))
+    if y is not None and training is not False:
+        model._check_compiled("explain")
+        steps.append(_model_step(model, "train", (x, y, sample_weight)))
+    return steps
+
+
+def _model_step(model: Any, phase: str, batch: tuple[Any, Any, Any]) -> _Step:
+    from fastkeras.training.data_adapters import get_data_adapter
+
+    leaves = tree.flatten(batch[0])
+    size = len(leaves[0]) if leaves and getattr(leaves[0], "shape", ()) else 1
+    signature, arrays = next(iter(get_data_adapter(*batch, batch_size=size).batches()))
+    step = model._steps_for(phase).step(signature)
+    if not step.compiled:
+        raise ValueError(
+            f"The {phase} step of model '{model.name}' is not one compiled step: its Python code needs the values of "
+            "tensors while it runs, or run_eagerly is set. `fastkeras.profiler` shows what it runs."
+        )
+    return f"{phase}_step", step.executable, arrays
+
+
+def _function_step(function: TracedFunction, arguments: list[Any]) -> _Step:
+    concrete = function.get_concrete_function(*arguments)
+    return function.__name__, concrete.executable, function.tensors_among(*arguments)
 
 
 def random_inputs(model: Any, batch: int = 1) -> Any:
@@ -151,32 +186,19 @@ def random_targets(model: Any, x: Any) -> Any:
 
 
 def _explained(
-    model: Any, phase: str, batch: tuple[Any, Any, Any], runs: int, seconds: float
+    prefix: str, name: str, executable: Any, arrays: Sequence[Any], runs: int, seconds: float
 ) -> PlanExplanation:
-    from fastkeras.training.data_adapters import get_data_adapter
-
-    function = model._steps_for(phase)
-    leaves = tree.flatten(batch[0])
-    size = len(leaves[0]) if leaves and getattr(leaves[0], "shape", ()) else 1
-    signature, arrays = next(iter(get_data_adapter(*batch, batch_size=size).batches()))
-    step = function.step(signature)
-    if not step.compiled:
-        raise ValueError(
-            f"The {phase} step of model '{model.name}' is not one compiled step: its Python code needs the values of "
-            "tensors while it runs, or run_eagerly is set. `fastkeras.profiler` shows what it runs."
-        )
-    executable = step.executable
     _engine.measure(executable, _WARM_UP, seconds, tuple(arrays))
     totals, times = _engine.measure(executable, max(1, runs), seconds, tuple(arrays))
     rows = _engine.instructions(executable)
     for row, ns in zip(rows, times):
-        if _by_arithmetic(row):
-            machine_limits().raise_matmul(row["compute"], row["operations"] / max(ns, 1))
+        if row["products"] and row["compute"]:
+            machine_limits().raise_matmul(row["compute"], row["products"] / max(ns, 1))
     memory = _engine.memory(executable)
     return PlanExplanation(
-        name=f"{phase}_step",
+        name=name,
         instructions=tuple(
-            _instruction(i, row, ns / 1e3, f"{model.name}/") for i, (row, ns) in enumerate(zip(rows, times))
+            _instruction(i, row, ns / 1e3, prefix) for i, (row, ns) in enumerate(zip(rows, times))
         ),
         microseconds=min(totals) / 1e3,
         runs=len(totals),
@@ -212,18 +234,13 @@ def _instruction(index: int, row: dict[str, Any], microseconds: float, prefix: s
     )
 
 
-def _by_arithmetic(row: dict[str, Any]) -> bool:
-    """Whether arithmetic may limit an instruction, rather than memory in any case."""
-    return row["kind"] in ("matmul", "convolution") and bool(row["compute"])
-
-
 def _limit(row: dict[str, Any]) -> tuple[float, str]:
     """Microseconds that an instruction takes at best, and what limits it."""
     limits = machine_limits()
     traffic = row["bytes_read"] + row["bytes_written"]
     memory = traffic / limits.copy_gbytes(traffic) / 1e3
-    if _by_arithmetic(row):
-        compute = row["operations"] / limits.matmul_gflops(row["compute"]) / 1e3
+    if row["products"] and row["compute"]:
+        compute = row["products"] / limits.matmul_gflops(row["compute"]) / 1e3
         if compute > memory:
             return compute, "compute"
     return memory, "memory"

@@ -33,8 +33,8 @@ _COLOURS = {
     "sorting": "#b07a52",
     "random": "#d95f5f",
     "control flow": "#6b7a90",
-    "other": "#9a9a9a",
 }
+_OTHER = "#a05f5f"
 _NODE_WIDTH, _NODE_HEIGHT, _GAP, _ROW = 172, 48, 14, 84
 
 
@@ -44,7 +44,9 @@ def page(explanation: Explanation) -> str:
     style = (files / "page.css").read_text(encoding="utf-8")
     script = (files / "page.js").read_text(encoding="utf-8")
     title = escape(f"{explanation.model}: what it does and why")
-    colours = "".join(f".{_css(kind)}{{--kind:{colour}}}" for kind, colour in _COLOURS.items())
+    colours = f":root{{--kind:{_OTHER}}}" + "".join(
+        f".{_css(kind)}{{--kind:{colour}}}" for kind, colour in _COLOURS.items()
+    )
     sections = "\n".join(_section(plan, n) for n, plan in enumerate(explanation.plans))
     names = [f'<a href="#plan{n}">{escape(p.name)}</a>' for n, p in enumerate(explanation.plans)]
     return (
@@ -87,7 +89,7 @@ type). Click a box for its row in the table.</p>
 <div class="graph">{_graph(plan, n)}</div>
 <h3>Working memory</h3>
 <p class="note">{readable_bytes(plan.arena_bytes)}, at most {readable_bytes(plan.peak_bytes)} in use at one time. To the
-right the instructions, downwards the addresses; striped areas are scratch memory of one instruction.</p>
+right the instructions, downwards the addresses; dashed areas are scratch memory of one instruction.</p>
 {_memory(plan)}
 <h3>Compiler passes</h3>
 {_passes(plan)}
@@ -233,8 +235,9 @@ def _instructions(plan: PlanExplanation, n: int) -> str:
         refused = "".join(
             f'<div class="why">{escape(f"{who} refuses: {why}")}</div>' for who, why in i.refusals
         )
+        what = "loop" if i.op == "fused" else "bodies"
         loop = (
-            f"<details><summary>loop</summary><pre>{escape(i.details)}</pre></details>" if i.details else ""
+            f"<details><summary>{what}</summary><pre>{escape(i.details)}</pre></details>" if i.details else ""
         )
         cells = [
             _cell(str(i.index), i.index, "num"),

@@ -29,7 +29,7 @@ class Instruction:
         microseconds: its time in the quickest of the measured runs.
         limit_microseconds: the time it would take at the limits of the machine.
         bound: `"compute"` or `"memory"`: which limit is the nearer one.
-        details: the loop of a fused instruction, as text.
+        details: the loop of a fused instruction, the instructions inside control flow, as text.
     """
 
     index: int
