@@ -58,6 +58,7 @@ const Impl kImpls[] = {
     FK_ENTRY("batch_norm_train_grad", "own", own_batch_norm_grad),
     FK_ENTRY("layer_norm", "own", own_layer_norm),
     FK_ENTRY("layer_norm_grad", "own", own_layer_norm_grad),
+    FK_ENTRY("adam_update", "own", own_adam),
 };
 
 #undef FK_ENTRY

@@ -55,5 +55,7 @@ FK_CPU_IMPL(own_batch_norm)
 FK_CPU_IMPL(own_batch_norm_grad)
 FK_CPU_IMPL(own_layer_norm)
 FK_CPU_IMPL(own_layer_norm_grad)
+// own_optimizer.cpp
+FK_CPU_IMPL(own_adam)
 
 }  // namespace fk::cpu

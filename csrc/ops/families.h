@@ -18,5 +18,6 @@ std::vector<OpDef> convolution();
 std::vector<OpDef> normalization();
 std::vector<OpDef> losses();
 std::vector<OpDef> random();
+std::vector<OpDef> optimization();
 
 }  // namespace fk::families

@@ -399,6 +399,17 @@ for _shape, _epsilon in (
             smooth=_small,
         ),
     )
+for _shape in ((), (7,), (3, 129), (40, 1000)):
+    add(
+        "adam_update",
+        Case(
+            [Spec(_shape), Spec(_shape), Spec(_shape, low=0.01, high=2), Spec(_shape), S(low=1e-3, high=0.1)],
+            {"rate_1": 0.1, "rate_2": 1e-3, "epsilon": 1e-7},
+            (4e-6, 4e-6),
+            "sums of terms of either sign",
+            grad=(0, 1, 2, 3, 4),
+        ),
+    )
 add(
     "batch_norm_train",
     Case(

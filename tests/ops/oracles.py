@@ -361,6 +361,21 @@ def _layer_norm_grad(x: np.ndarray, gamma: np.ndarray, dy: np.ndarray, epsilon: 
     return _through_normalisation(xhat, rstd, dy * gamma), (dy * xhat).sum(lead), dy.sum(lead)
 
 
+def _adam_update(
+    variable: np.ndarray,
+    momentum: np.ndarray,
+    velocity: np.ndarray,
+    gradient: np.ndarray,
+    step_size: np.ndarray,
+    rate_1: float,
+    rate_2: float,
+    epsilon: float,
+):
+    m = (1 - rate_1) * momentum + rate_1 * gradient
+    v = (1 - rate_2) * velocity + rate_2 * gradient**2
+    return variable - step_size * m / (np.sqrt(v) + epsilon), m, v
+
+
 def _sparse_cross_entropy_grad(logits: np.ndarray, labels: np.ndarray, dy: np.ndarray) -> np.ndarray:
     return (softmax(logits) - np.eye(logits.shape[-1])[labels]) * dy[..., None]
 
@@ -553,6 +568,7 @@ ORACLES: dict[str, Callable] = {
     "batch_norm_train_grad": _batch_norm_train_grad,
     "layer_norm": _layer_norm,
     "layer_norm_grad": _layer_norm_grad,
+    "adam_update": _adam_update,
     "class_probability": lambda p, labels: np.take_along_axis(p, labels[..., None].astype(int), -1)[..., 0],
     "sparse_softmax_cross_entropy": _sparse_cross_entropy,
     "sparse_softmax_cross_entropy_grad": _sparse_cross_entropy_grad,

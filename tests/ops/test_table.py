@@ -20,7 +20,7 @@ from oracles import ORACLES, philox4x32
 _STEP = 2e-6  # of the central differences: truncation and rounding both stay under 1e-9 of smooth functions
 _FLOAT32_GRAD_TOL = 2e-5  # of the directional derivative in float32, relative to the sum of |terms|
 _BOOL_OUT = {"isfinite", "isnan", "isinf", "logical_not"}
-_THREE_OUTPUTS = {"batch_norm_train", "batch_norm_train_grad", "layer_norm_grad"}
+_THREE_OUTPUTS = {"batch_norm_train", "batch_norm_train_grad", "layer_norm_grad", "adam_update"}
 
 
 def _params(wanted: Any = lambda case: True) -> list[Any]:

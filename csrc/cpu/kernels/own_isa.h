@@ -14,5 +14,8 @@ void fill_gemm(OwnKernels& table);
 void fill_rows(OwnKernels& table);
 void fill_norm(OwnKernels& table);
 void fill_pool(OwnKernels& table);
+void fill_optimizer(OwnKernels& table);
+// All of them; own_table.cpp.
+[[nodiscard]] OwnKernels make_own_kernels();
 
 }  // namespace fk::cpu::FK_ISA_NAMESPACE

@@ -56,6 +56,8 @@ struct RowKernels {
     void (*sparse_cross_entropy_grad)(const T* x, int64_t n, int64_t label, T dy, T* dx);
     T (*cross_entropy)(const T* x, const T* targets, int64_t n);
     void (*cross_entropy_grad)(const T* x, const T* targets, int64_t n, T dy, T* dx);
+    // the first of the largest (smallest) values, or the first NaN
+    int64_t (*arg_extreme)(const T* x, int64_t n, bool largest);
     void (*layer_norm)(const T* x, const T* gamma, const T* beta, int64_t n, T epsilon, T* y);
     // dgamma and dbeta are added to
     void (*layer_norm_grad)(const T* x, const T* gamma, const T* dy, int64_t n, T epsilon, T* dx, T* dgamma, T* dbeta);
@@ -71,6 +73,16 @@ struct RowKernels {
                              T* dx);
 };
 
+struct AdamRates {
+    float rate_1, rate_2, epsilon, step_size;
+};
+struct AdamIn {
+    const float *variable, *momentum, *velocity, *gradient;
+};
+struct AdamOut {  // each may be the input of the same name
+    float *variable, *momentum, *velocity;
+};
+
 struct OwnKernels {
     RowKernels<float> rows_f32;
     RowKernels<double> rows_f64;
@@ -78,6 +90,7 @@ struct OwnKernels {
     PoolKernels<double> pool_f64;
     PoolKernels<Bf16> pool_bf16;
     PoolKernels<F16> pool_f16;
+    void (*adam)(const AdamRates& rates, int64_t n, const AdamIn& in, const AdamOut& out);
     void (*widen_bf16)(const Bf16* x, int64_t n, float* y);
     void (*widen_f16)(const F16* x, int64_t n, float* y);
     void (*narrow_bf16)(const float* x, int64_t n, Bf16* y);
