@@ -58,6 +58,8 @@ const Impl kImpls[] = {
     FK_ENTRY("batch_norm_train_grad", "own", own_batch_norm_grad),
     FK_ENTRY("layer_norm", "own", own_layer_norm),
     FK_ENTRY("layer_norm_grad", "own", own_layer_norm_grad),
+    FK_ENTRY("attention", "own", own_attention),
+    FK_ENTRY("attention_grad", "own", own_attention_grad),
     FK_ENTRY("adam_update", "own", own_adam),
 };
 

@@ -19,5 +19,6 @@ std::vector<OpDef> normalization();
 std::vector<OpDef> losses();
 std::vector<OpDef> random();
 std::vector<OpDef> optimization();
+std::vector<OpDef> attention();
 
 }  // namespace fk::families

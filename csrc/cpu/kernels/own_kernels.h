@@ -21,10 +21,17 @@ struct GemmArgs {
     int64_t m, n, k;
     bool accumulate;
     T* pack;
+    const T* bias = nullptr;  // one row, added to every row of the product
+    Act act = Act::none;
 };
-inline constexpr int64_t kGemmDepth = 384;    // values of k packed at a time
-inline constexpr int64_t kGemmMaxPanel = 64;  // columns of a packed panel, at most
-inline constexpr int64_t gemm_pack_elements() { return kGemmDepth * kGemmMaxPanel; }
+inline constexpr int64_t kGemmDepth = 256;      // values of k packed at a time
+inline constexpr int64_t kGemmLooseDepth = 64;  // up to here a transposed A is read where it is
+inline constexpr int64_t kGemmMaxPanel = 64;    // columns of a packed panel, at most
+inline constexpr int64_t kGemmRows = 256;       // rows of A worked on together: with kGemmDepth they stay in the L2 cache
+inline constexpr int64_t gemm_pack_elements(int64_t m, int64_t k, bool transposed_a) {
+    const int64_t depth = k < kGemmDepth ? k : kGemmDepth, rows = m + 8 < kGemmRows ? m + 8 : kGemmRows;
+    return depth * (kGemmMaxPanel + (transposed_a && k > kGemmLooseDepth ? rows : 0));
+}
 
 // One window of a pooling, in elements of the channels-last tensor: the clipped offsets of its taps in window order.
 struct PoolWindow {
@@ -49,6 +56,8 @@ struct PoolKernels {
 template <class T>
 struct RowKernels {
     void (*gemm)(const GemmArgs<T>& args);
+    // c[r, :] = act(c[r, :] + bias); a null bias adds nothing. Row stride ldc.
+    void (*epilogue)(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, Act act);
     void (*softmax)(const T* x, int64_t rows, int64_t n, bool log, T* y);
     // n values `stride` apart for each of `width` neighbouring columns
     void (*softmax_columns)(const T* x, int64_t n, int64_t stride, int64_t width, bool log, T* y);
@@ -73,6 +82,30 @@ struct RowKernels {
                              T* dx);
 };
 
+// Attention of one head (backward: of the heads that share a key, one after the other). Rows of the operands are `*_row`
+// elements apart.
+struct AttentionHead {
+    int64_t targets, sources, depth, value_depth;
+    int64_t q_row, k_row, v_row, out_row;
+    float scale;
+    bool causal, blank_zero;
+    const uint8_t* mask;  // null: all positions are visible
+    int64_t mask_row, mask_col;
+    // Dropout: kept where the word's high 24 bits are at least `threshold`; 0 keeps all.
+    uint32_t threshold, key_0, key_1;
+    float keep_scale;
+    uint64_t first_word;  // of the stream, for target 0 and source 0
+};
+struct AttentionForward {
+    const float *q, *k, *v;
+    float *out, *statistics;  // (targets, 2)
+    int64_t begin, end;       // targets
+};
+struct AttentionBackward {
+    const float *q, *k, *v, *statistics, *dy;
+    float *dq, *dk, *dv;  // dk and dv are added to
+};
+
 struct AdamRates {
     float rate_1, rate_2, epsilon, step_size;
 };
@@ -90,6 +123,10 @@ struct OwnKernels {
     PoolKernels<double> pool_f64;
     PoolKernels<Bf16> pool_bf16;
     PoolKernels<F16> pool_f16;
+    // Floats of scratch that either takes.
+    int64_t (*attention_scratch)(const AttentionHead& head);
+    void (*attention_forward)(const AttentionHead& head, const AttentionForward& data, float* scratch);
+    void (*attention_backward)(const AttentionHead& head, const AttentionBackward& data, float* scratch);
     void (*adam)(const AdamRates& rates, int64_t n, const AdamIn& in, const AdamOut& out);
     void (*widen_bf16)(const Bf16* x, int64_t n, float* y);
     void (*widen_f16)(const F16* x, int64_t n, float* y);
