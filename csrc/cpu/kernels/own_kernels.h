@@ -33,23 +33,23 @@ inline constexpr int64_t gemm_pack_elements(int64_t m, int64_t k, bool transpose
     return depth * (kGemmMaxPanel + (transposed_a && k > kGemmLooseDepth ? rows : 0));
 }
 
-// One window of a pooling, in elements of the channels-last tensor: the clipped offsets of its taps in window order.
-struct PoolWindow {
+// Neighbouring windows of a pooling that lie inside the input, in elements of the channels-last tensor: `count` taps in window
+// order, those of the next window `step` further. `channels` of the `stride` channels of an output are worked on.
+struct PoolRow {
     const int64_t* taps;
-    int64_t count;
+    int64_t count, step, windows, channels, stride;
 };
 
 template <class T>
 struct PoolKernels {
-    // y[0, channels) from x + taps[i]
-    void (*max)(const T* x, PoolWindow window, int64_t channels, T* y);
-    void (*avg)(const T* x, PoolWindow window, int64_t channels, T* y);
-    // dx + taps[i] += dy where that tap is the first equal to y
-    void (*max_grad)(const T* x, const T* y, const T* dy, PoolWindow window, int64_t channels, Compute<T>* dx);
-    // out[0, channels) = what dd + taps[i] holds where that tap of x is the first equal to y
-    void (*max_select)(const T* x, const T* y, const T* dd, PoolWindow window, int64_t channels, T* out);
-    // dx + taps[i] += dy / count
-    void (*avg_grad)(const T* dy, PoolWindow window, int64_t channels, Compute<T>* dx);
+    void (*max)(const T* x, const PoolRow& row, T* y);
+    void (*avg)(const T* x, const PoolRow& row, T* y);
+    // At the first tap equal to y: dx += dy, or dx = dy there and 0 at the other taps (`apart`: windows do not overlap).
+    void (*max_grad)(const T* x, const T* y, const T* dy, const PoolRow& row, bool apart, Compute<T>* dx);
+    // out = what dd holds at the first tap of x that is equal to y
+    void (*max_select)(const T* x, const T* y, const T* dd, const PoolRow& row, T* out);
+    // dx += dy / count at every tap, or = if apart
+    void (*avg_grad)(const T* dy, const PoolRow& row, bool apart, Compute<T>* dx);
 };
 
 // Loops over rows of a contiguous last axis (float and double; 16-bit rows are widened first).
