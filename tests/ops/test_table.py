@@ -23,6 +23,8 @@ _BOOL_OUT = {"isfinite", "isnan", "isinf", "logical_not"}
 _THREE_OUTPUTS = {
     "batch_norm_train",
     "batch_norm_train_grad",
+    "batch_norm_act",
+    "batch_norm_act_grad",
     "layer_norm_grad",
     "adam_update",
     "attention_grad",
