@@ -56,8 +56,13 @@ const Impl kImpls[] = {
     FK_ENTRY("softmax_cross_entropy_grad", "own", own_cross_entropy),
     FK_ENTRY("batch_norm_train", "own", own_batch_norm),
     FK_ENTRY("batch_norm_train_grad", "own", own_batch_norm_grad),
+    FK_ENTRY("batch_norm_act", "own", own_batch_norm),
+    FK_ENTRY("batch_norm_act_grad", "own", own_batch_norm_grad),
     FK_ENTRY("layer_norm", "own", own_layer_norm),
     FK_ENTRY("layer_norm_grad", "own", own_layer_norm_grad),
+    FK_ENTRY("attention", "own", own_attention),
+    FK_ENTRY("attention_grad", "own", own_attention_grad),
+    FK_ENTRY("adam_update", "own", own_adam),
 };
 
 #undef FK_ENTRY

@@ -55,5 +55,10 @@ FK_CPU_IMPL(own_batch_norm)
 FK_CPU_IMPL(own_batch_norm_grad)
 FK_CPU_IMPL(own_layer_norm)
 FK_CPU_IMPL(own_layer_norm_grad)
+// own_attention.cpp
+FK_CPU_IMPL(own_attention)
+FK_CPU_IMPL(own_attention_grad)
+// own_optimizer.cpp
+FK_CPU_IMPL(own_adam)
 
 }  // namespace fk::cpu

@@ -20,16 +20,19 @@ struct PassEntry {
 
 Graph prune_pass(const Graph& g, std::span<const Impl>, Refusals*) { return prune(g); }
 Graph simplify_pass(const Graph& g, std::span<const Impl>, Refusals*) { return simplify(g); }
-Graph fuse_pass(const Graph& g, std::span<const Impl> impls, Refusals*) { return fuse(g, impls); }
-Graph unfused_pass(const Graph& g, std::span<const Impl> impls, Refusals*) { return lower_unfused(g, impls); }
+template <auto F>  // a pass that refuses nothing
+Graph quiet(const Graph& g, std::span<const Impl> impls, Refusals*) {
+    return F(g, impls);
+}
 
 constexpr std::array kPasses = {
     PassEntry{"simplify", simplify_pass},
     PassEntry{"prune", prune_pass},
+    PassEntry{"absorb_activations", quiet<absorb_activations>},
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"absorb_epilogues", absorb_epilogues},
-    PassEntry{"fuse", fuse_pass, unfused_pass},
+    PassEntry{"fuse", quiet<fuse>, quiet<lower_unfused>},
 };
 
 }  // namespace
