@@ -119,9 +119,9 @@ def test_a_training_step_copies_nothing(dropout: float) -> None:
     plan = _train_step(model).plan_text()
     steps = _steps(plan)
     assert not [op for op, _, _ in steps if op == "copy"], plan
-    # Adam's new momentum, new velocity and new weights of each variable come out of one loop.
+    # Adam's new momentum, new velocity and new weights of each variable come out of one kernel.
     written = [[o for o in outputs if o.startswith("o")] for _, _, outputs in steps]
-    updates = [w for (op, _, _), w in zip(steps, written) if op == "fused" and len(w) == 3]
+    updates = [w for (op, _, _), w in zip(steps, written) if op == "adam_update" and len(w) == 3]
     assert len(updates) == len(model.trainable_variables), plan
     # And nothing is written twice.
     flat = [o for w in written for o in w]

@@ -62,8 +62,8 @@ def explain(
     limits = machine_limits()
     machine = (
         f"{_engine.num_threads()} threads, {_engine.isa()}: {limits.matmul_gflops('float32'):.0f} GFLOP/s float32, "
-        f"{limits.matmul_gflops('bfloat16'):.0f} bfloat16 matmul; {limits.copy_gbytes(1 << 28):.1f} GB/s memory, "
-        f"{max(limits.copy_gbytes(1 << n) for n in (19, 22)):.0f} cache"
+        f"{limits.matmul_gflops('bfloat16'):.0f} bfloat16 matmul; {limits.loop_gbytes(1 << 28):.1f} GB/s memory, "
+        f"{max(limits.loop_gbytes(1 << n) for n in (19, 22)):.0f} cache"
     )
     return Explanation(name, plans, machine)
 
@@ -238,7 +238,7 @@ def _limit(row: dict[str, Any]) -> tuple[float, str]:
     """Microseconds that an instruction takes at best, and what limits it."""
     limits = machine_limits()
     traffic = row["bytes_read"] + row["bytes_written"]
-    memory = traffic / limits.copy_gbytes(traffic) / 1e3
+    memory = traffic / limits.loop_gbytes(traffic) / 1e3
     if row["products"] and row["compute"]:
         compute = row["products"] / limits.matmul_gflops(row["compute"]) / 1e3
         if compute > memory:

@@ -8,9 +8,10 @@ import math
 import numpy as np
 
 from fastkeras import _engine
+from fastkeras.core.variable import Variable
 
-# Sizes of the copies that memory is measured with: bytes read and written together.
-_COPY_BYTES = (1 << 16, 1 << 19, 1 << 22, 1 << 25, 1 << 28)
+# Sizes of the loops that memory is measured with: bytes read and written together.
+_SIZES = (1 << 16, 1 << 19, 1 << 22, 1 << 25, 1 << 28)
 
 
 class MachineLimits:
@@ -18,12 +19,12 @@ class MachineLimits:
 
     Example:
         >>> limits = fastkeras.explanation.machine_limits()
-        >>> limits.matmul_gflops("float32"), limits.copy_gbytes(1 << 28)
+        >>> limits.matmul_gflops("float32"), limits.loop_gbytes(1 << 28)
     """
 
     def __init__(self) -> None:
         self._matmul: dict[str, float] = {}
-        self._copies: list[float] = []
+        self._loops: list[float] = []
 
     def matmul_gflops(self, dtype: str) -> float:
         """The rate of a large matrix product, in billions of operations per second.
@@ -45,19 +46,19 @@ class MachineLimits:
         """Notes that a product or convolution reached a rate: on a busy machine the measured one is too low."""
         self._matmul[dtype] = max(self.matmul_gflops(dtype), gflops)
 
-    def copy_gbytes(self, size: float) -> float:
-        """The rate of an elementwise loop, in billions of bytes read and written per second.
+    def loop_gbytes(self, size: float) -> float:
+        """The rate of an elementwise loop over a variable, in billions of bytes read and written per second.
 
         Args:
             size: how many bytes it reads and writes: what fits in a cache goes faster than memory.
         """
-        if not self._copies:
-            self._copies = [_copy_rate(n) for n in _COPY_BYTES]
-        at = (math.log2(max(size, 1)) - math.log2(_COPY_BYTES[0])) / 3
-        low = min(max(int(at), 0), len(_COPY_BYTES) - 1)
-        high = min(low + 1, len(_COPY_BYTES) - 1)
+        if not self._loops:
+            self._loops = [_loop_rate(n) for n in _SIZES]
+        at = (math.log2(max(size, 1)) - math.log2(_SIZES[0])) / 3
+        low = min(max(int(at), 0), len(_SIZES) - 1)
+        high = min(low + 1, len(_SIZES) - 1)
         part = min(max(at - low, 0.0), 1.0)
-        return self._copies[low] * (1 - part) + self._copies[high] * part
+        return self._loops[low] * (1 - part) + self._loops[high] * part
 
 
 @functools.cache
@@ -66,11 +67,13 @@ def machine_limits() -> MachineLimits:
     return MachineLimits()
 
 
-def _copy_rate(size: int) -> float:
+def _loop_rate(size: int) -> float:
+    # In place: new memory would have to be brought into the cache before it is written.
+    variable = Variable(np.ones(size // 8, "float32"), trainable=False, name="limit")
     trace = _engine.Trace("limit of memory")
     with trace:
-        doubled = trace.input((size // 8,), "float32") * 2.0
-    return size / _best(trace.compile([doubled]), 0.15, np.ones(size // 8, "float32"))
+        variable.assign(-variable)
+    return size / _best(trace.compile([]), 0.15)
 
 
 def _best(executable: object, seconds: float, *inputs: object) -> float:
