@@ -8,6 +8,7 @@ from typing import Any
 
 from fastkeras import (
     activations,
+    applications,
     backend,
     callbacks,
     config,
@@ -95,6 +96,7 @@ __all__ = [
     "Variable",
     "__version__",
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "config",
