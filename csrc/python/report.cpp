@@ -66,7 +66,7 @@ void bind_report(nb::module_& m) {
     m.def("measure", measure, nb::arg("executable"), nb::arg("runs"), nb::arg("seconds"), nb::arg("inputs"),
           "Runs on copies of the variables; returns the nanoseconds of each run, and of each step in the quickest.");
     m.def("profiler_start", profiler::start, nb::arg("max_events"));
-    m.def("profiler_stop", profiler::stop, nb::arg("path"));
+    m.def("profiler_stop", profiler::stop, nb::arg("path"), nb::call_guard<nb::gil_scoped_release>());
     m.def("profiler_started", profiler::started);
     m.def("profiler_now", profiler::now);
     m.def("profiler_enabled", profiler::enabled);

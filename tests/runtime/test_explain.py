@@ -222,6 +222,28 @@ def test_inputs_are_made_up_if_not_given() -> None:
     assert [i.op for i in keras.explain(model, x, seconds=0.05).instructions][0] == "gather"
 
 
+def test_the_first_batch_of_a_dataset_is_taken() -> None:
+    dataset = keras.data.Dataset.from_tensor_slices(_batch(12)).batch(6)
+    predict, train = keras.explain(_convnet(), dataset, seconds=0.05).plans
+    assert predict.instructions[0].inputs[0] == "float32[6,10,10,3]"
+    assert train.name == "train_step"
+
+
+def test_models_of_several_inputs_and_outputs_are_explained() -> None:
+    a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
+    both = keras.layers.Concatenate()([a, b])
+    outputs = {"p": keras.layers.Dense(2, name="p")(both), "q": keras.layers.Dense(1, name="q")(both)}
+    model = keras.Model({"a": a, "b": b}, outputs)
+    model.compile("sgd", {"p": "mse", "q": "mae"})
+    from fastkeras.explanation.explain import random_inputs, random_targets
+
+    x = random_inputs(model, 5)
+    y = random_targets(model, x)
+    assert {name: t.shape for name, t in y.items()} == {"p": (5, 2), "q": (5, 1)}
+    e = keras.explain(model, x, y, seconds=0.05)
+    assert {"p", "q", "optimizer"} <= {name for i in e.instructions for name in i.layers}
+
+
 def test_training_chooses_the_steps() -> None:
     model = _convnet()
     x, y = _batch()

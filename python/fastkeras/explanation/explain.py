@@ -33,8 +33,9 @@ def explain(
     Args:
         model: a model. To explain training it has to be compiled. Or a `fastkeras.function`, with its one or two
             arguments as `x` and `y`.
-        x: one batch of inputs, of shape (batch, ...), nested as the model takes them. If None, random
-            inputs of the shapes that the model was built for, with a batch of 1 where it is not known.
+        x: one batch of inputs, of shape (batch, ...), nested as the model takes them; or a source of batches, of which
+            the first one is taken. If None, random inputs of the shapes that the model was built for, with a batch
+            of 1 where it is not known.
         y: the targets of the batch. With them, the train step is explained as well.
         training: True for the train step alone, False for the inference step alone.
         sample_weight: weights of the samples of the batch.
@@ -73,6 +74,10 @@ _Step = tuple[str, Any, Sequence[Any]]
 
 
 def _model_steps(model: Any, x: Any, y: Any, training: bool | None, sample_weight: Any) -> list[_Step]:
+    from fastkeras.training.data_adapters import is_dataset, unpack_x_y_sample_weight
+
+    if is_dataset(x):
+        x, y, sample_weight = unpack_x_y_sample_weight(next(iter(x)))
     if training and y is None:
         raise ValueError("explain(training=True) needs the targets of the batch: pass `y`.")
     if x is None:
