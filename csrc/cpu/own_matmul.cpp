@@ -47,7 +47,7 @@ MatmulShape matmul_shape(const Graph& g, const Node& node) {
 namespace {
 
 // A part of a product has at least these.
-constexpr int64_t kLeastColumns = 64, kLeastRows = 8, kLeastDepth = 512;
+constexpr int64_t kLeastColumns = 64, kLeastRows = 8, kLeastDepth = 256;
 
 // What one part of the product packs, in elements.
 int64_t pack_elements(const MatmulShape& s) { return gemm_pack_elements(s.m, s.k, s.transpose_a); }
@@ -78,8 +78,13 @@ struct Split {
             by_k = want;
             return;
         }
-        by_n = std::clamp<int64_t>(s.n / kLeastColumns, 1, want);
-        by_m = std::clamp<int64_t>(s.m / kLeastRows, 1, (want + by_n - 1) / by_n);
+        // The longer side first: what the parts have in common, each of them reads and packs. The gradient of a weight goes by
+        // rows, as its update does: what a thread has in its cache it need not fetch from another core.
+        const int64_t most_n = std::max<int64_t>(s.n / kLeastColumns, 1), most_m = std::max<int64_t>(s.m / kLeastRows, 1);
+        const bool rows_first = s.m >= s.n || s.transpose_a;
+        if (rows_first) by_m = std::min(want, most_m);
+        by_n = std::min((want + by_m - 1) / by_m, most_n);
+        if (!rows_first) by_m = std::min((want + by_n - 1) / by_n, most_m);
     }
     // Elements of the further results that a split sum needs.
     [[nodiscard]] int64_t partials(const MatmulShape& s) const { return (by_k - 1) * s.m * s.n; }
