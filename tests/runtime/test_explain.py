@@ -21,7 +21,7 @@ from fastkeras.explanation.report import readable, shortened, table
 BATCH = 16
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def every_pass():
     """What is read here is the work of the passes, whichever of them the suite runs without."""
     off = _engine.config()["disable_passes"]["value"]
@@ -52,7 +52,7 @@ def _batch(n: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def explained() -> Any:
+def explained(every_pass: None) -> Any:
     return keras.explain(_convnet(), *_batch(), seconds=0.3)
 
 

@@ -110,7 +110,7 @@ def test_compilation_is_in_the_trace_with_its_passes(tmp_path: Path) -> None:
     _check_nesting(events)
     whole = next(e for e in events if e["name"] == "compile predict_step")
     passes = [e for e in events if e["cat"] == "pass"]
-    assert {"simplify", "fuse", "select_kernels", "plan_memory"} <= {e["name"] for e in passes}
+    assert {"decompose", "fuse", "select_kernels", "plan_memory"} <= {e["name"] for e in passes}
     assert all(whole["ts"] <= e["ts"] <= whole["ts"] + whole["dur"] for e in passes)
 
 
