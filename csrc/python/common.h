@@ -77,5 +77,6 @@ void bind_tensor(nb::module_& m);
 void bind_trace(nb::module_& m);
 void bind_control(nb::module_& m);
 void bind_report(nb::module_& m);
+void bind_data(nb::module_& m);
 
 }  // namespace fk::python
