@@ -58,6 +58,12 @@ const Impl kImpls[] = {
     FK_ENTRY("batch_norm_train_grad", "own", own_batch_norm_grad),
     FK_ENTRY("layer_norm", "own", own_layer_norm),
     FK_ENTRY("layer_norm_grad", "own", own_layer_norm_grad),
+    FK_ENTRY("lstm_sequence", "own", own_recurrent),
+    FK_ENTRY("gru_sequence", "own", own_recurrent),
+    FK_ENTRY("simple_rnn_sequence", "own", own_recurrent),
+    FK_ENTRY("lstm_sequence_grad", "own", own_recurrent_grad),
+    FK_ENTRY("gru_sequence_grad", "own", own_recurrent_grad),
+    FK_ENTRY("simple_rnn_sequence_grad", "own", own_recurrent_grad),
 };
 
 #undef FK_ENTRY

@@ -55,5 +55,8 @@ FK_CPU_IMPL(own_batch_norm)
 FK_CPU_IMPL(own_batch_norm_grad)
 FK_CPU_IMPL(own_layer_norm)
 FK_CPU_IMPL(own_layer_norm_grad)
+// own_recurrent.cpp
+FK_CPU_IMPL(own_recurrent)
+FK_CPU_IMPL(own_recurrent_grad)
 
 }  // namespace fk::cpu

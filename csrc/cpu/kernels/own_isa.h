@@ -14,5 +14,7 @@ void fill_gemm(OwnKernels& table);
 void fill_rows(OwnKernels& table);
 void fill_norm(OwnKernels& table);
 void fill_pool(OwnKernels& table);
+void fill_recurrent(OwnKernels& table);
+void fill_recurrent_grad(OwnKernels& table);
 
 }  // namespace fk::cpu::FK_ISA_NAMESPACE

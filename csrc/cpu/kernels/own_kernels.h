@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "cpu/kernels/own_types.h"
+#include "cpu/kernels/recurrent.h"
 
 namespace fk::cpu {
 
@@ -78,6 +79,7 @@ struct OwnKernels {
     PoolKernels<double> pool_f64;
     PoolKernels<Bf16> pool_bf16;
     PoolKernels<F16> pool_f16;
+    RecurrentKernels recurrent;
     void (*widen_bf16)(const Bf16* x, int64_t n, float* y);
     void (*widen_f16)(const F16* x, int64_t n, float* y);
     void (*narrow_bf16)(const float* x, int64_t n, Bf16* y);

@@ -128,6 +128,30 @@ class GRUCell(BaseCell):
         h = ops.add(ops.multiply(z, h), ops.multiply(ops.subtract(1.0, z), g))
         return h, [h]
 
+    def runs_as_one_op(self) -> bool:
+        return (
+            type(self).step is GRUCell.step
+            and self.activation is activations.tanh
+            and self.recurrent_activation is activations.sigmoid
+        )
+
+    def run_sequence(
+        self, projected: Any, states: list[Any], masks: list[Any] | None, keep: Any, reverse: bool
+    ) -> tuple[Any, list[Any]]:
+        kernel = ops.convert_to_tensor(self.recurrent_kernel)
+        bias = self._biases()[1]
+        if bias is None:
+            bias = ops.zeros((self.units * self.gates,), dtype=kernel.dtype)
+        return self._call_sequence(
+            "gru_sequence",
+            [projected, kernel, bias, *states],
+            masks,
+            keep,
+            self.states,
+            reverse=reverse,
+            reset_after=self.reset_after,
+        )
+
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
         return self._call(inputs, states, training)
 

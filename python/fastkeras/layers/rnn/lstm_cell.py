@@ -109,6 +109,19 @@ class LSTMCell(BaseCell):
         h = ops.multiply(self.recurrent_activation(o), self.activation(c))
         return h, [h, c]
 
+    def runs_as_one_op(self) -> bool:
+        return (
+            type(self).step is LSTMCell.step
+            and self.activation is activations.tanh
+            and self.recurrent_activation is activations.sigmoid
+        )
+
+    def run_sequence(
+        self, projected: Any, states: list[Any], masks: list[Any] | None, keep: Any, reverse: bool
+    ) -> tuple[Any, list[Any]]:
+        operands = [projected, ops.convert_to_tensor(self.recurrent_kernel), *states]
+        return self._call_sequence("lstm_sequence", operands, masks, keep, self.states, reverse=reverse)
+
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
         return self._call(inputs, states, training)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastkeras import ops
+from fastkeras import activations, ops
 from fastkeras.layers.rnn.base_cell import BaseCell, apply_kernels
 
 
@@ -73,6 +73,21 @@ class SimpleRNNCell(BaseCell):
     def step(self, projected: Any, states: Any, weights: Any, masks: list[Any] | None) -> tuple[Any, Any]:
         h = self.activation(ops.add(projected, apply_kernels(states[0], weights, masks)))
         return h, [h]
+
+    def runs_as_one_op(self) -> bool:
+        return type(self).step is SimpleRNNCell.step and self.activation in (
+            activations.tanh,
+            activations.relu,
+        )
+
+    def run_sequence(
+        self, projected: Any, states: list[Any], masks: list[Any] | None, keep: Any, reverse: bool
+    ) -> tuple[Any, list[Any]]:
+        operands = [projected, ops.convert_to_tensor(self.recurrent_kernel), *states]
+        activation = "tanh" if self.activation is activations.tanh else "relu"
+        return self._call_sequence(
+            "simple_rnn_sequence", operands, masks, keep, self.states, reverse=reverse, activation=activation
+        )
 
     def call(self, sequence: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
         return self._call(sequence, states, training)
