@@ -1,4 +1,4 @@
-"""Gradients of recurrent sequences as layers ask for them, of the states alone: by the kernels, with every option, twice."""
+"""Gradients of recurrent sequences as layers ask for them, of the states alone: by the kernels, with every option."""
 
 from __future__ import annotations
 
