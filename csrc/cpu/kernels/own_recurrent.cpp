@@ -169,10 +169,10 @@ class Forward {
         const auto sum = [sums](int v) { return load<vf>(sums + v * kLanes); };
         const vf h = load<vf>(h_ + r * row_ + b.unit);
         if constexpr (C == Cell::lstm) {
-            const vf i = sigmoid_v(sum(0)), f = sigmoid_v(sum(1)), g = tanh_v(sum(2)), o = sigmoid_v(sum(3));
+            const vf i = gate_sigmoid(sum(0)), f = gate_sigmoid(sum(1)), g = gate_tanh(sum(2)), o = gate_sigmoid(sum(3));
             const vf before = load<vf>(c_ + r * row_ + b.unit);
             vf c = f * before + i * g;
-            const vf y = o * tanh_v(c);
+            const vf y = o * gate_tanh(c);
             if (masked(r, t)) c = before;
             store(c_ + r * row_ + b.unit, c);
             keep_gate(r, t, 0, b, i);
@@ -182,8 +182,8 @@ class Forward {
             keep_memory(r, t, b, c);
             finish(r, t, b, y);
         } else if constexpr (C == Cell::gru) {
-            const vf z = sigmoid_v(sum(0)), reset = sigmoid_v(sum(1)), inner = sum(2);
-            const vf g = tanh_v(load_part(xw(r, t, 2, b), b.width) + reset * inner);
+            const vf z = gate_sigmoid(sum(0)), reset = gate_sigmoid(sum(1)), inner = sum(2);
+            const vf g = gate_tanh(load_part(xw(r, t, 2, b), b.width) + reset * inner);
             keep_gate(r, t, 0, b, z);
             keep_gate(r, t, 1, b, reset);
             keep_gate(r, t, 2, b, g);
@@ -192,20 +192,20 @@ class Forward {
         } else if constexpr (C == Cell::gru_reset_before) {
             float* const z_of = next_ + r * row_ + b.unit;  // until the new state takes its place
             if (!reads_reset(group)) {
-                const vf z = sigmoid_v(sum(0)), reset = sigmoid_v(sum(1)), kept = reset * dropped(2, r, b, h);
+                const vf z = gate_sigmoid(sum(0)), reset = gate_sigmoid(sum(1)), kept = reset * dropped(2, r, b, h);
                 store(z_of, z);
                 store(reset_ + r * row_ + b.unit, kept);
                 keep_gate(r, t, 0, b, z);
                 keep_gate(r, t, 1, b, reset);
                 keep_memory(r, t, b, kept);
             } else {
-                const vf z = load<vf>(z_of), g = tanh_v(sum(0));
+                const vf z = load<vf>(z_of), g = gate_tanh(sum(0));
                 keep_gate(r, t, 2, b, g);
                 finish(r, t, b, z * h + (1.0f - z) * g);
             }
         } else {
             const vf x = sum(0);
-            finish(r, t, b, C == Cell::rnn_tanh ? tanh_v(x) : select(x < 0.0f, vf{}, x));
+            finish(r, t, b, C == Cell::rnn_tanh ? gate_tanh(x) : select(x < 0.0f, vf{}, x));
         }
     }
 

@@ -148,7 +148,7 @@ class Backward {
     [[gnu::always_inline]] inline vf cell(int64_t r, int64_t t, int64_t before, Block b, vf dh) const {
         if constexpr (C == Cell::lstm) {
             const vf i = gate(r, t, 0, b), f = gate(r, t, 1, b), g = gate(r, t, 2, b), o = gate(r, t, 3, b);
-            const vf y = tanh_v(load_part(a_.memory + moment(r, t) * units_ + b.unit, b.width));
+            const vf y = gate_tanh(load_part(a_.memory + moment(r, t) * units_ + b.unit, b.width));
             float* const dc_of = dc_ + r * row_ + b.unit;
             const vf dc = load<vf>(dc_of) + dh * o * (1.0f - y * y);
             const vf da_i = dc * g * i * (1.0f - i), da_f = dc * earlier(a_.memory, a_.c0, r, before, b) * f * (1.0f - f);
