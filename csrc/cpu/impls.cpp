@@ -64,6 +64,9 @@ const Impl kImpls[] = {
     FK_ENTRY("lstm_sequence_grad", "own", own_recurrent_grad),
     FK_ENTRY("gru_sequence_grad", "own", own_recurrent_grad),
     FK_ENTRY("simple_rnn_sequence_grad", "own", own_recurrent_grad),
+    FK_ENTRY("attention", "own", own_attention),
+    FK_ENTRY("attention_grad", "own", own_attention_grad),
+    FK_ENTRY("adam_update", "own", own_adam),
 };
 
 #undef FK_ENTRY

@@ -58,5 +58,10 @@ FK_CPU_IMPL(own_layer_norm_grad)
 // own_recurrent.cpp
 FK_CPU_IMPL(own_recurrent)
 FK_CPU_IMPL(own_recurrent_grad)
+// own_attention.cpp
+FK_CPU_IMPL(own_attention)
+FK_CPU_IMPL(own_attention_grad)
+// own_optimizer.cpp
+FK_CPU_IMPL(own_adam)
 
 }  // namespace fk::cpu

@@ -2,7 +2,6 @@
 #include "cpu/kernels/own_kernels.h"
 
 #include <array>
-#include <initializer_list>
 
 #include "cpu/isa.h"
 
@@ -10,12 +9,7 @@ namespace fk::cpu {
 
 #define FK_DECLARE(isa)                          \
     namespace isa {                              \
-    void fill_gemm(OwnKernels& table);           \
-    void fill_rows(OwnKernels& table);           \
-    void fill_norm(OwnKernels& table);           \
-    void fill_pool(OwnKernels& table);           \
-    void fill_recurrent(OwnKernels& table);      \
-    void fill_recurrent_grad(OwnKernels& table); \
+    [[nodiscard]] OwnKernels make_own_kernels(); \
     }
 FK_DECLARE(isa_portable)
 #if defined(__x86_64__)
@@ -25,26 +19,13 @@ FK_DECLARE(isa_avx512_bf16)
 #endif
 #undef FK_DECLARE
 
-namespace {
-
-using Fill = void (*)(OwnKernels&);
-OwnKernels fill(std::initializer_list<Fill> parts) {
-    OwnKernels t{};
-    for (const Fill part : parts) part(t);
-    return t;
-}
-#define FK_TABLE(isa) \
-    fill({isa::fill_gemm, isa::fill_rows, isa::fill_norm, isa::fill_pool, isa::fill_recurrent, isa::fill_recurrent_grad})
-
-}  // namespace
-
 const OwnKernels& own_kernels() {
 #if defined(__x86_64__)
-    static const std::array<OwnKernels, 4> tables = {FK_TABLE(isa_portable), FK_TABLE(isa_avx2), FK_TABLE(isa_avx512),
-                                                     FK_TABLE(isa_avx512_bf16)};
+    static const std::array<OwnKernels, 4> tables = {isa_portable::make_own_kernels(), isa_avx2::make_own_kernels(),
+                                                     isa_avx512::make_own_kernels(), isa_avx512_bf16::make_own_kernels()};
     return tables[static_cast<size_t>(current_isa())];
 #else
-    static const OwnKernels table = FK_TABLE(isa_portable);
+    static const OwnKernels table = isa_portable::make_own_kernels();
     return table;
 #endif
 }

@@ -19,37 +19,6 @@ std::optional<Act> act_from_name(std::string_view name) {
     return std::nullopt;
 }
 
-template <class T>
-void apply_epilogue(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, Act act) {
-    const auto each = [&](auto f) {
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t i = 0; i < n; ++i) {
-                const T v = bias ? c[r * ldc + i] + bias[i] : c[r * ldc + i];
-                c[r * ldc + i] = f(v);
-            }
-    };
-    switch (act) {
-        case Act::none:
-            return each([](T v) { return v; });
-        case Act::relu:
-            return each([](T v) { return v < 0 ? T(0) : v; });
-        case Act::relu6:
-            return each([](T v) { return v < 0 ? T(0) : v > 6 ? T(6) : v; });
-        case Act::sigmoid:
-            return each([](T v) { return 1 / (1 + std::exp(-v)); });
-        case Act::tanh:
-            return each([](T v) { return std::tanh(v); });
-        case Act::silu:
-            return each([](T v) { return v / (1 + std::exp(-v)); });
-        case Act::gelu:
-            return each([](T v) { return v * (1 + std::erf(v * T(0.70710678118654752))) / 2; });
-        case Act::elu:
-            return each([](T v) { return v > 0 ? v : std::expm1(v); });
-    }
-}
-template void apply_epilogue<float>(float*, int64_t, int64_t, int64_t, const float*, Act);
-template void apply_epilogue<double>(double*, int64_t, int64_t, int64_t, const double*, Act);
-
 MatmulShape matmul_shape(const Graph& g, const Node& node) {
     MatmulShape s;
     const Dims &a = input_type(g, node, 0).dims, &b = input_type(g, node, 1).dims, &out = node.types[0].dims;
@@ -77,6 +46,12 @@ MatmulShape matmul_shape(const Graph& g, const Node& node) {
 
 namespace {
 
+// A part of a product has at least these.
+constexpr int64_t kLeastColumns = 64, kLeastRows = 8;
+
+// What one part of the product packs, in elements.
+int64_t pack_elements(const MatmulShape& s) { return gemm_pack_elements(s.m, s.k, s.transpose_a); }
+
 // Element offsets of the matrices of batch index `i`.
 void batch_offsets(const MatmulShape& s, int64_t i, int64_t& a, int64_t& b) {
     a = b = 0;
@@ -95,11 +70,12 @@ template <class T>
 RunFn float_product(const MatmulShape& s, bool has_bias, Act act) {
     const int64_t batches = product(s.batch);
     const int threads = max_threads();
-    // Each matrix is cut into blocks until there are enough for the team: columns first, whose panels are independent.
+    // Each matrix is cut into blocks until there are enough for the team: by columns first, whose panels are independent.
     const int64_t want = s.m * s.n * s.k * batches < 4 * kForkWork
                              ? 1
                              : (threads + std::max<int64_t>(batches, 1) - 1) / std::max<int64_t>(batches, 1);
-    const int64_t by_n = std::clamp<int64_t>(s.n / 48, 1, want), by_m = std::clamp<int64_t>(s.m / 8, 1, (want + by_n - 1) / by_n);
+    const int64_t by_n = std::clamp<int64_t>(s.n / kLeastColumns, 1, want);
+    const int64_t by_m = std::clamp<int64_t>(s.m / kLeastRows, 1, (want + by_n - 1) / by_n);
     return [=](const KernelArgs& args) {
         const T* a = static_cast<const T*>(args.in[0]);
         const T* b = static_cast<const T*>(args.in[1]);
@@ -111,11 +87,11 @@ RunFn float_product(const MatmulShape& s, bool has_bias, Act act) {
                            for (int64_t item = begin; item < end; ++item) {
                                const int64_t batch = item / (by_n * by_m), piece = item % (by_n * by_m), pn = piece / by_m,
                                              pm = piece % by_m;
-                               // Whole panels: a split inside one would leave two tails.
+                               // Whole vectors and whole rows of register tiles: a split inside one would leave two tails.
                                const auto cut = [](int64_t n, int64_t i, int64_t parts, int64_t unit) {
-                                   return i == parts ? n : std::min(n, n * i / parts / unit * unit);
+                                   return i == parts ? n : (n / unit * i / parts) * unit;
                                };
-                               const int64_t n0 = cut(s.n, pn, by_n, 48), n1 = cut(s.n, pn + 1, by_n, 48);
+                               const int64_t n0 = cut(s.n, pn, by_n, 16), n1 = cut(s.n, pn + 1, by_n, 16);
                                const int64_t m0 = cut(s.m, pm, by_m, 8), m1 = cut(s.m, pm + 1, by_m, 8);
                                if (n0 == n1 || m0 == m1) continue;
                                int64_t at_a, at_b;
@@ -132,10 +108,11 @@ RunFn float_product(const MatmulShape& s, bool has_bias, Act act) {
                                g.m = m1 - m0;
                                g.n = n1 - n0;
                                g.k = s.k;
-                               g.pack = reinterpret_cast<T*>(args.scratch) + slot * gemm_pack_elements();
+                               g.pack = reinterpret_cast<T*>(args.scratch) + slot * pack_elements(s);
+                               g.bias = bias ? bias + n0 : nullptr;
+                               g.act = act;
                                row_kernels<T>().gemm(g);
-                               if (bias || act != Act::none)
-                                   apply_epilogue(g.c, g.m, g.n, g.ldc, bias ? bias + n0 : nullptr, act);
+                               if (s.k == 0) row_kernels<T>().epilogue(g.c, g.m, g.n, g.ldc, g.bias, act);
                            }
                        });
     };
@@ -190,7 +167,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const DType t = input_type(g, node, 0).dtype;
     if (is_float(t)) {
         const RunFn body = t == DType::f64 ? float_product<double>(s, fused, act) : float_product<float>(s, fused, act);
-        const size_t pack = static_cast<size_t>(gemm_pack_elements() * max_threads()) * (t == DType::f64 ? 8 : 4);
+        const size_t pack = static_cast<size_t>(pack_elements(s) * max_threads()) * (t == DType::f64 ? 8 : 4);
         return make_widened(g, node, "own:gemm", body, pack);
     }
     return dispatch_any(t, [&](auto tag) -> std::unique_ptr<Kernel> {

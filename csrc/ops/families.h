@@ -19,5 +19,7 @@ std::vector<OpDef> normalization();
 std::vector<OpDef> losses();
 std::vector<OpDef> recurrent();
 std::vector<OpDef> random();
+std::vector<OpDef> optimization();
+std::vector<OpDef> attention();
 
 }  // namespace fk::families

@@ -24,6 +24,8 @@ _OUTPUTS = {  # of ops that have several, all of one type
     "batch_norm_train": 3,
     "batch_norm_train_grad": 3,
     "layer_norm_grad": 3,
+    "adam_update": 3,
+    "attention_grad": 3,
     "lstm_sequence": 5,
     "lstm_sequence_grad": 3,
     "gru_sequence": 4,
@@ -67,6 +69,8 @@ def _expected_dtypes(op: str, case: Case, arrays: list[np.ndarray]) -> list[str]
     if op == "top_k":
         return [dtype_name(arrays[0].dtype), "int32"]
     first = dtype_name(arrays[1 if op == "where" else 0].dtype)
+    if op == "attention":
+        return [first, "float64" if first == "float64" else "float32"]
     return [first] * (_OUTPUTS.get(op, 1) - (2 if case.attrs.get("history") is False else 0))
 
 

@@ -169,6 +169,28 @@ void softmax_columns(const T* x, int64_t n, int64_t stride, int64_t width, bool 
     }
 }
 
+// Blocks are searched for whether they hold a new extreme at all; only such a block is looked at by element.
+template <class T>
+int64_t arg_extreme(const T* x, int64_t n, bool largest) {
+    constexpr int64_t block = 8 * kLanes<T>;
+    const T sign = largest ? T(1) : T(-1);
+    T best = x[0];
+    int64_t at = 0;
+    for (int64_t begin = 0; begin < n; begin += block) {
+        const int64_t end = n - begin < block ? n : begin + block;
+        const T bound = best * sign;
+        int32_t worse = 0;
+#pragma omp simd reduction(+ : worse)
+        for (int64_t i = begin; i < end; ++i) worse += x[i] * sign <= bound ? 1 : 0;  // false for NaN
+        if (worse == end - begin) continue;
+        for (int64_t i = begin; i < end; ++i) {
+            if (x[i] != x[i]) return i;
+            if (x[i] * sign > best * sign) best = x[i], at = i;
+        }
+    }
+    return at;
+}
+
 template <class T>
 T sparse_cross_entropy(const T* x, int64_t n, int64_t label) {
     const T max = row_max(x, n);
@@ -221,6 +243,7 @@ void fill(RowKernels<T>& t) {
     t.softmax_columns = softmax_columns<T>;
     t.sparse_cross_entropy = sparse_cross_entropy<T>;
     t.sparse_cross_entropy_grad = sparse_cross_entropy_grad<T>;
+    t.arg_extreme = arg_extreme<T>;
     t.cross_entropy = cross_entropy<T>;
     t.cross_entropy_grad = cross_entropy_grad<T>;
 }
