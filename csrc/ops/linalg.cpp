@@ -46,7 +46,10 @@ Out matmul_vjp(const VjpCall& c) {
     const bool ta = c.node().bool_attr("transpose_a"), tb = c.node().bool_attr("transpose_b");
     const Expr da = ta ? matmul(b, dy, tb, true) : matmul(dy, b, false, !tb);
     if (b.rank() == 2 && a.rank() > 2 && !ta) {  // one b for all of a batch: a single product sums over it
-        const auto rows = [](Expr x) { return reshape(x, {-1, x.dims().back()}); };
+        const auto rows = [](Expr x) {
+            const Dims dims = x.dims();
+            return reshape(x, {product(Dims(dims.begin(), dims.end() - 1)), dims.back()});
+        };
         const Expr flat_a = rows(a), flat_dy = rows(dy);
         return {da, tb ? matmul(flat_dy, flat_a, true, false) : matmul(flat_a, flat_dy, true, false)};
     }
