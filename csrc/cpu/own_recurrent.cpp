@@ -40,8 +40,10 @@ struct SequencePlan {
         // Few enough samples that their states stay in the first cache, more where each step reads a large kernel.
         const int64_t share = (shape.batch + threads - 1) / threads;
         packed_bytes = round_up(static_cast<size_t>(packed_elements(shape)) * sizeof(float));
-        shape.rows = std::clamp<int64_t>(share, 1, packed_bytes <= (size_t{1} << 20) ? 24 : 96);
-        slot_bytes = round_up(static_cast<size_t>(scratch_elements(shape, dropout)) * sizeof(float));
+        const int64_t most = packed_bytes <= (size_t{1} << 20) ? 24 : 96,
+                      groups = std::max<int64_t>((share + most - 1) / most, 1);
+        shape.rows = std::max<int64_t>((share + groups - 1) / groups, 1);
+        slot_bytes = round_up(static_cast<size_t>(bias_elements() + scratch_elements(shape, dropout)) * sizeof(float));
         at.fill(-1);
         size_t i = 0;
         for (std::string_view name : names) at[i++] = recurrent_input(node, name);
@@ -53,22 +55,24 @@ struct SequencePlan {
     [[nodiscard]] const uint8_t* mask(const KernelArgs& a, size_t i) const {
         return at[i] < 0 ? nullptr : static_cast<const uint8_t*>(a.in[at[i]]);
     }
-    // f(begin, end, scratch memory) for parts of the batch.
+    [[nodiscard]] int64_t bias_elements() const { return shape.gates * padded_units(shape.units); }
+    // A part's sum of gradients of the bias, followed by what else it needs.
+    [[nodiscard]] float* slot(const KernelArgs& a, int64_t i) const {
+        return reinterpret_cast<float*>(a.scratch + packed_bytes + static_cast<size_t>(i) * slot_bytes);
+    }
+    // f(begin, end, slot) for parts of the batch.
     template <class F>
-    void run(const KernelArgs& a, F f) const {
-        const int64_t work = shape.steps * shape.gates * shape.units * (shape.units / 8 + 4);
-        parallel_slots(threads, shape.batch, work, [&](int64_t begin, int64_t end, int64_t slot) {
-            f(begin, end, reinterpret_cast<float*>(a.scratch + packed_bytes + static_cast<size_t>(slot) * slot_bytes));
-        });
+    void run(F f) const {
+        parallel_slots(threads, shape.batch, shape.steps * shape.gates * shape.units * (shape.units / 8 + 4), f);
     }
 };
 
 float* output(const KernelArgs& a, size_t i) { return static_cast<float*>(a.out[i]); }
 
-RunFn forward(const SequencePlan& p, bool history) {
+// `history`: the number of the first output that only gradients read; 0: there is none.
+RunFn forward(const SequencePlan& p, size_t history) {
     return [=](const KernelArgs& a) {
-        const bool lstm = p.cell == RecurrentCell::lstm;
-        const size_t first = lstm ? 3 : 2;  // of the history
+        const bool lstm = p.cell == RecurrentCell::lstm, rnn = p.shape.gates == 1;
         auto* packed = reinterpret_cast<float*>(a.scratch);
         const RecurrentKernels& kernels = own_kernels().recurrent;
         kernels.pack(p.input(a, 1), p.shape, p.cell, p.dropout, packed);
@@ -83,10 +87,11 @@ RunFn forward(const SequencePlan& p, bool history) {
                                  .h = output(a, 0),
                                  .h_last = output(a, 1),
                                  .c_last = lstm ? output(a, 2) : nullptr,
-                                 .gates = history ? output(a, first) : nullptr,
-                                 .memory = history ? output(a, first + 1) : nullptr};
-        p.run(a, [&](int64_t begin, int64_t end, float* scratch) {
-            kernels.forward[static_cast<size_t>(p.cell)](args, begin, end, scratch);
+                                 .gates = history != 0 && !rnn ? output(a, history) : nullptr,
+                                 .memory = history != 0 && !rnn ? output(a, history + 1) : nullptr,
+                                 .before = history != 0 ? output(a, history + (rnn ? 0 : 2)) : nullptr};
+        p.run([&](int64_t begin, int64_t end, int64_t slot) {
+            kernels.forward[static_cast<size_t>(p.cell)](args, begin, end, p.slot(a, slot) + p.bias_elements());
         });
     };
 }
@@ -98,9 +103,9 @@ RunFn backward(const SequencePlan& p) {
         const RecurrentKernels& kernels = own_kernels().recurrent;
         kernels.pack_transposed(p.input(a, 0), p.shape, packed);
         const RecurrentGradArgs args{.shape = p.shape,
-                                     .h0 = p.input(a, 1),
-                                     .c0 = p.input(a, 2),
-                                     .h = p.input(a, 3),
+                                     .c0 = p.input(a, 1),
+                                     .h = p.input(a, 2),
+                                     .before = p.input(a, 3),
                                      .gates = p.input(a, 4),
                                      .memory = p.input(a, 5),
                                      .dh = p.input(a, 6),
@@ -110,11 +115,22 @@ RunFn backward(const SequencePlan& p) {
                                      .dropout = p.input(a, 10),
                                      .packed = packed,
                                      .dxw = output(a, 0),
-                                     .dh0 = output(a, 1),
-                                     .dc0 = lstm ? output(a, 2) : nullptr};
-        p.run(a, [&](int64_t begin, int64_t end, float* scratch) {
-            kernels.backward[static_cast<size_t>(p.cell)](args, begin, end, scratch);
+                                     .dh0 = output(a, 2),
+                                     .dc0 = lstm ? output(a, 3) : nullptr,
+                                     .dbias = nullptr};
+        const int64_t sums = p.bias_elements(), padded = padded_units(p.shape.units);
+        for (int64_t i = 0; i < p.threads; ++i) std::fill_n(p.slot(a, i), sums, 0.0F);
+        p.run([&](int64_t begin, int64_t end, int64_t slot) {
+            RecurrentGradArgs mine = args;
+            mine.dbias = p.slot(a, slot);
+            kernels.backward[static_cast<size_t>(p.cell)](mine, begin, end, mine.dbias + sums);
         });
+        for (int64_t i = 0; i < p.shape.gates * p.shape.units; ++i) {
+            double sum = 0;
+            for (int64_t part = 0; part < p.threads; ++part)
+                sum += static_cast<double>(p.slot(a, part)[i / p.shape.units * padded + i % p.shape.units]);
+            output(a, 1)[i] = static_cast<float>(sum);
+        }
     };
 }
 
@@ -129,11 +145,11 @@ namespace own_recurrent {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const SequencePlan p(g, node, {"xw", "kernel", "h0", "c0", "bias", "mask", "dropout"});
+    const size_t history = node.bool_attr("history") ? recurrent_states(node) : 0;
     // The gates take the place of the sums they come from.
-    const int gates =
-        node.op->attr_index("history") >= 0 && node.bool_attr("history") ? static_cast<int>(node.types.size()) - 2 : -1;
-    return make_widened(g, node, concat("own:", node.op->name), forward(p, gates >= 0), p.scratch(), gates < 0 ? -1 : 0, 0,
-                        std::max(gates, 0));
+    const bool in_place = history != 0 && p.shape.gates > 1;
+    return make_widened(g, node, concat("own:", node.op->name), forward(p, history), p.scratch(), in_place ? 0 : -1, 0,
+                        static_cast<int>(history));
 }
 }  // namespace own_recurrent
 
@@ -143,7 +159,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const bool lstm = cell_of(node) == RecurrentCell::lstm;
     const SequencePlan p(
         g, node,
-        {"kernel", "h0", "c0", "h", "gates", lstm ? "cells" : "candidate", "dh", "dh_last", "dc_last", "mask", "dropout"});
+        {"kernel", "c0", "h", "before", "gates", lstm ? "cells" : "candidate", "dh", "dh_last", "dc_last", "mask", "dropout"});
     // The gradients of the gates' sums take the place of the gates.
     return make_widened(g, node, concat("own:", node.op->name), backward(p), p.scratch(), recurrent_input(node, "gates"));
 }

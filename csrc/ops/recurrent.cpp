@@ -1,6 +1,7 @@
 // LSTM, GRU and simple RNN over whole sequences, with Keras' equations and order of gates. `xw` is what the inputs contribute
-// to the gates of all steps, biases included: its product is an ordinary one before the loop. The bodies are scans; the
-// gradient ops return what has to be found step by step, and the gradient of the recurrent kernel is one product at the end.
+// to the gates of all steps: an ordinary product before the loop. `bias` is added to what the state contributes. The bodies are
+// scans; the gradient ops return what has to be found step by step (`dxw`, and the bias' gradient, which is a sum of its like),
+// and the gradient of the recurrent kernel is one product at the end, with the states before all steps ("before").
 //
 // A step where the optional `mask` [batch, time] is false keeps the states. The optional `dropout` [gates, batch, units]
 // multiplies the state, for each gate, before the recurrent kernel does. `reverse` computes the last step first; tensors are in
@@ -30,17 +31,18 @@ int recurrent_input(const OpDef& op, const Attrs& attrs, std::string_view name) 
     return -1;
 }
 
+size_t recurrent_states(const Node& node) { return node.is("lstm_sequence") ? 3 : 2; }
+
 namespace families {
 namespace {
 
 using Out = std::vector<Expr>;
 using Types = std::vector<TensorType>;
 
-constexpr std::string_view kLstm[] = {"xw", "kernel", "h0", "c0"};
+constexpr std::string_view kLstm[] = {"xw", "kernel", "bias", "h0", "c0"};
 constexpr std::string_view kLstmGrad[] = {"kernel", "c0", "gates", "cells", "dh_last", "dc_last"};
-constexpr std::string_view kGru[] = {"xw", "kernel", "bias", "h0"};
-constexpr std::string_view kGruGrad[] = {"kernel", "h0", "h", "gates", "candidate", "dh_last"};
-constexpr std::string_view kRnn[] = {"xw", "kernel", "h0"};
+constexpr std::string_view kOneState[] = {"xw", "kernel", "bias", "h0"};
+constexpr std::string_view kGruGrad[] = {"kernel", "before", "gates", "candidate", "dh_last"};
 constexpr std::string_view kRnnGrad[] = {"kernel", "h", "dh_last"};
 
 // `history`: whether what only a gradient reads is returned.
@@ -52,7 +54,7 @@ const AttrDef kLstmAttrs[] = {kReverse, kMask, kDropout, kHistory};
 const AttrDef kLstmGradAttrs[] = {kReverse, kDh, kMask, kDropout};
 const AttrDef kGruAttrs[] = {kReverse, kMask, kDropout, kHistory, kResetAfter};
 const AttrDef kGruGradAttrs[] = {kReverse, kDh, kMask, kDropout, kResetAfter};
-const AttrDef kRnnAttrs[] = {kReverse, kMask, kDropout, kActivation};
+const AttrDef kRnnAttrs[] = {kReverse, kMask, kDropout, kHistory, kActivation};
 const AttrDef kRnnGradAttrs[] = {kReverse, kDh, kMask, kDropout, kActivation};
 
 // ---- Types
@@ -85,7 +87,7 @@ Sizes check(const InferCall& c, int64_t gates, std::string_view over_time) {
     expect("gates", s.sequence(gates));
     expect("bias", {s.dtype, {gates * s.units}});
     for (std::string_view name : {"h0", "c0", "dh_last", "dc_last"}) expect(name, s.state());
-    for (std::string_view name : {"h", "cells", "candidate", "dh"}) expect(name, s.sequence(1));
+    for (std::string_view name : {"h", "before", "cells", "candidate", "dh"}) expect(name, s.sequence(1));
     expect("mask", {DType::boolean, {s.batch, s.time}});
     expect("dropout", {s.dtype, {gates, s.batch, s.units}});
     size_t operands = c.op.inputs.size();
@@ -94,39 +96,42 @@ Sizes check(const InferCall& c, int64_t gates, std::string_view over_time) {
     return s;
 }
 
+// The states' types, then those of the history where the node has one.
+Types with_history(const InferCall& c, Types states, const Types& history) {
+    if (c.integer(3) != 0) states.insert(states.end(), history.begin(), history.end());
+    return states;
+}
+TensorType bias_type(const Sizes& s) { return {s.dtype, {s.gates * s.units}}; }
+
 Types infer_lstm(const InferCall& c) {
     const Sizes s = check(c, 4, "xw");
-    Types out{s.sequence(1), s.state(), s.state()};
-    if (c.integer(3) != 0) out.insert(out.end(), {s.sequence(4), s.sequence(1)});
-    return out;
+    return with_history(c, {s.sequence(1), s.state(), s.state()}, {s.sequence(4), s.sequence(1), s.sequence(1)});
 }
 Types infer_lstm_grad(const InferCall& c) {
     const Sizes s = check(c, 4, "gates");
-    return {s.sequence(4), s.state(), s.state()};
+    return {s.sequence(4), bias_type(s), s.state(), s.state()};
 }
 Types infer_gru(const InferCall& c) {
     const Sizes s = check(c, 3, "xw");
-    Types out{s.sequence(1), s.state()};
-    if (c.integer(3) != 0) out.insert(out.end(), {s.sequence(3), s.sequence(1)});
-    return out;
+    return with_history(c, {s.sequence(1), s.state()}, {s.sequence(3), s.sequence(1), s.sequence(1)});
 }
 Types infer_gru_grad(const InferCall& c) {
     const Sizes s = check(c, 3, "gates");
-    return {s.sequence(3), s.state()};
+    return {s.sequence(3), bias_type(s), s.state()};
 }
-void check_activation(const InferCall& c, size_t attr) {
-    if (const auto& act = std::get<std::string>(c.attrs[attr]); act != "tanh" && act != "relu")
+void check_activation(const InferCall& c) {
+    if (const auto& act = std::get<std::string>(c.attrs[4]); act != "tanh" && act != "relu")
         fail<UserError>(c.op.name, ": activation is '", act, "'; expected 'tanh' or 'relu'");
 }
 Types infer_rnn(const InferCall& c) {
-    check_activation(c, 3);
+    check_activation(c);
     const Sizes s = check(c, 1, "xw");
-    return {s.sequence(1), s.state()};
+    return with_history(c, {s.sequence(1), s.state()}, {s.sequence(1)});
 }
 Types infer_rnn_grad(const InferCall& c) {
-    check_activation(c, 4);
+    check_activation(c);
     const Sizes s = check(c, 1, "h");
-    return {s.sequence(1), s.state()};
+    return {s.sequence(1), bias_type(s), s.state()};
 }
 
 // ---- Pieces of bodies
@@ -289,8 +294,9 @@ Out emit_grad(const VjpCall& c, std::string_view op, std::initializer_list<Expr>
 }
 Expr given_or_zeros(const VjpCall& c, size_t output) { return c.dys[output].valid() ? c.dys[output] : zeros_like(c.out(output)); }
 // Whether the gradient of something that only gradients read is asked for: one of a higher order.
-bool through_history(const VjpCall& c, size_t first) {
-    return std::any_of(c.dys.begin() + static_cast<std::ptrdiff_t>(first), c.dys.end(), [](const Expr& e) { return e.valid(); });
+bool through_history(const VjpCall& c) {
+    const auto first = static_cast<std::ptrdiff_t>(recurrent_states(c.node()));
+    return std::any_of(c.dys.begin() + first, c.dys.end(), [](const Expr& e) { return e.valid(); });
 }
 Attrs grad_attrs(const VjpCall& c, const Extras& e) {
     return {c.node().int_attr("reverse"), static_cast<int64_t>(c.dys[0].valid()), static_cast<int64_t>(e.mask.valid()),
@@ -311,18 +317,18 @@ Out with_dropout(Out grads, const Extras& e, const Expr& of_dropout) {
 
 Out lstm_body(const OpCall& c) {
     const Extras e = extras(*c.g, *c.node, c.inputs);
-    const Out out = over_time(*c.g, {c.in(2), c.in(3)}, {c.in(0), e.mask}, {c.in(1), e.dropout}, c.node->bool_attr("reverse"),
-                              [](const Moment& m) -> Stepped {
+    const Out out = over_time(*c.g, {c.in(3), c.in(4)}, {c.in(0), e.mask}, {c.in(1), e.dropout, c.in(2)},
+                              c.node->bool_attr("reverse"), [](const Moment& m) -> Stepped {
                                   const Weights w{m.constants[0], m.constants[1]};
-                                  const Expr a = m.xs[0] + w.forward(m.carries[0], 0, 4);
+                                  const Expr a = m.xs[0] + m.constants[2] + w.forward(m.carries[0], 0, 4);
                                   const auto gate = [&](int64_t g) { return gates_of(a, w.units(), g, g + 1); };
                                   const Expr i = sigmoid(gate(0)), f = sigmoid(gate(1)), g = tanh(gate(2)), o = sigmoid(gate(3));
                                   const Expr new_c = f * m.carries[1] + i * g;
                                   const Expr h = keep_masked(m.xs[1], o * tanh(new_c), m.carries[0]);
                                   const Expr cell = keep_masked(m.xs[1], new_c, m.carries[1]);
-                                  return {{h, cell}, {h, join({i, f, g, o}, -1), cell}};
+                                  return {{h, cell}, {h, join({i, f, g, o}, -1), cell, m.carries[0]}};
                               });
-    return without_history({out[2], out[0], out[1], out[3], out[4]}, c);
+    return without_history({out[2], out[0], out[1], out[3], out[4], out[5]}, c);
 }
 
 Out lstm_grad_body(const OpCall& c) {
@@ -343,18 +349,18 @@ Out lstm_grad_body(const OpCall& c) {
             da = keep_masked(mask, da, zeros_like(da));
             return {{keep_masked(mask, w.backward(da, 0, 4), dh), keep_masked(mask, dc * f, m.carries[1])}, {da}};
         });
-    return {out[2], out[0], out[1]};
+    return {out[2], reduce_sum(out[2], {0, 1}), out[0], out[1]};
 }
 
 Out lstm_vjp(const VjpCall& c) {
-    if (through_history(c, 3)) return differentiate_body(*c.g, c.index, c.dys);
+    if (through_history(c)) return differentiate_body(*c.g, c.index, c.dys);
     const Extras e = extras(*c.g, c.node(), c.node().inputs);
     const Weights w{c.in(1), e.dropout};
     const Out grads =
-        emit_grad(c, "lstm_sequence_grad", {w.kernel, c.in(3), c.out(3), c.out(4), given_or_zeros(c, 1), given_or_zeros(c, 2)}, e,
+        emit_grad(c, "lstm_sequence_grad", {w.kernel, c.in(4), c.out(3), c.out(4), given_or_zeros(c, 1), given_or_zeros(c, 2)}, e,
                   grad_attrs(c, e));
-    const Expr da = grads[0], before = earlier(c.out(0), c.in(2), c.node().bool_attr("reverse"));
-    return with_dropout({da, kernel_grad(w, before, da, 0, 4), grads[1], grads[2]}, e,
+    const Expr da = grads[0], before = c.out(5);
+    return with_dropout({da, kernel_grad(w, before, da, 0, 4), grads[1], grads[2], grads[3]}, e,
                         e.dropout.valid() ? dropout_grads(w, before, da, 4) : Expr{});
 }
 
@@ -379,17 +385,23 @@ Out gru_body(const OpCall& c) {
             const Expr g =
                 tanh(x(2) + (after ? r * candidate : product_of(candidate, w.of_gate(2)) + gates_of(bias, w.units(), 2, 3)));
             const Expr next = keep_masked(m.xs[1], z * h + (1.0 - z) * g, h);
-            return {{next}, {next, join({z, r, g}, -1), candidate}};
+            return {{next}, {next, join({z, r, g}, -1), candidate, h}};
         });
-    return without_history({out[1], out[0], out[2], out[3]}, c);
+    return without_history({out[1], out[0], out[2], out[3], out[4]}, c);
+}
+
+// The gradients of the products with the state, where the last of them is reset, from those of the gates' sums.
+Expr after_reset(const Weights& w, Expr da, Expr gates) {
+    const Expr r = gates_of(gates, w.units(), 1, 2);
+    return join({gates_of(da, w.units(), 0, 2), gates_of(da, w.units(), 2, 3) * r}, -1);
 }
 
 Out gru_grad_body(const OpCall& c) {
     const Extras e = extras(*c.g, *c.node, c.inputs);
-    const bool reverse = c.node->bool_attr("reverse"), after = c.node->bool_attr("reset_after");
-    const Expr h0 = c.in(1), h = c.in(2), gates = c.in(3), candidate = c.in(4);
-    const Out out = over_time(*c.g, {c.in(5)}, {gates, candidate, earlier(h, h0, reverse), e.dh, e.mask}, {c.in(0), e.dropout},
-                              !reverse, [after](const Moment& m) -> Stepped {
+    const bool after = c.node->bool_attr("reset_after");
+    const Expr gates = c.in(2);
+    const Out out = over_time(*c.g, {c.in(4)}, {gates, c.in(3), c.in(1), e.dh, e.mask}, {c.in(0), e.dropout},
+                              !c.node->bool_attr("reverse"), [after](const Moment& m) -> Stepped {
                                   const Weights w{m.constants[0], m.constants[1]};
                                   const Expr before = m.xs[2], mask = m.xs[4];
                                   const auto gate = [&](int64_t g) { return gates_of(m.xs[0], w.units(), g, g + 1); };
@@ -408,33 +420,34 @@ Out gru_grad_body(const OpCall& c) {
                                   const Expr da = join({da_z, da_r, da_g}, -1);
                                   return {{keep_masked(mask, dbefore, dh)}, {keep_masked(mask, da, zeros_like(da))}};
                               });
-    return {out[1], out[0]};
+    const Expr inner = after ? after_reset(Weights{c.in(0), {}}, out[1], gates) : out[1];
+    return {out[1], reduce_sum(inner, {0, 1}), out[0]};
 }
 
 Out gru_vjp(const VjpCall& c) {
-    if (through_history(c, 2)) return differentiate_body(*c.g, c.index, c.dys);
+    if (through_history(c)) return differentiate_body(*c.g, c.index, c.dys);
     const Extras e = extras(*c.g, c.node(), c.node().inputs);
     const Weights w{c.in(1), e.dropout};
     const bool after = c.node().bool_attr("reset_after");
     Attrs attrs = grad_attrs(c, e);
     attrs.push_back(static_cast<int64_t>(after));
-    const Expr h0 = c.in(3), h = c.out(0), gates = c.out(2), candidate = c.out(3);
-    const Out grads = emit_grad(c, "gru_sequence_grad", {w.kernel, h0, h, gates, candidate, given_or_zeros(c, 1)}, e, attrs);
-    const Expr da = grads[0], before = earlier(h, h0, c.node().bool_attr("reverse"));
-    const auto of = [&](Expr x, int64_t begin, int64_t end) { return gates_of(x, w.units(), begin, end); };
-    const Expr r = of(gates, 1, 2);
-    // The gradients of the products with the state.
-    const Expr inner = after ? join({of(da, 0, 2), of(da, 2, 3) * r}, -1) : da;
-    const Expr kernel =
-        after ? kernel_grad(w, before, inner, 0, 3)
-              : join({kernel_grad(w, before, of(da, 0, 2), 0, 2), product_of(flat(candidate), flat(of(da, 2, 3)), true, false)},
-                     -1);
-    Expr of_dropout;
-    if (e.dropout.valid()) {
-        of_dropout = after ? dropout_grads(w, before, inner, 3)
-                           : join({dropout_grads(w, before, of(da, 0, 2), 2), dropout_grad(w, before * r, of(da, 2, 3), 2)}, 0);
+    const Expr gates = c.out(2), candidate = c.out(3), before = c.out(4);
+    const Out grads = emit_grad(c, "gru_sequence_grad", {w.kernel, before, gates, candidate, given_or_zeros(c, 1)}, e, attrs);
+    const Expr da = grads[0];
+    const auto of = [&](int64_t begin, int64_t end) { return gates_of(da, w.units(), begin, end); };
+    Expr kernel, of_dropout;
+    if (after) {
+        const Expr inner = after_reset(w, da, gates);
+        kernel = kernel_grad(w, before, inner, 0, 3);
+        if (e.dropout.valid()) of_dropout = dropout_grads(w, before, inner, 3);
+    } else {
+        kernel = join({kernel_grad(w, before, of(0, 2), 0, 2), product_of(flat(candidate), flat(of(2, 3)), true, false)}, -1);
+        if (e.dropout.valid()) {
+            const Expr reset = before * gates_of(gates, w.units(), 1, 2);
+            of_dropout = join({dropout_grads(w, before, of(0, 2), 2), dropout_grad(w, reset, of(2, 3), 2)}, 0);
+        }
     }
-    return with_dropout({da, kernel, reduce_sum(inner, {0, 1}), grads[1]}, e, of_dropout);
+    return with_dropout({da, kernel, grads[1], grads[2]}, e, of_dropout);
 }
 
 // ---- Simple RNN
@@ -443,15 +456,15 @@ Expr activate(const std::string& name, Expr x) { return name == "tanh" ? tanh(x)
 
 Out rnn_body(const OpCall& c) {
     const Extras e = extras(*c.g, *c.node, c.inputs);
-    const std::string act = std::get<std::string>(c.node->attrs[3]);
-    const Out out = over_time(*c.g, {c.in(2)}, {c.in(0), e.mask}, {c.in(1), e.dropout}, c.node->bool_attr("reverse"),
+    const std::string act = std::get<std::string>(c.node->attrs[4]);
+    const Out out = over_time(*c.g, {c.in(3)}, {c.in(0), e.mask}, {c.in(1), e.dropout, c.in(2)}, c.node->bool_attr("reverse"),
                               [&act](const Moment& m) -> Stepped {
                                   const Weights w{m.constants[0], m.constants[1]};
-                                  const Expr h =
-                                      keep_masked(m.xs[1], activate(act, m.xs[0] + w.forward(m.carries[0], 0, 1)), m.carries[0]);
-                                  return {{h}, {h}};
+                                  const Expr before = m.carries[0], a = m.xs[0] + m.constants[2] + w.forward(before, 0, 1);
+                                  const Expr h = keep_masked(m.xs[1], activate(act, a), before);
+                                  return {{h}, {h, before}};
                               });
-    return {out[1], out[0]};
+    return without_history({out[1], out[0], out[2]}, c);
 }
 
 Out rnn_grad_body(const OpCall& c) {
@@ -466,17 +479,18 @@ Out rnn_grad_body(const OpCall& c) {
                                   da = keep_masked(mask, da, zeros_like(da));
                                   return {{keep_masked(mask, w.backward(da, 0, 1), dh)}, {da}};
                               });
-    return {out[1], out[0]};
+    return {out[1], reduce_sum(out[1], {0, 1}), out[0]};
 }
 
 Out rnn_vjp(const VjpCall& c) {
+    if (through_history(c)) return differentiate_body(*c.g, c.index, c.dys);
     const Extras e = extras(*c.g, c.node(), c.node().inputs);
     const Weights w{c.in(1), e.dropout};
     Attrs attrs = grad_attrs(c, e);
-    attrs.push_back(c.node().attrs[3]);
+    attrs.push_back(c.node().attrs[4]);
     const Out grads = emit_grad(c, "simple_rnn_sequence_grad", {w.kernel, c.out(0), given_or_zeros(c, 1)}, e, attrs);
-    const Expr da = grads[0], before = earlier(c.out(0), c.in(2), c.node().bool_attr("reverse"));
-    return with_dropout({da, kernel_grad(w, before, da, 0, 1), grads[1]}, e,
+    const Expr da = grads[0], before = c.out(2);
+    return with_dropout({da, kernel_grad(w, before, da, 0, 1), grads[1], grads[2]}, e,
                         e.dropout.valid() ? dropout_grads(w, before, da, 1) : Expr{});
 }
 
@@ -486,7 +500,8 @@ Out rnn_vjp(const VjpCall& c) {
 std::vector<OpDef> recurrent() {
     return {
         OpDef{.name = "lstm_sequence",
-              .summary = "An LSTM over time: all states h, the last h and c; for gradients the gates (i, f, g, o) and all c.",
+              .summary = "An LSTM over time: all h, the last h and c; for gradients the gates (i, f, g, o), all c, and h before "
+                         "each step.",
               .inputs = kLstm,
               .variadic = true,
               .attrs = kLstmAttrs,
@@ -494,37 +509,39 @@ std::vector<OpDef> recurrent() {
               .body = lstm_body,
               .vjp = lstm_vjp},
         OpDef{.name = "lstm_sequence_grad",
-              .summary = "Gradients of lstm_sequence: of xw, h0 and c0.",
+              .summary = "Gradients of lstm_sequence: of xw, bias, h0 and c0.",
               .inputs = kLstmGrad,
               .variadic = true,
               .attrs = kLstmGradAttrs,
               .infer = infer_lstm_grad,
               .body = lstm_grad_body},
-        OpDef{.name = "gru_sequence",
-              .summary = "A GRU over time: all states h, the last one; for gradients the gates (z, r, g) and what meets r.",
-              .inputs = kGru,
-              .variadic = true,
-              .attrs = kGruAttrs,
-              .infer = infer_gru,
-              .body = gru_body,
-              .vjp = gru_vjp},
+        OpDef{
+            .name = "gru_sequence",
+            .summary =
+                "A GRU over time: all h, the last one; for gradients the gates (z, r, g), what meets r, and h before each step.",
+            .inputs = kOneState,
+            .variadic = true,
+            .attrs = kGruAttrs,
+            .infer = infer_gru,
+            .body = gru_body,
+            .vjp = gru_vjp},
         OpDef{.name = "gru_sequence_grad",
-              .summary = "Gradients of gru_sequence: of xw and h0.",
+              .summary = "Gradients of gru_sequence: of xw, bias and h0.",
               .inputs = kGruGrad,
               .variadic = true,
               .attrs = kGruGradAttrs,
               .infer = infer_gru_grad,
               .body = gru_grad_body},
         OpDef{.name = "simple_rnn_sequence",
-              .summary = "h = activation(xw + h kernel) over time: all states and the last one.",
-              .inputs = kRnn,
+              .summary = "h = activation(xw + bias + h kernel) over time: all h, the last one; for gradients h before each step.",
+              .inputs = kOneState,
               .variadic = true,
               .attrs = kRnnAttrs,
               .infer = infer_rnn,
               .body = rnn_body,
               .vjp = rnn_vjp},
         OpDef{.name = "simple_rnn_sequence_grad",
-              .summary = "Gradients of simple_rnn_sequence: of xw and h0.",
+              .summary = "Gradients of simple_rnn_sequence: of xw, bias and h0.",
               .inputs = kRnnGrad,
               .variadic = true,
               .attrs = kRnnGradAttrs,

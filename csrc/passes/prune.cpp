@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "ops/op_def.h"
+#include "ops/recurrent.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 
@@ -109,13 +109,13 @@ Result prune_while(Graph& out, const Node& n, std::span<const Value> in, const U
     return renumbered(out.add(*n.op, {in.begin(), in.end()}, std::move(attrs)), keep);
 }
 
-// The last two outputs of a recurrent sequence are its history.
 Result prune_sequence(Graph& out, const Node& n, std::span<const Value> in, const Used& used) {
-    if (!n.bool_attr("history") || used[used.size() - 1] || used[used.size() - 2]) return std::nullopt;
+    const auto history = used.begin() + static_cast<std::ptrdiff_t>(recurrent_states(n));
+    if (!n.bool_attr("history") || std::count(history, used.end(), 0) != used.end() - history) return std::nullopt;
     Attrs attrs = n.attrs;
     attrs[static_cast<size_t>(n.op->attr_index("history"))] = int64_t{0};
-    Used keep(used.size(), 1);
-    keep[used.size() - 1] = keep[used.size() - 2] = 0;
+    Used keep(used.size(), 0);
+    std::fill_n(keep.begin(), recurrent_states(n), uint8_t{1});
     return renumbered(out.add(*n.op, {in.begin(), in.end()}, std::move(attrs)), keep);
 }
 

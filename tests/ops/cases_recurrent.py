@@ -26,11 +26,11 @@ def recurrent_inputs(
         "gates": Spec((batch, time, gates * units), dtype, 0.1, 0.9),
     }
     named = {
-        "lstm_sequence": ("x", "kernel", "state", "state"),
+        "lstm_sequence": ("x", "kernel", "bias", "state", "state"),
         "lstm_sequence_grad": ("kernel", "state", "gates", "sequence", "state", "state"),
         "gru_sequence": ("x", "kernel", "bias", "state"),
-        "gru_sequence_grad": ("kernel", "state", "sequence", "gates", "sequence", "state"),
-        "simple_rnn_sequence": ("x", "kernel", "state"),
+        "gru_sequence_grad": ("kernel", "sequence", "gates", "sequence", "state"),
+        "simple_rnn_sequence": ("x", "kernel", "bias", "state"),
         "simple_rnn_sequence_grad": ("kernel", "sequence", "state"),
     }
     inputs = [kinds[name] for name in named[op]]
@@ -93,6 +93,6 @@ for (_op, _kind), _gradient in itertools.product(KINDS, (False, True)):
             recurrent_inputs(_name, 3, 4, 5, _attrs, _dtype), _attrs, (_tolerance, _tolerance), "rounds"
         )
         add(_name, _case)
-    if not _gradient and not _op.startswith("simple"):
+    if not _gradient:
         _attrs = {**_kind, **OPTIONS[2], "history": False}
         add(_name, Case(recurrent_inputs(_name, 5, 6, 17, _attrs), _attrs, (2e-5, 2e-6), _WHY))

@@ -44,22 +44,23 @@ def _times(steps: int, reverse: bool) -> Iterator[tuple[int, int | None]]:
 
 
 def _lstm(
-    xw: Array, kernel: Array, h: Array, c: Array, *extras: Array,
+    xw: Array, kernel: Array, bias: Array, h: Array, c: Array, *extras: Array,
     reverse: bool = False, mask: bool = False, dropout: bool = False, history: bool = True,
 ) -> tuple[Array, ...]:  # fmt: skip
     o = _Options(extras, mask=mask, dropout=dropout)
     units = len(kernel)
-    states, cells = np.zeros((2, *xw.shape[:2], units))
+    states, cells, old = np.zeros((3, *xw.shape[:2], units))
     gates = np.zeros(xw.shape)
     for t, _ in _times(xw.shape[1], reverse):
         i, f, g, out = (
-            _gate(xw[:, t], units, n) + o.dropped(h, n) @ _gate(kernel, units, n) for n in range(4)
+            _gate(xw[:, t] + bias, units, n) + o.dropped(h, n) @ _gate(kernel, units, n) for n in range(4)
         )
+        old[:, t] = h
         i, f, g, out = _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(out)
         new = f * c + i * g
         h, c = o.keep(t, out * np.tanh(new), h), o.keep(t, new, c)
         states[:, t], cells[:, t], gates[:, t] = h, c, np.concatenate([i, f, g, out], -1)
-    return (states, h, c, gates, cells) if history else (states, h, c)
+    return (states, h, c, gates, cells, old) if history else (states, h, c)
 
 
 def _lstm_grad(
@@ -82,7 +83,7 @@ def _lstm_grad(
         da = np.concatenate(parts, -1)
         dxw[:, t] = o.keep(t, da, np.zeros_like(da))
         dh, dc = o.keep(t, back, dh), o.keep(t, inside * f, dc)
-    return dxw, dh, dc
+    return dxw, dxw.sum((0, 1)), dh, dc
 
 
 def _gru(
@@ -92,9 +93,10 @@ def _gru(
 ) -> tuple[Array, ...]:  # fmt: skip
     o = _Options(extras, mask=mask, dropout=dropout)
     units = len(kernel)
-    states, candidates = np.zeros((2, *xw.shape[:2], units))
+    states, candidates, old = np.zeros((3, *xw.shape[:2], units))
     gates = np.zeros(xw.shape)
     for t, _ in _times(xw.shape[1], reverse):
+        old[:, t] = h
         x = [_gate(xw[:, t], units, n) for n in range(3)]
         k = [_gate(kernel, units, n) for n in range(3)]
         b = [_gate(bias, units, n) for n in range(3)]
@@ -107,21 +109,21 @@ def _gru(
             g = np.tanh(x[2] + candidate @ k[2] + b[2])
         h = o.keep(t, z * h + (1 - z) * g, h)
         states[:, t], candidates[:, t], gates[:, t] = h, candidate, np.concatenate([z, r, g], -1)
-    return (states, h, gates, candidates) if history else (states, h)
+    return (states, h, gates, candidates, old) if history else (states, h)
 
 
 def _gru_grad(
-    kernel: Array, h0: Array, states: Array, gates: Array, candidates: Array, dh_last: Array, *extras: Array,
+    kernel: Array, old: Array, gates: Array, candidates: Array, dh_last: Array, *extras: Array,
     reverse: bool = False, mask: bool = False, dropout: bool = False, reset_after: bool = True, **given: bool,
 ) -> tuple[Array, ...]:  # fmt: skip
     o = _Options(extras, mask=mask, dropout=dropout, **given)
     dh = dh_last
     units = len(kernel)
     k = [_gate(kernel, units, n) for n in range(3)]
-    dxw = np.zeros(gates.shape)
-    for t, before in reversed(list(_times(gates.shape[1], reverse))):
+    dxw, inner = np.zeros((2, *gates.shape))
+    for t, _ in reversed(list(_times(gates.shape[1], reverse))):
         z, r, g = (_gate(gates[:, t], units, n) for n in range(3))
-        h = h0 if before is None else states[:, before]
+        h = old[:, t]
         dh = dh if o.dh is None else dh + o.dh[:, t]
         of_z, of_g = dh * (h - g) * z * (1 - z), dh * (1 - z) * (1 - g**2)
         back = dh * z + o.dropped(of_z @ k[0].T, 0)
@@ -135,21 +137,24 @@ def _gru_grad(
         back = back + o.dropped(of_r @ k[1].T, 1)
         da = np.concatenate([of_z, of_r, of_g], -1)
         dxw[:, t] = o.keep(t, da, np.zeros_like(da))
+        of_product = np.concatenate([of_z, of_r, of_g * r if reset_after else of_g], -1)
+        inner[:, t] = o.keep(t, of_product, np.zeros_like(da))
         dh = o.keep(t, back, dh)
-    return dxw, dh
+    return dxw, inner.sum((0, 1)), dh
 
 
 def _simple(
-    xw: Array, kernel: Array, h: Array, *extras: Array,
-    reverse: bool = False, mask: bool = False, dropout: bool = False, activation: str = "tanh",
+    xw: Array, kernel: Array, bias: Array, h: Array, *extras: Array,
+    reverse: bool = False, mask: bool = False, dropout: bool = False, history: bool = True, activation: str = "tanh",
 ) -> tuple[Array, ...]:  # fmt: skip
     o = _Options(extras, mask=mask, dropout=dropout)
-    states = np.zeros(xw.shape)
+    states, old = np.zeros((2, *xw.shape))
     for t, _ in _times(xw.shape[1], reverse):
-        a = xw[:, t] + o.dropped(h, 0) @ kernel
+        old[:, t] = h
+        a = xw[:, t] + bias + o.dropped(h, 0) @ kernel
         h = o.keep(t, np.tanh(a) if activation == "tanh" else np.maximum(a, 0), h)
         states[:, t] = h
-    return states, h
+    return (states, h, old) if history else (states, h)
 
 
 def _simple_grad(
@@ -164,7 +169,7 @@ def _simple_grad(
         slope = 1 - states[:, t] ** 2 if activation == "tanh" else (states[:, t] > 0).astype(float)
         dxw[:, t] = o.keep(t, dh * slope, np.zeros_like(dh))
         dh = o.keep(t, o.dropped(dh * slope @ kernel.T, 0), dh)
-    return dxw, dh
+    return dxw, dxw.sum((0, 1)), dh
 
 
 RECURRENT_ORACLES: dict[str, Any] = {

@@ -129,7 +129,9 @@ class Forward {
     }
     [[nodiscard]] bool masked(int64_t r, int64_t t) const { return a_.mask != nullptr && a_.mask[moment(r, t)] == 0; }
     void finish(int64_t r, int64_t t, Block b, vf h) const {
-        if (masked(r, t)) h = load<vf>(h_ + r * row_ + b.unit);
+        const vf old = load<vf>(h_ + r * row_ + b.unit);
+        if (a_.before != nullptr) store_part(a_.before + moment(r, t) * units_ + b.unit, old, b.width);
+        if (masked(r, t)) h = old;
         store_part(a_.h + moment(r, t) * units_ + b.unit, h, b.width);
         set_state(r, b, h);
     }

@@ -65,9 +65,8 @@ class Backward {
     [[nodiscard]] vf gate(int64_t r, int64_t t, int gate, Block b) const {
         return load_part(a_.gates + (moment(r, t) * kGates + gate) * units_ + b.unit, b.width);
     }
-    // What `sequence` [batch, steps, units] held before the step: at time `before`, or from `first` where that is negative.
-    [[nodiscard]] vf earlier(const float* sequence, const float* first, int64_t r, int64_t before, Block b) const {
-        return load_part((before < 0 ? first + sample(r) * units_ : sequence + moment(r, before) * units_) + b.unit, b.width);
+    [[nodiscard]] vf at(const float* sequence, int64_t r, int64_t t, Block b) const {
+        return load_part(sequence + moment(r, t) * units_ + b.unit, b.width);
     }
     [[nodiscard]] vf under_dropout(int gate, int64_t r, Block b, vf v) const {
         if (a_.dropout == nullptr) return v;
@@ -84,7 +83,7 @@ class Backward {
             for (int64_t r = 0; r < n_; ++r) {
                 float* const dh_of = dh_ + r * row_ + b.unit;
                 vf dh = load<vf>(dh_of);
-                if (a_.dh != nullptr) dh = dh + load_part(a_.dh + moment(r, t) * units_ + b.unit, b.width);
+                if (a_.dh != nullptr) dh = dh + at(a_.dh, r, t, b);
                 if (a_.mask != nullptr && a_.mask[moment(r, t)] == 0)
                     for (int g = 0; g < kGates; ++g) set_gate(r, t, g, b, vf{}, vf{});
                 else
@@ -95,7 +94,7 @@ class Backward {
         if constexpr (C == Cell::gru_reset_before) {
             add_products(2, 3, [&](int64_t r, Block b, vf product, float* dh) {
                 const vf d = under_dropout(2, r, b, product), reset = gate(r, t, 1, b);
-                const vf da = d * earlier(a_.h, a_.h0, r, before, b) * reset * (1.0f - reset);
+                const vf da = d * at(a_.before, r, t, b) * reset * (1.0f - reset);
                 const bool masked = a_.mask != nullptr && a_.mask[moment(r, t)] == 0;
                 set_gate(r, t, 1, b, masked ? vf{} : da, masked ? vf{} : da);
                 if (!masked) store(dh, load<vf>(dh) + d * reset);
@@ -103,6 +102,15 @@ class Backward {
             add_gates(2);
         } else {
             add_gates(kGates);
+        }
+        add_bias();
+    }
+
+    void add_bias() const {
+        for (int64_t i = 0; i < kGates * row_; i += kLanes) {
+            vf sum{};
+            for (int64_t r = 0; r < n_; ++r) sum += load<vf>(da_ + r * kGates * row_ + i);
+            store(a_.dbias + i, load<vf>(a_.dbias + i) + sum);
         }
     }
 
@@ -148,10 +156,11 @@ class Backward {
     [[gnu::always_inline]] inline vf cell(int64_t r, int64_t t, int64_t before, Block b, vf dh) const {
         if constexpr (C == Cell::lstm) {
             const vf i = gate(r, t, 0, b), f = gate(r, t, 1, b), g = gate(r, t, 2, b), o = gate(r, t, 3, b);
-            const vf y = gate_tanh(load_part(a_.memory + moment(r, t) * units_ + b.unit, b.width));
+            const vf y = gate_tanh(at(a_.memory, r, t, b));
             float* const dc_of = dc_ + r * row_ + b.unit;
             const vf dc = load<vf>(dc_of) + dh * o * (1.0f - y * y);
-            const vf da_i = dc * g * i * (1.0f - i), da_f = dc * earlier(a_.memory, a_.c0, r, before, b) * f * (1.0f - f);
+            const vf c = before < 0 ? load_part(a_.c0 + sample(r) * units_ + b.unit, b.width) : at(a_.memory, r, before, b);
+            const vf da_i = dc * g * i * (1.0f - i), da_f = dc * c * f * (1.0f - f);
             const vf da_g = dc * i * (1.0f - g * g), da_o = dh * y * o * (1.0f - o);
             set_gate(r, t, 0, b, da_i, da_i);
             set_gate(r, t, 1, b, da_f, da_f);
@@ -161,11 +170,11 @@ class Backward {
             return vf{};
         } else if constexpr (C == Cell::gru || C == Cell::gru_reset_before) {
             const vf z = gate(r, t, 0, b), reset = gate(r, t, 1, b), g = gate(r, t, 2, b);
-            const vf da_z = dh * (earlier(a_.h, a_.h0, r, before, b) - g) * z * (1.0f - z);
+            const vf da_z = dh * (at(a_.before, r, t, b) - g) * z * (1.0f - z);
             const vf da_g = dh * (1.0f - z) * (1.0f - g * g);
             set_gate(r, t, 0, b, da_z, da_z);
             if constexpr (C == Cell::gru) {
-                const vf inner = load_part(a_.memory + moment(r, t) * units_ + b.unit, b.width);
+                const vf inner = at(a_.memory, r, t, b);
                 const vf da_r = da_g * inner * reset * (1.0f - reset);
                 set_gate(r, t, 1, b, da_r, da_r);
                 set_gate(r, t, 2, b, da_g, da_g * reset);
@@ -174,7 +183,7 @@ class Backward {
             }
             return dh * z;
         } else {
-            const vf h = load_part(a_.h + moment(r, t) * units_ + b.unit, b.width);
+            const vf h = at(a_.h, r, t, b);
             const vf da = C == Cell::rnn_tanh ? dh * (1.0f - h * h) : select(h > 0.0f, dh, vf{});
             set_gate(r, t, 0, b, da, da);
             return vf{};

@@ -32,18 +32,20 @@ struct RecurrentArgs {
     const float* dropout;
     const float* packed;  // the recurrent kernel, from `pack`
     float *h, *h_last, *c_last;
-    float *gates, *memory;  // null where no gradient follows. Memory: cells of an LSTM, what meets the candidate in a GRU
+    // Null where no gradient follows. Memory: cells of an LSTM, what meets the candidate in a GRU; before: h before each step.
+    float *gates, *memory, *before;
 };
 
 struct RecurrentGradArgs {
     RecurrentShape shape;
-    const float *h0, *c0;
-    const float *h, *gates, *memory;
+    const float* c0;
+    const float *h, *before, *gates, *memory;
     const float *dh, *dh_last, *dc_last;  // dh may be null
     const uint8_t* mask;
     const float* dropout;
     const float* packed;  // from `pack_transposed`
     float *dxw, *dh0, *dc0;
+    float* dbias;  // [gates, padded units] of this range: added to
 };
 
 struct RecurrentKernels {

@@ -136,14 +136,21 @@ class BaseCell(DropoutRNNCell, Layer):
         return False
 
     def run_sequence(
-        self, projected: Any, states: list[Any], masks: list[Any] | None, keep: Any, reverse: bool
+        self,
+        inputs: Any,
+        states: list[Any],
+        x_masks: list[Any] | None,
+        h_masks: list[Any] | None,
+        keep: Any,
+        reverse: bool,
     ) -> tuple[Any, list[Any]]:
         """All steps: what the repeated `step` computes, in one op.
 
         Args:
-            projected: `(batch, time, gates * units)`, what `project` returned for the whole input.
+            inputs: `(batch, time, features)`.
             states: list of the first states.
-            masks: of the state, one for each gate, or None.
+            x_masks: of the inputs, each `(batch, 1, features)`, or None.
+            h_masks: of the state, one for each gate, or None.
             keep: booleans `(batch, time)`, False where states stay as they are; or None.
             reverse: whether the last step comes first. The outputs are in the order of time.
 
@@ -154,16 +161,26 @@ class BaseCell(DropoutRNNCell, Layer):
 
     @staticmethod
     def _call_sequence(
-        op: str, operands: list[Any], masks: list[Any] | None, keep: Any, states: int, **attrs: Any
+        op: str,
+        projected: Any,
+        kernel: Any,
+        bias: Any,
+        states: list[Any],
+        masks: list[Any] | None,
+        keep: Any,
+        **attrs: Any,
     ) -> tuple[Any, list[Any]]:
-        dtype = operands[0].dtype
-        operands = [ops.cast(x, dtype) for x in operands]
+        """The op on what the inputs contribute to the gates; `bias` goes to what the state contributes."""
+        dtype = states[0].dtype
+        if bias is None:
+            bias = ops.zeros((projected.shape[-1],), dtype=dtype)
+        operands = [ops.cast(ops.convert_to_tensor(x), dtype) for x in (projected, kernel, bias, *states)]
         if keep is not None:
             operands.append(keep)
         if masks is not None:
             operands.append(ops.cast(ops.stack(masks), dtype))
         out = _engine.call(op, *operands, mask=keep is not None, dropout=masks is not None, **attrs)
-        return out[0], list(out[1 : 1 + states])
+        return out[0], list(out[1 : 1 + len(states)])
 
     def _call(self, inputs: Any, states: Any, training: Any) -> tuple[Any, Any]:
         """`call`: states may be a list or, of cells with one state, that state; new ones come the same way."""

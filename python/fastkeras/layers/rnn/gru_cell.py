@@ -136,18 +136,22 @@ class GRUCell(BaseCell):
         )
 
     def run_sequence(
-        self, projected: Any, states: list[Any], masks: list[Any] | None, keep: Any, reverse: bool
+        self,
+        inputs: Any,
+        states: list[Any],
+        x_masks: list[Any] | None,
+        h_masks: list[Any] | None,
+        keep: Any,
+        reverse: bool,
     ) -> tuple[Any, list[Any]]:
-        kernel = ops.convert_to_tensor(self.recurrent_kernel)
-        bias = self._biases()[1]
-        if bias is None:
-            bias = ops.zeros((self.units * self.gates,), dtype=kernel.dtype)
         return self._call_sequence(
             "gru_sequence",
-            [projected, kernel, bias, *states],
-            masks,
+            self.project(inputs, x_masks),
+            self.recurrent_kernel,
+            self._biases()[1],
+            states,
+            h_masks,
             keep,
-            self.states,
             reverse=reverse,
             reset_after=self.reset_after,
         )

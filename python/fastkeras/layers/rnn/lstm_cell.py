@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastkeras import activations, initializers, ops
-from fastkeras.layers.rnn.base_cell import BaseCell, apply_kernels
+from fastkeras.layers.rnn.base_cell import BaseCell, apply_kernels, split_for
 
 
 class LSTMCell(BaseCell):
@@ -117,10 +117,25 @@ class LSTMCell(BaseCell):
         )
 
     def run_sequence(
-        self, projected: Any, states: list[Any], masks: list[Any] | None, keep: Any, reverse: bool
+        self,
+        inputs: Any,
+        states: list[Any],
+        x_masks: list[Any] | None,
+        h_masks: list[Any] | None,
+        keep: Any,
+        reverse: bool,
     ) -> tuple[Any, list[Any]]:
-        operands = [projected, ops.convert_to_tensor(self.recurrent_kernel), *states]
-        return self._call_sequence("lstm_sequence", operands, masks, keep, self.states, reverse=reverse)
+        projected = apply_kernels(inputs, split_for(x_masks, self.kernel), x_masks)
+        return self._call_sequence(
+            "lstm_sequence",
+            projected,
+            self.recurrent_kernel,
+            self.bias,
+            states,
+            h_masks,
+            keep,
+            reverse=reverse,
+        )
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
         return self._call(inputs, states, training)

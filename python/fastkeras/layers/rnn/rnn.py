@@ -284,8 +284,9 @@ class RNN(Layer):
         """`inner_loop` without a loop."""
         keep = None if mask is None else steps_to_keep(mask)
         over_time = None if x_masks is None else [ops.expand_dims(m, 1) for m in x_masks]
-        projected = ops.cast(self.cell.project(sequences, over_time), states[0].dtype)
-        outputs, states = self.cell.run_sequence(projected, states, h_masks, keep, self.go_backwards)
+        outputs, states = self.cell.run_sequence(
+            sequences, states, over_time, h_masks, keep, self.go_backwards
+        )
         last = states[0]
         if not self.return_sequences:
             if keep is not None and self.zero_output_for_mask:

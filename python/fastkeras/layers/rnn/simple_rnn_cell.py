@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastkeras import activations, ops
-from fastkeras.layers.rnn.base_cell import BaseCell, apply_kernels
+from fastkeras.layers.rnn.base_cell import BaseCell, apply_kernels, split_for
 
 
 class SimpleRNNCell(BaseCell):
@@ -81,12 +81,24 @@ class SimpleRNNCell(BaseCell):
         )
 
     def run_sequence(
-        self, projected: Any, states: list[Any], masks: list[Any] | None, keep: Any, reverse: bool
+        self,
+        inputs: Any,
+        states: list[Any],
+        x_masks: list[Any] | None,
+        h_masks: list[Any] | None,
+        keep: Any,
+        reverse: bool,
     ) -> tuple[Any, list[Any]]:
-        operands = [projected, ops.convert_to_tensor(self.recurrent_kernel), *states]
-        activation = "tanh" if self.activation is activations.tanh else "relu"
         return self._call_sequence(
-            "simple_rnn_sequence", operands, masks, keep, self.states, reverse=reverse, activation=activation
+            "simple_rnn_sequence",
+            apply_kernels(inputs, split_for(x_masks, self.kernel), x_masks),
+            self.recurrent_kernel,
+            self.bias,
+            states,
+            h_masks,
+            keep,
+            reverse=reverse,
+            activation="tanh" if self.activation is activations.tanh else "relu",
         )
 
     def call(self, sequence: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
