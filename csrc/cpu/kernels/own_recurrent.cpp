@@ -138,33 +138,43 @@ class Forward {
 
     void step(int64_t t) const {
         const float* packed = a_.packed;
-        for (int i = 0; i < kGroups.count; ++i)
+        for (int i = 0; i < kGroups.count; ++i) {
+            const Group g = kGroups.group[i];
             each_block([&](Block b) {
-                const Group g = kGroups.group[i];
-                start(g, t, b);
-                const int64_t width = g.count * kLanes;
-                if (a_.dropout == nullptr || reads_reset(g)) {
-                    multiply_panel(g.count, n_, reads_reset(g) ? reset_ : h_, row_, packed, units_, sums_, width);
-                } else {
-                    for (int v = 0; v < g.count; ++v)
-                        multiply_panel(1, n_, under_ + (g.first + v) * n_ * row_, row_, packed + v * units_ * kLanes, units_,
-                                       sums_ + v * kLanes, width);
+                // A tile of rows at a time: what it reads is still in the first cache when its results take that place.
+                for (int64_t r = 0; r < n_; r += kTileRows[g.count]) {
+                    const int64_t end = smaller(r + kTileRows[g.count], n_);
+                    start(g, r, end, t, b);
+                    multiply_gates(g, r, end, packed);
+                    for (int64_t k = r; k < end; ++k) cell(g, k, t, b, sums_ + (k - r) * g.count * kLanes);
                 }
-                packed += units_ * width;
-                for (int64_t r = 0; r < n_; ++r) cell(g, r, t, b, sums_ + r * width);
+                packed += units_ * g.count * kLanes;
             });
+        }
     }
     static constexpr bool reads_reset(Group g) { return g.first != 0; }
 
-    // What the products are added to.
-    void start(Group g, int64_t t, Block b) const {
+    // What the products of rows [begin, end) are added to.
+    void start(Group g, int64_t begin, int64_t end, int64_t t, Block b) const {
         for (int v = 0; v < g.count; ++v) {
             const int gate = g.first + v;
-            const vf bias = a_.bias == nullptr ? vf{} : load_part(a_.bias + gate * units_ + b.unit, b.width);
+            const vf bias = load_part(a_.bias + gate * units_ + b.unit, b.width);
             const bool later = C == Cell::gru && gate == 2;  // the product is reset before the inputs are added
-            for (int64_t r = 0; r < n_; ++r)
-                store(sums_ + (r * g.count + v) * kLanes, later ? bias : bias + load_part(xw(r, t, gate, b), b.width));
+            float* sum = sums_ + v * kLanes;
+            for (int64_t r = begin; r < end; ++r, sum += g.count * kLanes)
+                store(sum, later ? bias : bias + load_part(xw(r, t, gate, b), b.width));
         }
+    }
+
+    void multiply_gates(Group g, int64_t begin, int64_t end, const float* packed) const {
+        const int64_t rows = end - begin, width = g.count * kLanes;
+        if (a_.dropout == nullptr || reads_reset(g)) {
+            const float* state = (reads_reset(g) ? reset_ : h_) + begin * row_;
+            return multiply_panel(g.count, rows, state, row_, packed, units_, sums_, width);
+        }
+        for (int v = 0; v < g.count; ++v)
+            multiply_panel(1, rows, under_ + ((g.first + v) * n_ + begin) * row_, row_, packed + v * units_ * kLanes, units_,
+                           sums_ + v * kLanes, width);
     }
 
     [[gnu::always_inline]] inline void cell(Group group, int64_t r, int64_t t, Block b, const float* sums) const {
