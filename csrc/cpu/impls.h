@@ -17,6 +17,8 @@ FK_CPU_IMPL(onednn_matmul)
 FK_CPU_IMPL(onednn_conv)
 FK_CPU_IMPL(onednn_conv_input_grad)
 FK_CPU_IMPL(onednn_conv_filter_grad)
+// own_pointwise.cpp
+FK_CPU_IMPL(own_pointwise)
 // own_matmul.cpp, own_conv.cpp, own_pool.cpp
 FK_CPU_IMPL(own_matmul)
 FK_CPU_IMPL(own_conv)

@@ -16,6 +16,8 @@ namespace fk {
 [[nodiscard]] Graph simplify(const Graph& g);
 // Drops outputs of control flow that nobody reads, and the carried values that only they need.
 [[nodiscard]] Graph prune(const Graph& g);
+// batch normalisation + ReLU or ReLU6 -> one op, and the same for their gradients, where an implementation takes it.
+[[nodiscard]] Graph absorb_activations(const Graph& g, std::span<const Impl> impls);
 // Replaces each composite op that no implementation claims by its body, until none is left.
 [[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls);
 // matmul/conv + bias + activation -> one op, where an implementation takes it.

@@ -24,6 +24,7 @@ Graph simplify_pass(const Graph& g, std::span<const Impl>) { return simplify(g);
 constexpr std::array kPasses = {
     PassEntry{"simplify", simplify_pass},
     PassEntry{"prune", prune_pass},
+    PassEntry{"absorb_activations", absorb_activations},
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"prune", prune_pass},                // and loops

@@ -7,6 +7,7 @@
 #include "ops/expr.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
+#include "passes/simplify_windows.h"
 
 namespace fk {
 namespace {
@@ -19,7 +20,7 @@ struct Ops {
     const OpDef &full = get_op("full"), &broadcast = get_op("broadcast_to"), &reshape = get_op("reshape"),
                 &transpose = get_op("transpose"), &slice = get_op("slice"), &pad = get_op("pad"), &matmul = get_op("matmul"),
                 &stop_gradient = get_op("stop_gradient"), &concatenate = get_op("concatenate"), &reverse = get_op("reverse"),
-                &cast = get_op("cast"), &max_pool_grad = get_op("max_pool_grad");
+                &cast = get_op("cast");
     static const Ops& get() {
         static const Ops ops;
         return ops;
@@ -62,41 +63,6 @@ Result fold_prim(Graph& g, const Node& n, std::span<const Value> in) {
     return one(constant_like(g, *kept, n.types[0]));
 }
 
-// max_pool_grad(x, y, dy) hands each dy to an element of x that equals its y. So what depends only on the sign of x, as the
-// gradient of a ReLU in front of the pooling does, may be done to dy before it is spread: where(x > 0, max_pool_grad(x, y, dy),
-// 0).
-Result mask_before_pool_grad(Graph& g, const Node& n, std::span<const Value> in) {
-    const Node &mask = g.node(in[0]), &spread = g.node(in[1]);
-    if (spread.op != &Ops::get().max_pool_grad || mask.op->prim != Prim::greater || mask.inputs[0] != spread.inputs[0])
-        return std::nullopt;
-    const auto is_zero = [&](Value v) {
-        const auto c = constant(g, v);
-        return c && *c == 0;
-    };
-    if (!is_zero(mask.inputs[1]) || !is_zero(in[2])) return std::nullopt;
-    const Value x = spread.inputs[0], y = spread.inputs[1], dy = spread.inputs[2];
-    const Attrs attrs = spread.attrs;
-    const OpDef *greater = mask.op, *where = n.op;
-    const Value zero = constant_like(g, 0, g.type(dy)), positive{g.add(*greater, {y, zero}), 0};
-    return one({g.add(Ops::get().max_pool_grad, {x, y, {g.add(*where, {positive, dy, zero}), 0}}, attrs), 0});
-}
-
-// Each dy went to one element of its window, none of which lies in the padding alone: their sum over a channel stays.
-Result sum_of_pool_grad(Graph& g, const Node& n, Value x) {
-    const Node& spread = g.node(x);
-    if (spread.op != &Ops::get().max_pool_grad || !n.is("reduce_sum")) return std::nullopt;
-    const auto rank = static_cast<size_t>(g.type(x).rank());
-    std::vector<bool> summed(rank, false);
-    for (int64_t a : std::get<Dims>(n.attrs[0])) summed[static_cast<size_t>(normalize_axis(a, g.type(x).rank()))] = true;
-    for (size_t i = 0; i < rank; ++i)
-        if (summed[i] == (i + 1 == rank)) return std::nullopt;
-    const Dims &window = spread.dims_attr("window"), &low = spread.dims_attr("pad_low"), &high = spread.dims_attr("pad_high");
-    for (size_t i = 0; i < window.size(); ++i)
-        if (low[i] >= window[i] || high[i] >= window[i]) return std::nullopt;
-    const Attrs attrs = n.attrs;
-    return one({g.add(*n.op, {spread.inputs[2]}, attrs), 0});
-}
-
 Result simplify_prim(Graph& g, const Node& n, std::span<const Value> in) {
     if (Result folded = fold_prim(g, n, in)) return folded;
     const bool floating = is_float(n.types[0].dtype);
@@ -136,7 +102,7 @@ Result simplify_prim(Graph& g, const Node& n, std::span<const Value> in) {
         case Prim::where:
             if (const auto c = constant(g, in[0])) return one(*c != 0 ? in[1] : in[2]);
             if (in[1] == in[2]) return one(in[1]);
-            return mask_before_pool_grad(g, n, in);
+            return simplify_windows(g, n, in);
         case Prim::cast:
             if (g.type(in[0]).dtype == n.types[0].dtype) return one(in[0]);
             break;
@@ -207,7 +173,7 @@ Result simplify_reduction(Graph& g, const Node& n, std::span<const Value> in) {
     }
     if (count == 1 && xt.dims == n.types[0].dims) return one(in[0]);
     if (count == 1) return one({g.add(Ops::get().reshape, {in[0]}, {n.types[0].dims}), 0});
-    if (Result kept = sum_of_pool_grad(g, n, in[0])) return kept;
+    if (Result kept = simplify_windows(g, n, in)) return kept;
     if (const auto c = constant(g, in[0]); c && count > 0) {
         const std::string_view op = n.op->name;
         const double y = op == "reduce_sum"    ? *c * static_cast<double>(count)
@@ -242,8 +208,10 @@ Result simplify_node(Graph& g, const Node& n, std::span<const Value> in) {
     if (n.op->kind == OpKind::prim) return simplify_prim(g, n, in);
     if (n.op == &Ops::get().matmul) return simplify_matmul(g, n, in);
     if (n.op->name.starts_with("reduce_")) return simplify_reduction(g, n, in);
-    if (n.op->kind == OpKind::structural) return simplify_move(g, n, in);
-    return std::nullopt;
+    if (n.op->kind == OpKind::structural) {
+        if (Result moved = simplify_move(g, n, in)) return moved;
+    }
+    return simplify_windows(g, n, in);
 }
 
 }  // namespace

@@ -65,5 +65,6 @@ void set_autocast(std::optional<DType> dtype);
 void bind_tensor(nb::module_& m);
 void bind_trace(nb::module_& m);
 void bind_control(nb::module_& m);
+void bind_data(nb::module_& m);
 
 }  // namespace fk::python

@@ -6,6 +6,7 @@ optimises and runs; see ``fastkeras.config.settings()`` for its switches.
 
 from fastkeras import (
     activations,
+    applications,
     backend,
     callbacks,
     config,
@@ -81,6 +82,7 @@ __all__ = [
     "Variable",
     "__version__",
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "config",

@@ -346,6 +346,35 @@ for _shape, _epsilon in (
     _small = int(np.prod(_shape)) < 200
     _axes = tuple(range(len(_shape) - 1))
     _x = np.random.default_rng(len(_shape)).uniform(-3, 3, _shape)
+    # Scales that reach both ends of relu6; no value lies near a kink, where rounding decides.
+    _scale, _shift = np.linspace(1, 4, _c), np.linspace(0.5, 2.5, _c)
+    _y = (_x - _x.mean(_axes)) / np.sqrt(_x.var(_axes) + _epsilon) * _scale + _shift
+    _far = np.where((np.abs(_y) < 1e-3) | (np.abs(_y - 6) < 1e-3), 0.0, 1.0)
+    for _act in ("relu", "relu6"):
+        _attrs = {"epsilon": _epsilon, "act": _act}
+        _fixed = [*map(vector, (_x, _scale, _shift))]
+        _moments = [*map(vector, (_x.mean(_axes), _x.var(_axes)))]
+        _dz = np.random.default_rng(5).uniform(-3, 3, _shape) * _far
+        add(
+            "batch_norm_act",
+            Case(
+                _fixed,
+                _attrs,
+                (2e-5, 2e-5),
+                "means of cancelling terms",
+                grad="of batch_norm_train and the act",
+            ),
+        )
+        add(
+            "batch_norm_act_grad",
+            Case(
+                [*_fixed, *_moments, vector(_dz)],
+                _attrs,
+                (4e-5, 8e-5),
+                "means of cancelling terms",
+                grad="of batch_norm_train_grad and the mask",
+            ),
+        )
     add(
         "batch_norm_train_grad",
         Case(  # the statistics must be those of x: the table cannot say that in a Spec

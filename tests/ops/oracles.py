@@ -356,6 +356,29 @@ def _batch_norm_train_grad(
     return dx.T.reshape(x.shape), (seen * xhat).sum(-1), seen.sum(-1)
 
 
+_CUTS = {"relu": np.inf, "relu6": 6.0}
+
+
+def _batch_norm_act(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float, act: str):
+    y, mean, variance = _batch_norm_train(x, gamma, beta, epsilon)
+    return np.clip(y, 0, _CUTS[act]), mean, variance
+
+
+def _batch_norm_act_grad(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    dz: np.ndarray,
+    epsilon: float,
+    act: str,
+):
+    y = (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
+    dy = np.where((y > 0) & (y < _CUTS[act]), dz, 0)
+    return _batch_norm_train_grad(x, gamma, mean, variance, dy, epsilon)
+
+
 def _layer_norm_grad(x: np.ndarray, gamma: np.ndarray, dy: np.ndarray, epsilon: float):
     rstd = 1 / np.sqrt(x.var(-1, keepdims=True) + epsilon)
     xhat = (x - x.mean(-1, keepdims=True)) * rstd
@@ -620,6 +643,8 @@ ORACLES: dict[str, Callable] = {
     "batch_norm_train_grad": _batch_norm_train_grad,
     "layer_norm": _layer_norm,
     "layer_norm_grad": _layer_norm_grad,
+    "batch_norm_act": _batch_norm_act,
+    "batch_norm_act_grad": _batch_norm_act_grad,
     "adam_update": _adam_update,
     "class_probability": lambda p, labels: np.take_along_axis(p, labels[..., None].astype(int), -1)[..., 0],
     "sparse_softmax_cross_entropy": _sparse_cross_entropy,

@@ -24,6 +24,8 @@ _WITHOUT_HISTORY = {"lstm_sequence": 3, "gru_sequence": 2, "simple_rnn_sequence"
 _OUTPUTS = {  # of ops that have several, all of one type
     "batch_norm_train": 3,
     "batch_norm_train_grad": 3,
+    "batch_norm_act": 3,
+    "batch_norm_act_grad": 3,
     "layer_norm_grad": 3,
     "adam_update": 3,
     "attention_grad": 3,

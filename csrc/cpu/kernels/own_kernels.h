@@ -53,6 +53,13 @@ struct PoolKernels {
     void (*avg_grad)(const T* dy, const PoolRow& row, bool apart, Compute<T>* dx);
 };
 
+// Where a gradient passes the activation behind a normalisation: low < (x - mean) * scale + shift, and that not >= high.
+template <class T>
+struct OpenRange {
+    const T *scale, *shift;  // per column
+    T low, high;
+};
+
 // Loops over rows of a contiguous last axis (float and double; 16-bit rows are widened first).
 template <class T>
 struct RowKernels {
@@ -74,13 +81,15 @@ struct RowKernels {
     // adds the rows of a block to sum[n], and (second) the squares of x - mean to sum[n]
     void (*column_sum)(const T* x, int64_t rows, int64_t n, T* sum);
     void (*column_square_sum)(const T* x, int64_t rows, int64_t n, const T* mean, T* sum);
-    // y = (x - mean) * scale + shift, per column
-    void (*column_affine)(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T* y);
-    // sum_dy += dy, sum_dy_x += dy * (x - mean)
-    void (*column_norm_sums)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, T* sum_dy, T* sum_dy_x);
-    // dx = dy * a + (x - mean) * b + c
-    void (*column_norm_grad)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const T* a, const T* b, const T* c,
-                             T* dx);
+    // y = (x - mean) * scale + shift, per column, cut to [low, high]
+    void (*column_affine)(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high,
+                          T* y);
+    // sum_dy += dy, sum_dy_x += dy * (x - mean); dy counts only where `open` lets it pass, if that is given
+    void (*column_norm_sums)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
+                             T* sum_dy_x);
+    // dx = dy * a + (x - mean) * b + c, likewise
+    void (*column_norm_grad)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open,
+                             const T* a, const T* b, const T* c, T* dx);
 };
 
 // Attention of one head (backward: of the heads that share a key, one after the other). Rows of the operands are `*_row`
