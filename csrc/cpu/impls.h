@@ -60,6 +60,9 @@ FK_CPU_IMPL(own_batch_norm)
 FK_CPU_IMPL(own_batch_norm_grad)
 FK_CPU_IMPL(own_layer_norm)
 FK_CPU_IMPL(own_layer_norm_grad)
+// own_recurrent.cpp
+FK_CPU_IMPL(own_recurrent)
+FK_CPU_IMPL(own_recurrent_grad)
 // own_attention.cpp
 FK_CPU_IMPL(own_attention)
 FK_CPU_IMPL(own_attention_grad)

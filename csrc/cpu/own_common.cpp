@@ -41,8 +41,8 @@ std::string check_compute_types(const Graph& graph, const Node& node) {
 }
 
 std::unique_ptr<Kernel> make_widened(const Graph& graph, const Node& node, std::string text, RunFn body, size_t scratch,
-                                     int inplace, OperandSet streamed) {
-    constexpr size_t most = 8;
+                                     int inplace, OperandSet streamed, int shared_output) {
+    constexpr size_t most = 12;
     std::vector<Wide> in, out;
     size_t offset = round_up(scratch);
     bool any = false;
@@ -56,8 +56,9 @@ std::unique_ptr<Kernel> make_widened(const Graph& graph, const Node& node, std::
     for (size_t i = 0; i < node.inputs.size(); ++i) place(input_type(graph, node, i), input_bit(static_cast<int>(i)), in);
     for (size_t i = 0; i < node.types.size(); ++i) place(node.types[i], output_bit(static_cast<int>(i)), out);
     // A buffer shared with a widened operand would be read and written in different widths.
-    if (inplace >= 0 && (out[0].widened || in[static_cast<size_t>(inplace)].widened)) inplace = -1;
-    if (!any) return make_kernel(std::move(text), std::move(body), scratch, inplace);
+    if (inplace >= 0 && (out[static_cast<size_t>(shared_output)].widened || in[static_cast<size_t>(inplace)].widened))
+        inplace = -1;
+    if (!any) return make_kernel(std::move(text), std::move(body), scratch, inplace, shared_output);
     const auto run = [=, body = std::move(body)](const KernelArgs& a) {
         const void* inputs[most];
         void* outputs[most];
@@ -82,7 +83,7 @@ std::unique_ptr<Kernel> make_widened(const Graph& graph, const Node& node, std::
             });
         }
     };
-    return make_kernel(std::move(text), run, offset, inplace);
+    return make_kernel(std::move(text), run, offset, inplace, shared_output);
 }
 
 RowStream::RowStream(const Graph& graph, const Node& node, OperandSet operands, int64_t rows, int64_t chunk, size_t scratch_at)

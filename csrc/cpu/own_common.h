@@ -20,22 +20,24 @@ using RunFn = std::function<void(const KernelArgs&)>;
 // A kernel whose whole state is captured by a function object.
 class FnKernel final : public Kernel {
   public:
-    FnKernel(std::string text, RunFn fn, size_t scratch = 0, int inplace = -1)
-        : text_(std::move(text)), fn_(std::move(fn)), scratch_(scratch), inplace_(inplace) {}
+    // Output `shared_output` may have the buffer of input `inplace`.
+    FnKernel(std::string text, RunFn fn, size_t scratch = 0, int inplace = -1, int shared_output = 0)
+        : text_(std::move(text)), fn_(std::move(fn)), scratch_(scratch), inplace_(inplace), shared_output_(shared_output) {}
     void run(const KernelArgs& args) const override { fn_(args); }
     [[nodiscard]] size_t scratch_bytes() const override { return scratch_; }
-    [[nodiscard]] bool may_share(int out, int in) const override { return out == 0 && in == inplace_; }
+    [[nodiscard]] bool may_share(int out, int in) const override { return out == shared_output_ && in == inplace_; }
     [[nodiscard]] std::string describe() const override { return text_; }
 
   private:
     std::string text_;
     RunFn fn_;
     size_t scratch_;
-    int inplace_;
+    int inplace_, shared_output_;
 };
 
-[[nodiscard]] inline std::unique_ptr<Kernel> make_kernel(std::string text, RunFn fn, size_t scratch = 0, int inplace = -1) {
-    return std::make_unique<FnKernel>(std::move(text), std::move(fn), scratch, inplace);
+[[nodiscard]] inline std::unique_ptr<Kernel> make_kernel(std::string text, RunFn fn, size_t scratch = 0, int inplace = -1,
+                                                         int shared_output = 0) {
+    return std::make_unique<FnKernel>(std::move(text), std::move(fn), scratch, inplace, shared_output);
 }
 
 template <class T>
@@ -155,7 +157,8 @@ using OperandSet = uint32_t;
 // A kernel whose body works on float (or double) buffers only: 16-bit inputs are widened into scratch before it and
 // 16-bit outputs narrowed after it, except those the body streams itself. `scratch` is what the body needs; it comes first.
 [[nodiscard]] std::unique_ptr<Kernel> make_widened(const Graph& graph, const Node& node, std::string text, RunFn body,
-                                                   size_t scratch, int inplace = -1, OperandSet streamed = 0);
+                                                   size_t scratch, int inplace = -1, OperandSet streamed = 0,
+                                                   int shared_output = 0);
 
 // Works through operands that are rows, on the team, a chunk at a time; chunks of 16-bit operands are widened and
 // narrowed in the cache on the way. Made with the kernel; `run` calls f(chunk, first row, rows, slot).

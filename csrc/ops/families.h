@@ -17,6 +17,7 @@ std::vector<OpDef> control();
 std::vector<OpDef> convolution();
 std::vector<OpDef> normalization();
 std::vector<OpDef> losses();
+std::vector<OpDef> recurrent();
 std::vector<OpDef> random();
 std::vector<OpDef> optimization();
 std::vector<OpDef> attention();

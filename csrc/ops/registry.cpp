@@ -16,8 +16,8 @@ struct Registry {
     Registry() {
         for (auto family :
              {families::elementwise, families::activations, families::structure, families::reductions, families::indexing,
-              families::linalg, families::control, families::convolution, families::normalization, families::losses,
-              families::random, families::optimization, families::attention})
+              families::linalg, families::control, families::convolution, families::normalization, families::recurrent,
+              families::losses, families::random, families::optimization, families::attention})
             for (OpDef& op : family()) {
                 owned.push_back(std::make_unique<OpDef>(std::move(op)));
                 list.push_back(owned.back().get());

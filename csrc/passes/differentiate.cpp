@@ -98,28 +98,11 @@ class Differentiator {
         if (node.op->vjp != nullptr)
             dxs = node.op->vjp(VjpCall{&g_, n, dys});
         else if (node.op->body != nullptr)
-            dxs = through_body(node, dys);
+            dxs = differentiate_body(g_, n, dys);
         else
             fail<UnsupportedError>("the gradient of ", node.op->name, " is not available");
         for (size_t i = 0; i < dxs.size(); ++i)
             if (dxs[i].valid() && i < node.inputs.size() && relevant_[node.inputs[i].node]) accumulate(node.inputs[i], dxs[i]);
-    }
-
-    std::vector<Expr> through_body(const Node& node, const std::vector<Expr>& dys) {
-        const std::vector<Value> inputs = node.inputs;
-        const std::vector<Expr> outs = node.op->body(OpCall{&g_, inputs, &node});
-        std::vector<Value> targets;
-        std::vector<Expr> seeds;
-        for (size_t i = 0; i < outs.size(); ++i)
-            if (dys[i].valid()) targets.push_back(outs[i].v), seeds.push_back(dys[i]);
-        std::vector<Value> unique;  // an input used twice is one source
-        for (Value v : inputs)
-            if (std::ranges::find(unique, v) == unique.end()) unique.push_back(v);
-        const std::vector<Value> grads = Differentiator(g_, targets, unique, true).run(targets, seeds);
-        std::vector<Expr> dxs(inputs.size());
-        for (size_t i = 0; i < unique.size(); ++i)
-            dxs[static_cast<size_t>(std::ranges::find(inputs, unique[i]) - inputs.begin())] = {&g_, grads[i]};
-        return dxs;
     }
 
     Graph& g_;
@@ -131,6 +114,23 @@ class Differentiator {
 };
 
 }  // namespace
+
+std::vector<Expr> differentiate_body(Graph& g, uint32_t index, const std::vector<Expr>& dys) {
+    const Node node = g.node(index);
+    const std::vector<Expr> outs = node.op->body(OpCall{&g, node.inputs, &node});
+    std::vector<Value> targets;
+    std::vector<Expr> seeds;
+    for (size_t i = 0; i < outs.size(); ++i)
+        if (dys[i].valid()) targets.push_back(outs[i].v), seeds.push_back(dys[i]);
+    std::vector<Value> unique;  // an input used twice is one source
+    for (Value v : node.inputs)
+        if (std::ranges::find(unique, v) == unique.end()) unique.push_back(v);
+    const std::vector<Value> grads = Differentiator(g, targets, unique, true).run(targets, seeds);
+    std::vector<Expr> dxs(node.inputs.size());
+    for (size_t i = 0; i < unique.size(); ++i)
+        dxs[static_cast<size_t>(std::ranges::find(node.inputs, unique[i]) - node.inputs.begin())] = {&g, grads[i]};
+    return dxs;
+}
 
 std::vector<Value> differentiate(Graph& g, const std::vector<Value>& targets, const std::vector<Value>& seeds,
                                  const std::vector<Value>& sources, const Recorded* recorded) {

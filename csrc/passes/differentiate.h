@@ -7,6 +7,8 @@
 
 namespace fk {
 
+struct Expr;  // ops/expr.h
+
 // Gradients of sum_i <targets[i], seeds[i]> with respect to each source; an invalid Value where no path connects them.
 // An invalid seed means ones. The gradient nodes are ordinary nodes, so differentiating again gives second derivatives.
 //
@@ -20,5 +22,8 @@ struct Recorded {
 };
 [[nodiscard]] std::vector<Value> differentiate(Graph& g, const std::vector<Value>& targets, const std::vector<Value>& seeds,
                                                const std::vector<Value>& sources, const Recorded* recorded = nullptr);
+
+// The gradients of a node's inputs through its body, whatever `vjp` it has: for a vjp that does not cover all outputs.
+[[nodiscard]] std::vector<Expr> differentiate_body(Graph& g, uint32_t node, const std::vector<Expr>& dys);
 
 }  // namespace fk

@@ -31,6 +31,7 @@ constexpr std::array kPasses = {
     PassEntry{"absorb_activations", quiet<absorb_activations>},
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
+    PassEntry{"prune", prune_pass},                // and loops
     PassEntry{"absorb_epilogues", absorb_epilogues},
     PassEntry{"fuse", quiet<fuse>, quiet<lower_unfused>},
 };

@@ -1,10 +1,10 @@
-// Removes what control flow computes and nobody reads: outputs of branches, slices that a loop stacks (its history above
-// all, which only a gradient reads), and carried values that no output depends on. The bodies themselves are compiled, and so
-// pruned inside, when their node gets its kernel.
+// Removes what loops and branches compute and nobody reads: outputs of branches, slices that a loop stacks (its history above
+// all, which only a gradient reads; also that of recurrent sequences), and carried values that no output depends on. The bodies
+// themselves are compiled, and so pruned inside, when their node gets its kernel.
 #include <algorithm>
 #include <unordered_map>
 
-#include "ops/op_def.h"
+#include "ops/recurrent.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 
@@ -18,7 +18,8 @@ std::unordered_map<const Node*, Used> used_outputs(const Graph& g) {
     std::unordered_map<const Node*, Used> used;
     const std::vector<uint8_t> live = live_nodes(g);
     for (uint32_t n = 0; n < g.size(); ++n)
-        if (live[n] && g.node(n).op->is_control()) used[&g.node(n)].assign(g.node(n).types.size(), 0);
+        if (const OpDef& op = *g.node(n).op; live[n] && (op.is_control() || op.attr_index("history") >= 0))
+            used[&g.node(n)].assign(g.node(n).types.size(), 0);
     const auto mark = [&](Value v) {
         if (const auto it = used.find(&g.node(v)); it != used.end()) it->second[v.out] = 1;
     };
@@ -108,6 +109,16 @@ Result prune_while(Graph& out, const Node& n, std::span<const Value> in, const U
     return renumbered(out.add(*n.op, {in.begin(), in.end()}, std::move(attrs)), keep);
 }
 
+Result prune_sequence(Graph& out, const Node& n, std::span<const Value> in, const Used& used) {
+    const auto history = used.begin() + static_cast<std::ptrdiff_t>(recurrent_states(n));
+    if (!n.bool_attr("history") || std::count(history, used.end(), 0) != used.end() - history) return std::nullopt;
+    Attrs attrs = n.attrs;
+    attrs[static_cast<size_t>(n.op->attr_index("history"))] = int64_t{0};
+    Used keep(used.size(), 0);
+    std::fill_n(keep.begin(), recurrent_states(n), uint8_t{1});
+    return renumbered(out.add(*n.op, {in.begin(), in.end()}, std::move(attrs)), keep);
+}
+
 }  // namespace
 
 Graph prune(const Graph& g) {
@@ -119,6 +130,7 @@ Graph prune(const Graph& g) {
         if (n.is("switch")) return prune_switch(out, n, in, it->second);
         if (n.is("scan")) return prune_scan(out, n, in, it->second);
         if (n.is("while")) return prune_while(out, n, in, it->second);
+        if (!n.op->is_control()) return prune_sequence(out, n, in, it->second);
         return std::nullopt;
     });
 }

@@ -156,7 +156,10 @@ Result simplify_move(Graph& g, const Node& n, std::span<const Value> in) {
         if (const auto c = constant(g, x); c && n.op == &ops.slice) return one(constant_like(g, *c, n.types[0]));
     }
     if (n.op == &ops.concatenate && in.size() == 1) return one(x);
-    if (n.op == &ops.reverse && std::get<Dims>(n.attrs[0]).empty()) return one(x);
+    if (n.op == &ops.reverse) {
+        if (std::get<Dims>(n.attrs[0]).empty()) return one(x);
+        if (producer.op == n.op && producer.attrs == n.attrs) return one(producer.inputs[0]);
+    }
     return std::nullopt;
 }
 

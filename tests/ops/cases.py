@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import cases_elementwise  # noqa: F401 - fills the table
 import cases_network  # noqa: F401
+import cases_recurrent  # noqa: F401
 import cases_structure  # noqa: F401
 from case_types import CASES, Case, materialise
 

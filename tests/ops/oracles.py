@@ -14,6 +14,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from oracles_recurrent import RECURRENT_ORACLES
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
@@ -651,6 +652,7 @@ ORACLES: dict[str, Callable] = {
     "softmax_cross_entropy": lambda logits, targets: -(targets * log_softmax(logits)).sum(-1),
     "softmax_cross_entropy_grad": _cross_entropy_grad,
     "sigmoid_cross_entropy": lambda logits, targets: softplus(logits) - logits * targets,
+    **RECURRENT_ORACLES,
     # random
     "random_bits": random_bits,
     "random_uniform": _random_uniform,

@@ -36,9 +36,17 @@ struct Reduced {
     return {(x - n.value * kLn2High) - n.value * kLn2Low, n.integer};
 }
 [[gnu::always_inline]] inline vf pow2(vi n) { return as_float((n + 127) << 23); }  // -127 < n < 128
-[[gnu::always_inline]] inline vf clamp_v(vf x, float low, float high) {            // NaN stays
+[[gnu::always_inline]] inline vf clamp_v(vf x, float low, float high) {            // NaN stays: it is the second operand
+#if defined(__AVX512F__)
+    x = reinterpret_cast<vf>(_mm512_max_ps(_mm512_set1_ps(low), reinterpret_cast<__m512>(x)));
+    return reinterpret_cast<vf>(_mm512_min_ps(_mm512_set1_ps(high), reinterpret_cast<__m512>(x)));
+#elif defined(__AVX2__)
+    x = reinterpret_cast<vf>(_mm256_max_ps(_mm256_set1_ps(low), reinterpret_cast<__m256>(x)));
+    return reinterpret_cast<vf>(_mm256_min_ps(_mm256_set1_ps(high), reinterpret_cast<__m256>(x)));
+#else
     x = select(x < low, splat(low), x);
     return select(x > high, splat(high), x);
+#endif
 }
 
 // x 2^n with one rounding, also where the result underflows gradually: in two steps the first of which is exact.

@@ -14,6 +14,8 @@ void fill_gemm(OwnKernels& table);
 void fill_rows(OwnKernels& table);
 void fill_norm(OwnKernels& table);
 void fill_pool(OwnKernels& table);
+void fill_recurrent(OwnKernels& table);
+void fill_recurrent_grad(OwnKernels& table);
 void fill_optimizer(OwnKernels& table);
 void fill_epilogue(OwnKernels& table);
 void fill_attention(OwnKernels& table);

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "cpu/kernels/own_types.h"
+#include "cpu/kernels/recurrent.h"
 
 namespace fk::cpu {
 
@@ -132,6 +133,7 @@ struct OwnKernels {
     PoolKernels<double> pool_f64;
     PoolKernels<Bf16> pool_bf16;
     PoolKernels<F16> pool_f16;
+    RecurrentKernels recurrent;
     // Floats of scratch that either takes.
     int64_t (*attention_scratch)(const AttentionHead& head);
     void (*attention_forward)(const AttentionHead& head, const AttentionForward& data, float* scratch);

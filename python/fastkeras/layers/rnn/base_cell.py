@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastkeras import activations, constraints, initializers, ops, regularizers
+from fastkeras import _engine, activations, constraints, initializers, ops, regularizers
 from fastkeras.layers.arguments import positive_int
 from fastkeras.layers.layer import Layer
 from fastkeras.layers.rnn.dropout_rnn_cell import DropoutRNNCell
@@ -130,6 +130,57 @@ class BaseCell(DropoutRNNCell, Layer):
             masks: of the state, or None.
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement `step`.")
+
+    def runs_as_one_op(self) -> bool:
+        """Whether the engine has an op for all steps of this cell: `run_sequence`. It has for the usual activations."""
+        return False
+
+    def run_sequence(
+        self,
+        inputs: Any,
+        states: list[Any],
+        x_masks: list[Any] | None,
+        h_masks: list[Any] | None,
+        keep: Any,
+        reverse: bool,
+    ) -> tuple[Any, list[Any]]:
+        """All steps: what the repeated `step` computes, in one op.
+
+        Args:
+            inputs: `(batch, time, features)`.
+            states: list of the first states.
+            x_masks: of the inputs, each `(batch, 1, features)`, or None.
+            h_masks: of the state, one for each gate, or None.
+            keep: booleans `(batch, time)`, False where states stay as they are; or None.
+            reverse: whether the last step comes first. The outputs are in the order of time.
+
+        Returns:
+            The states h after each step `(batch, time, units)` and the list of the last states.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement `run_sequence`.")
+
+    @staticmethod
+    def _call_sequence(
+        op: str,
+        projected: Any,
+        kernel: Any,
+        bias: Any,
+        states: list[Any],
+        masks: list[Any] | None,
+        keep: Any,
+        **attrs: Any,
+    ) -> tuple[Any, list[Any]]:
+        """The op on what the inputs contribute to the gates; `bias` goes to what the state contributes."""
+        dtype = states[0].dtype
+        if bias is None:
+            bias = ops.zeros((projected.shape[-1],), dtype=dtype)
+        operands = [ops.cast(ops.convert_to_tensor(x), dtype) for x in (projected, kernel, bias, *states)]
+        if keep is not None:
+            operands.append(keep)
+        if masks is not None:
+            operands.append(ops.cast(ops.stack(masks), dtype))
+        out = _engine.call(op, *operands, mask=keep is not None, dropout=masks is not None, **attrs)
+        return out[0], list(out[1 : 1 + len(states)])
 
     def _call(self, inputs: Any, states: Any, training: Any) -> tuple[Any, Any]:
         """`call`: states may be a list or, of cells with one state, that state; new ones come the same way."""

@@ -128,6 +128,34 @@ class GRUCell(BaseCell):
         h = ops.add(ops.multiply(z, h), ops.multiply(ops.subtract(1.0, z), g))
         return h, [h]
 
+    def runs_as_one_op(self) -> bool:
+        return (
+            type(self).step is GRUCell.step
+            and self.activation is activations.tanh
+            and self.recurrent_activation is activations.sigmoid
+        )
+
+    def run_sequence(
+        self,
+        inputs: Any,
+        states: list[Any],
+        x_masks: list[Any] | None,
+        h_masks: list[Any] | None,
+        keep: Any,
+        reverse: bool,
+    ) -> tuple[Any, list[Any]]:
+        return self._call_sequence(
+            "gru_sequence",
+            self.project(inputs, x_masks),
+            self.recurrent_kernel,
+            self._biases()[1],
+            states,
+            h_masks,
+            keep,
+            reverse=reverse,
+            reset_after=self.reset_after,
+        )
+
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
         return self._call(inputs, states, training)
 

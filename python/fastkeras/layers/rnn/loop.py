@@ -48,19 +48,19 @@ def run_loop(
     xs = ops.swapaxes(sequences, 0, 1)
     if prepare is not None:
         xs = prepare(xs)
-    keep = None if mask is None else _steps_to_keep(mask)
+    keep = None if mask is None else ops.swapaxes(steps_to_keep(mask), 0, 1)
     step = _in_nest_of(states, step)
     if unroll:
         return _unrolled(step, xs, states, keep, reverse, zero_masked, all_outputs)
     return _scanned(step, xs, states, keep, reverse, zero_masked, all_outputs, output_state)
 
 
-def _steps_to_keep(mask: Any) -> Any:
-    """The mask as booleans `(time, batch)`."""
+def steps_to_keep(mask: Any) -> Any:
+    """The mask as booleans `(batch, time)`."""
     mask = ops.cast(mask, "bool")
     if len(mask.shape) > 2:
         mask = ops.any(mask, axis=tuple(range(2, len(mask.shape))))
-    return ops.swapaxes(mask, 0, 1)
+    return mask
 
 
 def _in_nest_of(states: Any, step: Step) -> Step:

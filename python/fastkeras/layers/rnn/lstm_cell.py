@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastkeras import activations, initializers, ops
-from fastkeras.layers.rnn.base_cell import BaseCell, apply_kernels
+from fastkeras.layers.rnn.base_cell import BaseCell, apply_kernels, split_for
 
 
 class LSTMCell(BaseCell):
@@ -108,6 +108,34 @@ class LSTMCell(BaseCell):
         )
         h = ops.multiply(self.recurrent_activation(o), self.activation(c))
         return h, [h, c]
+
+    def runs_as_one_op(self) -> bool:
+        return (
+            type(self).step is LSTMCell.step
+            and self.activation is activations.tanh
+            and self.recurrent_activation is activations.sigmoid
+        )
+
+    def run_sequence(
+        self,
+        inputs: Any,
+        states: list[Any],
+        x_masks: list[Any] | None,
+        h_masks: list[Any] | None,
+        keep: Any,
+        reverse: bool,
+    ) -> tuple[Any, list[Any]]:
+        projected = apply_kernels(inputs, split_for(x_masks, self.kernel), x_masks)
+        return self._call_sequence(
+            "lstm_sequence",
+            projected,
+            self.recurrent_kernel,
+            self.bias,
+            states,
+            h_masks,
+            keep,
+            reverse=reverse,
+        )
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
         return self._call(inputs, states, training)

@@ -12,7 +12,7 @@ from fastkeras.core.variable import Variable
 from fastkeras.layers.layer import Layer
 from fastkeras.layers.rnn.base_cell import BaseCell
 from fastkeras.layers.rnn.dropout_rnn_cell import DropoutRNNCell
-from fastkeras.layers.rnn.loop import run_loop
+from fastkeras.layers.rnn.loop import run_loop, steps_to_keep
 from fastkeras.layers.rnn.stacked_rnn_cells import StackedRNNCells, output_size_of
 
 
@@ -256,6 +256,8 @@ class RNN(Layer):
         cell = self.cell
         if _in_two_parts(cell):
             x_masks, h_masks = cell.masks(sequences[:, 0], states[0], training) if training else (None, None)
+            if cell.runs_as_one_op():
+                return self._as_one_op(sequences, states, mask, x_masks, h_masks)
             weights = cell.recurrent_weights(h_masks)
             return run_loop(
                 lambda x, now: cell.step(x, now, weights, h_masks),
@@ -275,6 +277,25 @@ class RNN(Layer):
             for c in fixed:
                 c.reset_dropout_mask()
                 c.reset_recurrent_dropout_mask()
+
+    def _as_one_op(
+        self, sequences: Any, states: list[Any], mask: Any, x_masks: Any, h_masks: Any
+    ) -> tuple[Any, Any, Any]:
+        """`inner_loop` without a loop."""
+        keep = None if mask is None else steps_to_keep(mask)
+        over_time = None if x_masks is None else [ops.expand_dims(m, 1) for m in x_masks]
+        outputs, states = self.cell.run_sequence(
+            sequences, states, over_time, h_masks, keep, self.go_backwards
+        )
+        last = states[0]
+        if not self.return_sequences:
+            if keep is not None and self.zero_output_for_mask:
+                shown = keep[:, 0 if self.go_backwards else -1]
+                last = ops.where(ops.expand_dims(shown, -1), last, ops.zeros_like(last))
+            return last, None, states
+        if keep is not None and self.zero_output_for_mask:
+            outputs = ops.where(ops.expand_dims(keep, -1), outputs, ops.zeros_like(outputs))
+        return last, ops.flip(outputs, axis=1) if self.go_backwards else outputs, states
 
     # Configuration.
 

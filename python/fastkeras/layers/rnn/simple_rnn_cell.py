@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastkeras import ops
-from fastkeras.layers.rnn.base_cell import BaseCell, apply_kernels
+from fastkeras import activations, ops
+from fastkeras.layers.rnn.base_cell import BaseCell, apply_kernels, split_for
 
 
 class SimpleRNNCell(BaseCell):
@@ -73,6 +73,33 @@ class SimpleRNNCell(BaseCell):
     def step(self, projected: Any, states: Any, weights: Any, masks: list[Any] | None) -> tuple[Any, Any]:
         h = self.activation(ops.add(projected, apply_kernels(states[0], weights, masks)))
         return h, [h]
+
+    def runs_as_one_op(self) -> bool:
+        return type(self).step is SimpleRNNCell.step and self.activation in (
+            activations.tanh,
+            activations.relu,
+        )
+
+    def run_sequence(
+        self,
+        inputs: Any,
+        states: list[Any],
+        x_masks: list[Any] | None,
+        h_masks: list[Any] | None,
+        keep: Any,
+        reverse: bool,
+    ) -> tuple[Any, list[Any]]:
+        return self._call_sequence(
+            "simple_rnn_sequence",
+            apply_kernels(inputs, split_for(x_masks, self.kernel), x_masks),
+            self.recurrent_kernel,
+            self.bias,
+            states,
+            h_masks,
+            keep,
+            reverse=reverse,
+            activation="tanh" if self.activation is activations.tanh else "relu",
+        )
 
     def call(self, sequence: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
         return self._call(sequence, states, training)
