@@ -2,17 +2,19 @@
 #include "cpu/kernels/own_kernels.h"
 
 #include <array>
+#include <initializer_list>
 
 #include "cpu/isa.h"
 
 namespace fk::cpu {
 
-#define FK_DECLARE(isa)                \
-    namespace isa {                    \
-    void fill_gemm(OwnKernels& table); \
-    void fill_rows(OwnKernels& table); \
-    void fill_norm(OwnKernels& table); \
-    void fill_pool(OwnKernels& table); \
+#define FK_DECLARE(isa)                      \
+    namespace isa {                          \
+    void fill_gemm(OwnKernels& table);       \
+    void fill_mixed_gemm(OwnKernels& table); \
+    void fill_rows(OwnKernels& table);       \
+    void fill_norm(OwnKernels& table);       \
+    void fill_pool(OwnKernels& table);       \
     }
 FK_DECLARE(isa_portable)
 #if defined(__x86_64__)
@@ -25,12 +27,12 @@ FK_DECLARE(isa_avx512_bf16)
 namespace {
 
 using Fill = void (*)(OwnKernels&);
-OwnKernels fill(Fill gemm, Fill rows, Fill norm, Fill pool) {
+OwnKernels fill(std::initializer_list<Fill> parts) {
     OwnKernels t{};
-    for (const Fill part : {gemm, rows, norm, pool}) part(t);
+    for (const Fill part : parts) part(t);
     return t;
 }
-#define FK_TABLE(isa) fill(isa::fill_gemm, isa::fill_rows, isa::fill_norm, isa::fill_pool)
+#define FK_TABLE(isa) fill({isa::fill_gemm, isa::fill_mixed_gemm, isa::fill_rows, isa::fill_norm, isa::fill_pool})
 
 }  // namespace
 

@@ -27,6 +27,7 @@ constexpr std::array kPasses = {
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"absorb_epilogues", absorb_epilogues},
+    PassEntry{"cast_mixed", cast_mixed},
     PassEntry{"fuse", fuse, lower_unfused},
 };
 

@@ -26,6 +26,41 @@ inline constexpr int64_t kGemmDepth = 384;    // values of k packed at a time
 inline constexpr int64_t kGemmMaxPanel = 64;  // columns of a packed panel, at most
 inline constexpr int64_t gemm_pack_elements() { return kGemmDepth * kGemmMaxPanel; }
 
+// The same for operands stored as float or in 16 bits, computed in float, with a bias (one float per column) and relu:
+// kernels/own_mixed_gemm.cpp. `accumulate` is for a float result without these. `pack` has kMixedPackElements floats.
+enum class Stored : uint8_t { f32, bf16, f16 };
+struct MixedOperand {
+    const void* data;
+    Stored type;
+    int64_t row, col;  // strides in elements
+};
+// Values of `a` made on demand: lines [line, line + lines) from value `from` on, n of each, `stride` floats apart in dst. A line
+// is a row of `a`, or with `columns` one of its columns (all rows for one k).
+struct MixedSource {
+    void (*fill)(const void* context, int64_t line, int64_t lines, int64_t from, int64_t n, float* dst, int64_t stride);
+    const void* context;
+    bool columns;
+};
+struct MixedGemmArgs {
+    MixedOperand a, b;
+    const MixedSource* source;  // takes the place of a; may be null
+    int64_t b_period,
+        b_jump;  // 0, or rows of b that lie b.row apart; each such group begins b_jump elements after the one before
+    void* c;
+    Stored c_type;
+    int64_t ldc;
+    int64_t m, n, k;
+    bool accumulate;
+    const float* bias;
+    bool relu;
+    float* pack;
+};
+inline constexpr int64_t kMixedDepth = 384, kMixedRows = 64;  // of a, packed at a time
+inline constexpr int64_t kMixedColumns = 576;                 // of b, at most
+inline constexpr int64_t kMixedPanelA = kMixedRows * (kMixedDepth + 32), kMixedPanelB = 512 * kMixedDepth;
+inline constexpr int64_t kMixedSumRows = 256;  // of results that wait for the next values of k
+inline constexpr int64_t kMixedPackElements = kMixedPanelA + kMixedPanelB + kMixedSumRows * kMixedColumns;
+
 // One window of a pooling, in elements of the channels-last tensor: the clipped offsets of its taps in window order.
 struct PoolWindow {
     const int64_t* taps;
@@ -56,6 +91,8 @@ struct RowKernels {
     void (*sparse_cross_entropy_grad)(const T* x, int64_t n, int64_t label, T dy, T* dx);
     T (*cross_entropy)(const T* x, const T* targets, int64_t n);
     void (*cross_entropy_grad)(const T* x, const T* targets, int64_t n, T dy, T* dx);
+    int64_t (*first_largest)(const T* x, int64_t n);  // n >= 1; the first NaN counts as both
+    int64_t (*first_smallest)(const T* x, int64_t n);
     void (*layer_norm)(const T* x, const T* gamma, const T* beta, int64_t n, T epsilon, T* y);
     // dgamma and dbeta are added to
     void (*layer_norm_grad)(const T* x, const T* gamma, const T* dy, int64_t n, T epsilon, T* dx, T* dgamma, T* dbeta);
@@ -78,6 +115,7 @@ struct OwnKernels {
     PoolKernels<double> pool_f64;
     PoolKernels<Bf16> pool_bf16;
     PoolKernels<F16> pool_f16;
+    void (*mixed_gemm)(const MixedGemmArgs& args);
     void (*widen_bf16)(const Bf16* x, int64_t n, float* y);
     void (*widen_f16)(const F16* x, int64_t n, float* y);
     void (*narrow_bf16)(const float* x, int64_t n, Bf16* y);

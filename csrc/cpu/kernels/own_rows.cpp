@@ -1,4 +1,4 @@
-// Softmax and cross-entropy over rows, and the bulk conversions between 16-bit floats and float.
+// Softmax, cross-entropy and extremes over rows.
 #include <cmath>
 
 #if defined(__AVX512F__)
@@ -203,16 +203,28 @@ void cross_entropy_grad(const T* x, const T* targets, int64_t n, T dy, T* dx) {
     for (int64_t i = 0; i < n; ++i) dx[i] = dy * (fast_exp(x[i] - max) * scale - targets[i]);
 }
 
-template <class H>
-void widen_all(const H* x, int64_t n, float* y) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) y[i] = widen(x[i]);
-}
-
-template <class H>
-void narrow_all(const float* x, int64_t n, H* y) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) y[i] = narrow<H>(x[i]);
+// The first largest (or smallest) of a row; the first NaN if there is one.
+template <class T, bool kLargest>
+int64_t first_extreme(const T* x, int64_t n) {
+    T best = x[0];
+    int ordered = 1;
+    if constexpr (kLargest) {
+#pragma omp simd reduction(max : best) reduction(& : ordered)
+        for (int64_t i = 0; i < n; ++i) best = x[i] > best ? x[i] : best, ordered &= x[i] == x[i];
+    } else {
+#pragma omp simd reduction(min : best) reduction(& : ordered)
+        for (int64_t i = 0; i < n; ++i) best = x[i] < best ? x[i] : best, ordered &= x[i] == x[i];
+    }
+    constexpr int64_t block = 128;
+    int64_t from = 0;
+    for (; ordered && from + block <= n; from += block) {
+        int found = 0;
+#pragma omp simd reduction(| : found)
+        for (int64_t i = 0; i < block; ++i) found |= x[from + i] == best;
+        if (found) break;
+    }
+    while (ordered ? x[from] != best : x[from] == x[from]) ++from;
+    return from;
 }
 
 template <class T>
@@ -223,6 +235,8 @@ void fill(RowKernels<T>& t) {
     t.sparse_cross_entropy_grad = sparse_cross_entropy_grad<T>;
     t.cross_entropy = cross_entropy<T>;
     t.cross_entropy_grad = cross_entropy_grad<T>;
+    t.first_largest = first_extreme<T, true>;
+    t.first_smallest = first_extreme<T, false>;
 }
 
 }  // namespace
@@ -230,10 +244,6 @@ void fill(RowKernels<T>& t) {
 void fill_rows(OwnKernels& table) {
     fill(table.rows_f32);
     fill(table.rows_f64);
-    table.widen_bf16 = widen_all<Bf16>;
-    table.widen_f16 = widen_all<F16>;
-    table.narrow_bf16 = narrow_all<Bf16>;
-    table.narrow_f16 = narrow_all<F16>;
 }
 
 }  // namespace fk::cpu::FK_ISA_NAMESPACE
