@@ -13,8 +13,9 @@ namespace {
 
 constexpr size_t kPackBytes = static_cast<size_t>(kMixedPackElements) * sizeof(float);
 
-// Which pixel of the image a tap sees from a position. Forward it is position * stride - low + tap * dilation; for the input's
-// gradient (of a convolution with stride 1) the image is dy, and tap k sees position + low - k * dilation.
+// Which pixel of the image a tap sees from a position. Forward it is position * stride - low + tap * dilation. For the input's
+// gradient (of a convolution with stride 1) the image is dy, and tap k sees position + low - k * dilation: the taps are taken
+// from the last to the first there, so that they go through memory in order.
 struct Patches {
     const void* image;
     DType type;
@@ -41,41 +42,62 @@ struct Patches {
         return index * channels;
     }
 
-    // Values of a patch that belong to one tap: where they go, how many, and which channel comes first.
+    // Values of a patch that lie next to each other in the image: those of one tap, or of the rest of a row of taps.
     struct Run {
         int64_t to, count, channel;
         Dims3 move;
     };
+    int64_t find_runs(int64_t from, int64_t n, Run* runs) const {
+        int64_t count = 0;
+        for (int64_t j = 0; j < n; j += runs[count++].count) {
+            const int64_t tap = (from + j) / channels, channel = (from + j) % channels;
+            const int64_t taps_on = step[2] == 1 ? kernel[2] - tap % kernel[2] : 1;
+            runs[count] = {j, std::min(n - j, taps_on * channels - channel), channel, tap_step(tap)};
+        }
+        return count;
+    }
 
     static void fill(const void* context, int64_t line, int64_t lines, int64_t from, int64_t n, float* dst, int64_t stride) {
         constexpr int64_t kMost = kMixedDepth + kMixedRows;
         const Patches& p = *static_cast<const Patches*>(context);
         const auto* image = static_cast<const uint16_t*>(p.image);
         Run runs[kMost];
-        int64_t count = 0;
-        for (int64_t j = 0; j < n; j += runs[count++].count) {
-            const int64_t channel = (from + j) % p.channels;
-            runs[count] = {j, std::min(n - j, p.channels - channel), channel, p.tap_step((from + j) / p.channels)};
-        }
+        const int64_t count = p.find_runs(from, n, runs);
         const int64_t points = p.positions[0] * p.positions[1] * p.positions[2], in = (p.first + line) % points;
         int64_t batch = (p.first + line) / points;
         Dims3 at = {in / (p.positions[1] * p.positions[2]), in / p.positions[2] % p.positions[1], in % p.positions[2]};
-        uint16_t row[kMost];  // pixels of few channels are collected here first
-        const bool collect = p.channels < 32;
+        uint16_t row[kMost];  // short runs are collected here first
+        const bool collect = n < 32 * count;
+        const OwnKernels& kernels = own_kernels();
+        const auto widen = [&](const uint16_t* from16, int64_t values, float* to32) {
+            if (p.type == DType::bf16)
+                kernels.widen_bf16(reinterpret_cast<const Bf16*>(from16), values, to32);
+            else
+                kernels.widen_f16(reinterpret_cast<const F16*>(from16), values, to32);
+        };
         for (int64_t i = 0; i < lines; ++i, dst += stride) {
             for (int64_t r = 0; r < count; ++r) {
                 const Run& run = runs[r];
-                const int64_t pixel = p.pixel(batch, at, run.move);
-                if (collect && pixel < 0)
-                    for (int64_t j = 0; j < run.count; ++j) row[run.to + j] = 0;
-                else if (collect)
-                    for (int64_t j = 0; j < run.count; ++j) row[run.to + j] = image[pixel + run.channel + j];
-                else if (pixel < 0)
-                    std::fill_n(dst + run.to, run.count, 0.0f);
-                else
-                    widen_to_float(p.type, image + pixel + run.channel, run.count, dst + run.to);
+                const int64_t d = at[0] * p.scale[0] + p.offset[0] + run.move[0],
+                              h = at[1] * p.scale[1] + p.offset[1] + run.move[1],
+                              w = at[2] * p.scale[2] + p.offset[2] + run.move[2];
+                // The part of the run that is inside of the image, counted from the pixel it begins in.
+                int64_t low = std::max(run.channel, -w * p.channels),
+                        high = std::min(run.channel + run.count, (p.size[2] - w) * p.channels);
+                if (d < 0 || d >= p.size[0] || h < 0 || h >= p.size[1] || low >= high) low = high = run.channel;
+                const uint16_t* src = image + (((batch * p.size[0] + d) * p.size[1] + h) * p.size[2] + w) * p.channels;
+                const int64_t to = run.to - run.channel, end = run.channel + run.count;
+                if (collect) {
+                    for (int64_t j = run.channel; j < low; ++j) row[to + j] = 0;
+                    for (int64_t j = low; j < high; ++j) row[to + j] = src[j];
+                    for (int64_t j = high; j < end; ++j) row[to + j] = 0;
+                } else {
+                    std::fill(dst + run.to, dst + to + low, 0.0f);
+                    if (low < high) widen(src + low, high - low, dst + to + low);
+                    std::fill(dst + to + high, dst + to + end, 0.0f);
+                }
             }
-            if (collect) widen_to_float(p.type, row, n, dst);
+            if (collect) widen(row, n, dst);
             if (++at[2] < p.positions[2]) continue;
             at[2] = 0;
             if (++at[1] < p.positions[1]) continue;
@@ -93,8 +115,8 @@ Patches forward_patches(const ConvShape& s, DType t) {
     return p;
 }
 Patches backward_patches(const ConvShape& s, DType t) {
-    Patches p{nullptr, t, s.out, s.in, s.kernel, {1, 1, 1}, s.low, {}, s.out_channels, 0};
-    for (size_t d = 0; d < 3; ++d) p.step[d] = -s.dilation[d];
+    Patches p{nullptr, t, s.out, s.in, s.kernel, {1, 1, 1}, {}, s.dilation, s.out_channels, 0};
+    for (size_t d = 0; d < 3; ++d) p.offset[d] = s.low[d] - (s.kernel[d] - 1) * s.dilation[d];
     return p;
 }
 
@@ -159,9 +181,10 @@ RunFn input_grad(const ConvShape& s, DType t, DType w, DType x) {
         p.image = args.in[0];
         MixedGemmArgs g{};
         g.a = {args.in[0], stored_as(t), s.out_channels, 1};
-        g.b = {args.in[1], stored_as(w), 1, s.out_channels};  // of each tap, the transpose
+        const int64_t tap = s.in_channels * s.out_channels;
+        g.b = {at(args.in[1], w, (s.taps() - 1) * tap), stored_as(w), 1, s.out_channels};  // of each tap, the transpose
         g.b_period = s.out_channels;
-        g.b_jump = s.in_channels * s.out_channels;
+        g.b_jump = -tap;
         g.c = args.out[0];
         g.c_type = stored_as(x);
         g.ldc = g.n = s.in_channels;
