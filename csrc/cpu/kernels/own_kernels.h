@@ -55,9 +55,9 @@ struct MixedGemmArgs {
     bool relu;
     float* pack;
 };
-inline constexpr int64_t kMixedDepth = 384, kMixedRows = 64;  // of a, packed at a time
+inline constexpr int64_t kMixedDepth = 256, kMixedRows = 64;  // of a, packed at a time
 inline constexpr int64_t kMixedColumns = 576;                 // of b, at most
-inline constexpr int64_t kMixedPanelA = kMixedRows * (kMixedDepth + 32), kMixedPanelB = 512 * kMixedDepth;
+inline constexpr int64_t kMixedPanelA = kMixedRows * (kMixedDepth + 32), kMixedPanelB = kMixedColumns * kMixedDepth;
 inline constexpr int64_t kMixedSumRows = 256;  // of results that wait for the next values of k
 inline constexpr int64_t kMixedPackElements = kMixedPanelA + kMixedPanelB + kMixedSumRows * kMixedColumns;
 

@@ -68,11 +68,19 @@ template <class T>
 // kRows.
 template <class T>
 void widen_strips(const T* src, int64_t line, int64_t lines, int64_t n, float* dst) {
+    const auto put = [&](vf v, int64_t i, int64_t from) {
+        for (int64_t s = from / kRows; s < (from + kLanes) / kRows && s * kRows < n; ++s)
+            __builtin_memcpy(dst + (s * lines + i) * kRows, reinterpret_cast<const float*>(&v) + (s * kRows - from),
+                             kRows * sizeof(float));
+    };
     for (int64_t i = 0; i < lines; ++i) {
-        float row[kMixedRows + kLanes];
-        widen_row(src + i * line, n, n, row);
-        for (int64_t s = 0; s * kRows < n; ++s)
-            __builtin_memcpy(dst + (s * lines + i) * kRows, row + s * kRows, kRows * sizeof(float));
+        const T* row = src + i * line;
+        int64_t j = 0;
+        for (; j + kLanes <= n; j += kLanes) put(load_wide(row + j), i, j);
+        if (j == n) continue;
+        T last[kLanes] = {};
+        for (int64_t l = j; l < n; ++l) last[l - j] = row[l];
+        put(load_wide(last), i, j);
     }
 }
 
@@ -220,15 +228,15 @@ void mixed_gemm(const MixedGemmArgs& g) {
                     Tile<float> t{};
                     t.a_row = a_row, t.a_col = a_col, t.ldc = ldo, t.k = kc;
                     t.accumulate = slice > 0 || (in_place && g.accumulate);
-                    for (int64_t r = 0; r < rows; r += kRows) {
-                        const int64_t count = least(kRows, rows - r);
-                        t.a = a + r / kRows * a_tile;
-                        for (int64_t p = 0; p < panels; ++p) {
-                            const int64_t from = panel_begin(p), to = panel_begin(p + 1);
-                            t.b = pack_b + from * kc;
-                            t.b_row = to - from;
+                    for (int64_t p = 0; p < panels; ++p) {
+                        const int64_t from = panel_begin(p), to = panel_begin(p + 1);
+                        t.b = pack_b + from * kc;
+                        t.b_row = to - from;
+                        t.tail = static_cast<int>(in_place && to > columns ? columns - (to - lanes) : lanes);
+                        for (int64_t r = 0; r < rows; r += kRows) {
+                            t.a = a + r / kRows * a_tile;
                             t.c = out + r * ldo + from;
-                            t.tail = static_cast<int>(in_place && to > columns ? columns - (to - lanes) : lanes);
+                            const int64_t count = least(kRows, rows - r);
                             tile_function<float>(static_cast<int>(count), static_cast<int>((to - from) / lanes))(t);
                         }
                     }
