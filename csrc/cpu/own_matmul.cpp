@@ -160,7 +160,7 @@ RunFn mixed_product(const Graph& g, const Node& node, Act act) {
     const int64_t want = s.m * s.n * s.k * batches < 4 * kForkWork
                              ? 1
                              : (threads + std::max<int64_t>(batches, 1) - 1) / std::max<int64_t>(batches, 1);
-    const int64_t units_m = (s.m + 7) / 8, units_n = (s.n + 15) / 16;
+    const int64_t units_m = std::max<int64_t>((s.m + 7) / 8, 1), units_n = std::max<int64_t>((s.n + 15) / 16, 1);
     int64_t by_m = 1, by_n = 1;
     if (s.m >= s.n)
         by_m = std::min(want, units_m), by_n = std::min((want + by_m - 1) / by_m, units_n);
