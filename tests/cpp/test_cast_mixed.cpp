@@ -181,6 +181,30 @@ TEST_CASE("products of 16-bit operands over several panels, in both ways to comp
     CHECK_FALSE(cpu::set_bf16_products("int8"));
 }
 
+TEST_CASE("16-bit products and convolutions on every instruction set") {
+    for (const std::string_view isa : {"portable", "avx2", "avx512", "avx512_bf16"}) {
+        REQUIRE(cpu::set_max_isa(isa));
+        CAPTURE(isa);
+        for (const DType t : kHalves) {
+            for (int flags = 0; flags < 4; ++flags) {
+                const bool ta = (flags & 1) != 0, tb = (flags & 2) != 0;
+                const Array a = random_array(t, ta ? Dims{290, 37} : Dims{37, 290}, 1),
+                            b = random_array(t, tb ? Dims{61, 290} : Dims{290, 61}, 2);
+                check_all("matmul", {a, b}, {int64_t{ta}, int64_t{tb}}, {naive_product(a, b, 37, 61, 290, ta, tb)}, 2);
+            }
+            // A filter of one tap is a product of the pixels, and so are its gradients.
+            const Dims one{1, 1}, none{0, 0};
+            const Array x = random_array(t, {2, 5, 7, 36}, 3), w = random_array(t, {1, 1, 36, 20}, 4),
+                        dy = random_array(t, {2, 5, 7, 20}, 5);
+            check_all("conv", {x, w}, {one, none, none, one}, {naive_product(x, w, 70, 20, 36, false, false)}, 2);
+            check_all("conv_input_grad", {dy, w}, {Dims{2, 5, 7, 36}, one, none, none, one},
+                      {naive_product(dy, w, 70, 36, 20, false, true)}, 2);
+            check_all("conv_filter_grad", {x, dy}, {Dims{1, 1, 36, 20}, one, none, none, one},
+                      {naive_product(x, dy, 36, 20, 70, true, false)}, 2);
+        }
+    }
+}
+
 TEST_CASE("training graphs of 16-bit tensors agree with float32's whichever passes run") {
     for (const DType t : kHalves) {
         const auto build = [](Graph& g, DType compute) {
