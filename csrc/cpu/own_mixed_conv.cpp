@@ -107,6 +107,33 @@ struct Patches {
             ++batch;
         }
     }
+
+    // Of an image with one channel, neighbouring positions see neighbouring pixels: the same patches by taps, each of which is a
+    // line over positions.
+    [[nodiscard]] bool by_taps() const { return channels == 1 && scale[2] == 1; }
+    static void fill_taps(const void* context, int64_t line, int64_t lines, int64_t from, int64_t n, float* dst, int64_t stride) {
+        const Patches& p = *static_cast<const Patches*>(context);
+        const auto* image = static_cast<const uint16_t*>(p.image);
+        const int64_t points = p.positions[0] * p.positions[1] * p.positions[2];
+        uint16_t row[kMixedDepth + kMixedRows];
+        for (int64_t i = 0; i < lines; ++i, dst += stride) {
+            const Dims3 move = p.tap_step(line + i);
+            for (int64_t j = 0; j < n;) {
+                const int64_t at = p.first + from + j, batch = at / points, in = at % points, w0 = in % p.positions[2];
+                const int64_t count = std::min(n - j, p.positions[2] - w0), w = w0 + p.offset[2] + move[2];
+                const int64_t d = in / (p.positions[1] * p.positions[2]) * p.scale[0] + p.offset[0] + move[0],
+                              h = in / p.positions[2] % p.positions[1] * p.scale[1] + p.offset[1] + move[1];
+                int64_t low = std::clamp<int64_t>(-w, 0, count), high = std::clamp<int64_t>(p.size[2] - w, low, count);
+                if (d < 0 || d >= p.size[0] || h < 0 || h >= p.size[1]) low = high = 0;
+                const uint16_t* src = image + ((batch * p.size[0] + d) * p.size[1] + h) * p.size[2] + w;
+                std::fill(row + j, row + j + low, uint16_t{0});
+                std::copy(src + low, src + high, row + j + low);
+                std::fill(row + j + high, row + j + count, uint16_t{0});
+                j += count;
+            }
+            widen_to_float(p.type, row, n, dst);
+        }
+    }
 };
 
 Patches forward_patches(const ConvShape& s, DType t) {
@@ -270,11 +297,17 @@ RunFn filter_grad(const ConvShape& s, DType t, DType dy, DType w) {
                                                         Patches::fill(&m.patches, line, lines, m.from + from, n, dst, stride);
                                                     },
                                                     &mine, true};
+                           const MixedSource taps{[](const void* context, int64_t line, int64_t lines, int64_t from, int64_t n,
+                                                     float* dst, int64_t stride) {
+                                                      const auto& m = *static_cast<const Shifted*>(context);
+                                                      Patches::fill_taps(&m.patches, m.from + line, lines, from, n, dst, stride);
+                                                  },
+                                                  &mine, false};
                            MixedGemmArgs g{};
                            if (is_pointwise(s))
                                g.a = {at(args.in[0], t, m0), stored_as(t), 1, s.in_channels};
                            else
-                               g.source = &source;
+                               g.source = patches.by_taps() ? &taps : &source;
                            g.b = {at(args.in[1], dy, n0), stored_as(dy), s.out_channels, 1};
                            g.c = at(args.out[0], w, m0 * s.out_channels + n0);
                            g.c_type = stored_as(w);
