@@ -156,7 +156,7 @@ TEST_CASE("products of 16-bit operands over several panels, in both ways to comp
         int64_t m, n, k;
     };
     for (const std::string_view products : {"float32", "bfloat16"}) {
-        const Setting setting("bf16_products", products);
+        const Setting setting("bfloat_products", products);
         for (const DType t : kHalves)
             for (const Size s : {Size{70, 600, 300}, {300, 33, 530}, {9, 17, 1030}, {130, 64, 64}})
                 for (int flags = 0; flags < 4; ++flags) {

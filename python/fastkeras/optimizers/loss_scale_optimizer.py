@@ -110,7 +110,9 @@ class LossScaleOptimizer(Optimizer):
         # otherwise the loop of the check would begin it, and store what it cannot finish.
         inverse = ops.where(finite, 1.0 / scale, 1.0)
         unscaled = [
-            g if g is None or self._overwrite_variable_with_gradient(v) else ops.convert_to_tensor(g) * inverse
+            g
+            if g is None or self._overwrite_variable_with_gradient(v)
+            else ops.convert_to_tensor(g) * inverse
             for g, v in zip(grads, variables)
         ]
         # Always computed; kept only if it was right.
