@@ -31,6 +31,10 @@ using Refusals = std::vector<Refusal>;
 [[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // matmul/conv + bias + activation -> one op, where an implementation takes it.
 [[nodiscard]] Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// Decides what is stored in 16 bits and what in float32, where a graph names both: casts become part of the kernels beside them.
+[[nodiscard]] Graph cast_mixed(const Graph& g, std::span<const Impl> impls);
+// Whether cast_mixed may have given the operands and results of a node other floating types than its op asks for.
+[[nodiscard]] bool takes_mixed_precision(const Node& n);
 // Groups elementwise ops, moves and reductions into `fused` regions.
 [[nodiscard]] Graph fuse(const Graph& g, std::span<const Impl> impls);
 // The same lowering with each op as a region of its own: what runs when `fuse` is disabled.

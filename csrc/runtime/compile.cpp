@@ -408,6 +408,9 @@ void configure_device() {
     const std::string isa = config::text(config::Key::max_isa);
     if (!isa.empty() && !cpu::set_max_isa(isa))
         fail<UserError>("FASTKERAS_MAX_ISA is '", isa, "'; expected portable, avx2, avx512 or avx512_bf16");
+    const std::string products = config::text(config::Key::bfloat_products);
+    if (!cpu::set_bf16_products(products))
+        fail<UserError>("FASTKERAS_BFLOAT_PRODUCTS is '", products, "'; expected bfloat16 or float32");
 }
 
 }  // namespace

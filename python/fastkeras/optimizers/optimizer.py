@@ -10,6 +10,7 @@ loop.
 from __future__ import annotations
 
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -559,14 +560,25 @@ class KeepUnless:
     is true.
     """
 
+    _entered = threading.local()
+
+    @classmethod
+    def is_open(cls) -> bool:
+        """Whether this thread is inside one. Updates are then recorded as plain arithmetic, which runs in one
+        loop with the choice between new and old values.
+        """
+        return getattr(cls._entered, "count", 0) > 0
+
     def __init__(self, condition: Any, variables: Sequence[Variable]) -> None:
         self._condition = condition
         self._variables = variables
 
     def __enter__(self) -> None:
         self._before = [v.value for v in self._variables]
+        self._entered.count = getattr(self._entered, "count", 0) + 1
 
     def __exit__(self, exc_type: Any, *exc: Any) -> None:
+        self._entered.count -= 1
         if exc_type is None:
             for variable, before in zip(self._variables, self._before):
                 after = variable.value

@@ -368,6 +368,8 @@ class TrainerSteps:
         if variables and self.optimizer is not None:
             if self.optimizer.built:
                 self.optimizer.extend(variables)
+            else:  # a dynamic scale must be a variable of the step from the first one on
+                self.optimizer.build(variables)
             scaled = self.optimizer.scale_loss(loss)
             self.optimizer.apply(_engine.gradients([scaled], list(variables)), variables)
         elif not variables:
