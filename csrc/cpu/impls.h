@@ -17,13 +17,19 @@ FK_CPU_IMPL(onednn_matmul)
 FK_CPU_IMPL(onednn_conv)
 FK_CPU_IMPL(onednn_conv_input_grad)
 FK_CPU_IMPL(onednn_conv_filter_grad)
-// own_pointwise.cpp
+// own_pointwise.cpp, own_patches.cpp
 FK_CPU_IMPL(own_pointwise)
-// own_matmul.cpp, own_conv.cpp, own_pool.cpp
+FK_CPU_IMPL(own_patches)
+FK_CPU_IMPL(own_patches_input_grad)
+FK_CPU_IMPL(own_patches_filter_grad)
+// own_matmul.cpp, own_conv.cpp, own_mixed_conv.cpp, own_pool.cpp
 FK_CPU_IMPL(own_matmul)
 FK_CPU_IMPL(own_conv)
 FK_CPU_IMPL(own_conv_input_grad)
 FK_CPU_IMPL(own_conv_filter_grad)
+FK_CPU_IMPL(own_mixed_conv)
+FK_CPU_IMPL(own_mixed_conv_input_grad)
+FK_CPU_IMPL(own_mixed_conv_filter_grad)
 FK_CPU_IMPL(own_pool)
 FK_CPU_IMPL(own_pool_grad)
 FK_CPU_IMPL(own_pool_select)

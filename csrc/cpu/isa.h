@@ -18,4 +18,10 @@ bool set_max_isa(std::string_view isa);
 
 [[nodiscard]] const KernelTable& kernels();
 
+// Whether matrix products of a 16-bit type are quicker here than those of float: then they are left to oneDNN, otherwise they
+// widen while they pack (kernels/own_mixed_gemm.cpp).
+[[nodiscard]] bool native_products(DType t);
+// What native_products answers for bfloat16 from now on: "bfloat16" or "float32" says so, "" asks the CPU. False: another word.
+bool set_bf16_products(std::string_view computed_in);
+
 }  // namespace fk::cpu

@@ -3,6 +3,7 @@
 // is the same, and the library offers its channels-last kernels for wide vectors only then.
 #include "cpu/conv_shape.h"
 #include "cpu/impls.h"
+#include "cpu/isa.h"
 #include "cpu/onednn_common.h"
 
 namespace fk::cpu {
@@ -60,6 +61,8 @@ ConvDescs describe(const ConvShape& s, DType t) {
 std::string refuse(const Graph& g, const Node& node) {
     const DType t = input_type(g, node, 0).dtype;
     if (!onednn_type(t)) return concat("no ", name(t), " in oneDNN");
+    if (is_half(t) && !native_products(t) && node.int_attr("groups") == 1)
+        return concat(name(t), " is quicker widened on this CPU");
     return conv_shape(g, node).empty() ? "an empty operand" : "";
 }
 
@@ -210,14 +213,15 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const DType t = input_type(g, node, 0).dtype;
     StepBuilder steps;
     std::string text;
-    const Md stored = describe(s, t).w;
+    const Md stored = describe(s, node.types[0].dtype).w;
     const Binding result{DNNL_ARG_DIFF_WEIGHTS, stored, Place::output, 0};
     std::vector<Binding> sums;  // one for each part of the batch
     const std::vector<Part> parts = parts_of(s, false);
     for (size_t p = 0; p < parts.size(); ++p) {
         const ConvDescs d = describe(parts[p].shape, t);
         // Several sums of 16-bit numbers are rounded once, when they have been added up.
-        const Md any_sum(d.any_w.get_dims(), onednn_type(parts.size() > 1 && size_of(t) == 2 ? DType::f32 : t).value(),
+        const Md any_sum(d.any_w.get_dims(),
+                         onednn_type(parts.size() > 1 && size_of(t) == 2 ? DType::f32 : node.types[0].dtype).value(),
                          dnnl::memory::format_tag::any);
         dnnl::convolution_backward_weights::primitive_desc pd(
             onednn_engine(), kDirect, d.x, p == 0 ? any_sum : sums[0].desc, d.y, d.strides, d.dilations, d.low, d.high,

@@ -29,6 +29,8 @@ dnnl::memory::desc matrix_desc(const Dims& batch, int64_t rows, int64_t columns,
 std::string match(const Graph& g, const Node& node) {
     const DType t = input_type(g, node, 0).dtype;
     if (!onednn_type(t)) return concat("no ", name(t), " in oneDNN");
+    if (input_type(g, node, 1).dtype != t) return "operands of two types";
+    if (is_half(t) && !native_products(t)) return concat(name(t), " is quicker widened on this CPU");
     const MatmulShape s = matmul_shape(g, node);
     if (s.m * s.n * s.k * product(s.batch) == 0) return "an empty operand";
     if (s.batch.size() > 6) return "more than six batch dimensions";
@@ -113,16 +115,17 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
         }
         const auto a = matrix_desc(batch_a, m, s.k, s.transpose_a, t, s.transpose_a ? s.m : s.k, s.m * s.k);
         const auto b = matrix_desc(batch_b, s.k, n, s.transpose_b, t, s.transpose_b ? s.k : s.n, s.k * s.n);
-        const auto c = matrix_desc(batch, m, n, false, t, s.n, s.m * s.n);
+        const auto c = matrix_desc(batch, m, n, false, node.types[0].dtype, s.n, s.m * s.n);
         const auto bias =
             fused ? matrix_desc(Dims(batch.size(), 1), 1, n, false, input_type(g, node, 2).dtype, n, n) : dnnl::memory::desc();
         dnnl::matmul::primitive_desc pd = fused ? dnnl::matmul::primitive_desc(onednn_engine(), a, b, bias, c, attr)
                                                 : dnnl::matmul::primitive_desc(onednn_engine(), a, b, c, attr);
         if (!skip_reference(pd)) return nullptr;
         const auto bytes = [size](int64_t elements) { return static_cast<size_t>(elements * size); };
-        std::vector<Binding> bindings = {{DNNL_ARG_SRC, a, Place::input, 0, bytes(at_a)},
-                                         {DNNL_ARG_WEIGHTS, b, Place::input, 1, bytes(at_b)},
-                                         {DNNL_ARG_DST, c, Place::output, 0, bytes(at_c)}};
+        std::vector<Binding> bindings = {
+            {DNNL_ARG_SRC, a, Place::input, 0, bytes(at_a)},
+            {DNNL_ARG_WEIGHTS, b, Place::input, 1, bytes(at_b)},
+            {DNNL_ARG_DST, c, Place::output, 0, static_cast<size_t>(at_c) * size_of(node.types[0].dtype)}};
         if (fused)
             bindings.push_back(
                 {DNNL_ARG_BIAS, bias, Place::input, 2, static_cast<size_t>(at_bias) * size_of(input_type(g, node, 2).dtype)});

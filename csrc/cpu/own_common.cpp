@@ -56,8 +56,9 @@ std::unique_ptr<Kernel> make_widened(const Graph& graph, const Node& node, std::
     for (size_t i = 0; i < node.inputs.size(); ++i) place(input_type(graph, node, i), input_bit(static_cast<int>(i)), in);
     for (size_t i = 0; i < node.types.size(); ++i) place(node.types[i], output_bit(static_cast<int>(i)), out);
     // A buffer shared with a widened operand would be read and written in different widths.
-    if (inplace >= 0 && (out[static_cast<size_t>(shared_output)].widened || in[static_cast<size_t>(inplace)].widened))
-        inplace = -1;
+    const auto type_in = [&] { return in[static_cast<size_t>(inplace)]; };
+    const Wide& shared = out[static_cast<size_t>(shared_output)];
+    if (inplace >= 0 && (shared.widened || type_in().widened || shared.dtype != type_in().dtype)) inplace = -1;
     if (!any) return make_kernel(std::move(text), std::move(body), scratch, inplace, shared_output);
     const auto run = [=, body = std::move(body)](const KernelArgs& a) {
         const void* inputs[most];

@@ -8,7 +8,7 @@
 
 #include "core/errors.h"
 #include "cpu/cpu.h"
-#include "cpu/kernels/own_types.h"
+#include "cpu/kernels/own_kernels.h"
 #include "cpu/threads.h"
 #include "ops/op_def.h"
 #include "runtime/kernel.h"
@@ -146,6 +146,10 @@ void read_indices(const void* src, DType type, int64_t n, int64_t limit, std::st
 [[nodiscard]] std::string check_compute_types(const Graph& graph, const Node& node);
 
 [[nodiscard]] constexpr bool is_half(DType t) { return t == DType::f16 || t == DType::bf16; }
+// How kernels/own_mixed_gemm.cpp names a type; only float and the 16-bit floats have one.
+[[nodiscard]] constexpr Stored stored_as(DType t) {
+    return t == DType::bf16 ? Stored::bf16 : t == DType::f16 ? Stored::f16 : Stored::f32;
+}
 void widen_to_float(DType t, const void* src, int64_t n, float* dst);
 void narrow_from_float(DType t, const float* src, int64_t n, void* dst);
 

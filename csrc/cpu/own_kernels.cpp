@@ -2,6 +2,7 @@
 #include "cpu/kernels/own_kernels.h"
 
 #include <array>
+#include <initializer_list>
 
 #include "cpu/isa.h"
 

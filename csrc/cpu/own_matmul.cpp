@@ -151,6 +151,73 @@ RunFn float_product(const MatmulShape& s, const Split& split, bool has_bias, Act
     };
 }
 
+// Products with an operand or result in 16 bits: widened panel by panel, computed in float.
+bool is_mixed(const Graph& g, const Node& node) {
+    return is_half(input_type(g, node, 0).dtype) || is_half(input_type(g, node, 1).dtype) || is_half(node.types[0].dtype);
+}
+bool mixed_epilogue(Act act) { return act == Act::none || act == Act::relu; }
+
+constexpr size_t kMixedPackBytes = static_cast<size_t>(kMixedPackElements) * sizeof(float);
+
+RunFn mixed_product(const Graph& g, const Node& node, Act act) {
+    const MatmulShape s = matmul_shape(g, node);
+    const DType type_a = input_type(g, node, 0).dtype, type_b = input_type(g, node, 1).dtype, type_c = node.types[0].dtype;
+    const bool has_bias = node.inputs.size() == 3;
+    const DType type_bias = has_bias ? input_type(g, node, 2).dtype : DType::f32;
+    const int threads = max_threads();
+    // Each piece packs its rows of a and its columns of b: the longer side is split first.
+    const int64_t batches = product(s.batch);
+    const int64_t want = s.m * s.n * s.k * batches < 4 * kForkWork
+                             ? 1
+                             : (threads + std::max<int64_t>(batches, 1) - 1) / std::max<int64_t>(batches, 1);
+    const int64_t units_m = std::max<int64_t>((s.m + 7) / 8, 1), units_n = std::max<int64_t>((s.n + 15) / 16, 1);
+    int64_t by_m = 1, by_n = 1;
+    if (s.m >= s.n)
+        by_m = std::min(want, units_m), by_n = std::min((want + by_m - 1) / by_m, units_n);
+    else
+        by_n = std::min(want, units_n), by_m = std::min((want + by_n - 1) / by_n, units_m);
+    const size_t bias_at = kMixedPackBytes * static_cast<size_t>(threads);
+    return [=](const KernelArgs& args) {
+        const auto* a = static_cast<const std::byte*>(args.in[0]);
+        const auto* b = static_cast<const std::byte*>(args.in[1]);
+        auto* c = static_cast<std::byte*>(args.out[0]);
+        const auto* bias = has_bias ? static_cast<const float*>(args.in[2]) : nullptr;
+        if (has_bias && is_half(type_bias)) {
+            auto* wide = reinterpret_cast<float*>(args.scratch + bias_at);
+            widen_to_float(type_bias, args.in[2], s.n, wide);
+            bias = wide;
+        }
+        parallel_slots(threads, batches * by_n * by_m, std::max<int64_t>(s.m * s.n * s.k / (4 * by_n * by_m), 1),
+                       [&](int64_t begin, int64_t end, int64_t slot) {
+                           for (int64_t item = begin; item < end; ++item) {
+                               const int64_t batch = item / (by_n * by_m), piece = item % (by_n * by_m);
+                               const auto cut = [](int64_t n, int64_t i, int64_t count, int64_t units, int64_t unit) {
+                                   return std::min(n, units * i / count * unit);
+                               };
+                               const int64_t pn = piece / by_m, pm = piece % by_m;
+                               const int64_t n0 = cut(s.n, pn, by_n, units_n, 16), n1 = cut(s.n, pn + 1, by_n, units_n, 16);
+                               const int64_t m0 = cut(s.m, pm, by_m, units_m, 8), m1 = cut(s.m, pm + 1, by_m, units_m, 8);
+                               if (n0 == n1 || m0 == m1) continue;
+                               int64_t at_a, at_b;
+                               batch_offsets(s, batch, at_a, at_b);
+                               MixedGemmArgs x{};
+                               x.a = {nullptr, stored_as(type_a), s.transpose_a ? 1 : s.k, s.transpose_a ? s.m : 1};
+                               x.b = {nullptr, stored_as(type_b), s.transpose_b ? 1 : s.n, s.transpose_b ? s.k : 1};
+                               x.a.data = a + static_cast<size_t>(at_a + m0 * x.a.row) * size_of(type_a);
+                               x.b.data = b + static_cast<size_t>(at_b + n0 * x.b.col) * size_of(type_b);
+                               x.c = c + static_cast<size_t>((batch * s.m + m0) * s.n + n0) * size_of(type_c);
+                               x.c_type = stored_as(type_c);
+                               x.ldc = s.n;
+                               x.m = m1 - m0, x.n = n1 - n0, x.k = s.k;
+                               x.bias = bias ? bias + n0 : nullptr;
+                               x.relu = act == Act::relu;
+                               x.pack = reinterpret_cast<float*>(args.scratch) + slot * kMixedPackElements;
+                               own_kernels().mixed_gemm(x);
+                           }
+                       });
+    };
+}
+
 // Integers wrap around.
 template <class T>
 RunFn integer_product(const MatmulShape& s) {
@@ -206,6 +273,9 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const bool fused = node.inputs.size() == 3;
     const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[2])).value() : Act::none;
     const DType t = input_type(g, node, 0).dtype;
+    if (is_mixed(g, node) && mixed_epilogue(act))
+        return make_kernel("own:mixed_gemm", mixed_product(g, node, act),
+                           kMixedPackBytes * static_cast<size_t>(max_threads()) + static_cast<size_t>(s.n) * sizeof(float));
     if (is_float(t)) return make_product(g, node, s, act, "own:gemm");
     return dispatch_any(t, [&](auto tag) -> std::unique_ptr<Kernel> {
         using T = typename decltype(tag)::type;

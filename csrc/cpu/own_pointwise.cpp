@@ -16,7 +16,10 @@ Act act_of(const Node& node) {
 }  // namespace
 
 std::string match(const Graph& g, const Node& node) {
-    if (input_type(g, node, 0).dtype != DType::f32 || current_isa() < Isa::avx512) return "for float32 with AVX-512 only";
+    const auto is_float32 = [](const TensorType& t) { return t.dtype == DType::f32; };
+    bool all = current_isa() >= Isa::avx512 && is_float32(node.types[0]);
+    for (size_t i = 0; i < node.inputs.size(); ++i) all = all && is_float32(input_type(g, node, i));
+    if (!all) return "for float32 with AVX-512 only";
     const ConvShape s = conv_shape(g, node);
     const Dims3 ones{1, 1, 1}, none{0, 0, 0};
     if (s.empty()) return "an empty operand";

@@ -94,26 +94,27 @@ namespace {
 
 constexpr int64_t kVectorRow = 32;  // shorter rows are not worth a call
 
-template <class T>
-std::unique_ptr<Kernel> rows_kernel(const Node& node, AxisView v, bool want_max) {
-    return make_kernel(concat("own:", node.op->name), [=](const KernelArgs& a) {
-        const T* in = static_cast<const T*>(a.in[0]);
-        auto* out = static_cast<int32_t*>(a.out[0]);
-        parallel_ranges(v.outer, v.n, [&](int64_t begin, int64_t end) {
-            for (int64_t r = begin; r < end; ++r)
-                out[r] = static_cast<int32_t>(row_kernels<T>().arg_extreme(in + r * v.n, v.n, want_max));
-        });
-    });
-}
-
 }  // namespace
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const TensorType& x = input_type(g, node, 0);
     const AxisView v = view_axis(x.dims, node.int_attr("axis"));
     const bool want_max = node.is("argmax");
-    if (v.inner == 1 && v.n >= kVectorRow && (x.dtype == DType::f32 || x.dtype == DType::f64))
-        return x.dtype == DType::f32 ? rows_kernel<float>(node, v, want_max) : rows_kernel<double>(node, v, want_max);
+    if (v.inner == 1 && v.n >= kVectorRow && is_float(x.dtype)) {
+        const RowStream stream(g, node, input_bit(0), v.outer, std::max<int64_t>(4096 / v.n, 1));
+        const auto rows = [&](auto tag) -> RunFn {
+            using T = typename decltype(tag)::type;
+            return [=](const KernelArgs& a) {
+                auto* out = static_cast<int32_t*>(a.out[0]);
+                stream.run<T>(a, v.n, [&](const RowStream::Chunk<T>& c, int64_t row, int64_t count, int64_t) {
+                    for (int64_t r = 0; r < count; ++r)
+                        out[row + r] = static_cast<int32_t>(row_kernels<T>().arg_extreme(c.input(0) + r * v.n, v.n, want_max));
+                });
+            };
+        };
+        return make_kernel(concat("own:", node.op->name), x.dtype == DType::f64 ? rows(Type<double>{}) : rows(Type<float>{}),
+                           stream.scratch_bytes());
+    }
     return dispatch_any(x.dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
         const auto run = [=](const KernelArgs& a) {

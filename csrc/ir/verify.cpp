@@ -27,6 +27,10 @@ void verify_region(const Node& n, const Region& r, std::string_view after) {
     }
 }
 
+void widen(TensorType& t) {
+    if (t.dtype == DType::f16 || t.dtype == DType::bf16) t.dtype = DType::f32;
+}
+
 }  // namespace
 
 void verify(const Graph& g, std::string_view after) {
@@ -43,7 +47,12 @@ void verify(const Graph& g, std::string_view after) {
         if (n.region) {
             verify_region(n, *n.region, after);
         } else if (n.op->infer != nullptr) {
-            check_internal(n.op->infer(InferCall{*n.op, in, n.attrs}) == n.types, "after ", after, ": node ", i, " (", n.op->name,
+            Types types = n.types;
+            if (takes_mixed_precision(n)) {
+                for (TensorType& t : in) widen(t);
+                for (TensorType& t : types) widen(t);
+            }
+            check_internal(n.op->infer(InferCall{*n.op, in, n.attrs}) == types, "after ", after, ": node ", i, " (", n.op->name,
                            ") has types that its inputs do not give");
         }
     }

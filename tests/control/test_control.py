@@ -905,7 +905,7 @@ def test_the_settings_do_not_change_the_values() -> None:
     f = lambda xs: ops.scan(lambda c, x: (c * 0.5 + ops.exp(x), c * x), ops.zeros((4,)), xs)  # noqa: E731
     xs = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     expected = run("function", f, xs)
-    for one in ("simplify", "prune", "absorb_epilogues", "fuse", "inplace"):
+    for one in ("simplify", "prune", "absorb_epilogues", "cast_mixed", "fuse", "inplace"):
         with setting("disable_passes", one), setting("verify", True):
             # exp and a multiply-add may be rounded once more when loops are not fused.
             assert_nests_equal(run("function", f, xs), expected, rtol=1e-6, atol=1e-7)

@@ -391,7 +391,7 @@ TEST_CASE("pipeline: passes are timed, named and switched by name") {
     (void)run_pipeline(g, cpu::impls(), &timings);
     std::vector<std::string> names;
     for (const PassTiming& t : timings) names.push_back(t.name);
-    for (const char* expected : {"simplify", "decompose", "absorb_epilogues", "fuse"})
+    for (const char* expected : {"simplify", "decompose", "absorb_epilogues", "cast_mixed", "fuse"})
         CHECK(std::ranges::count(names, expected) >= 1);
     const Setting off("disable_passes", "simplify,absorb_epilogues");
     timings.clear();

@@ -11,6 +11,7 @@
 namespace fk::cpu::FK_ISA_NAMESPACE {
 
 void fill_gemm(OwnKernels& table);
+void fill_mixed_gemm(OwnKernels& table);
 void fill_rows(OwnKernels& table);
 void fill_norm(OwnKernels& table);
 void fill_pool(OwnKernels& table);

@@ -1,4 +1,4 @@
-// Softmax and cross-entropy over rows, and the bulk conversions between 16-bit floats and float.
+// Softmax, cross-entropy and extremes over rows.
 #include <cmath>
 
 #if defined(__AVX512F__)
@@ -225,18 +225,6 @@ void cross_entropy_grad(const T* x, const T* targets, int64_t n, T dy, T* dx) {
     for (int64_t i = 0; i < n; ++i) dx[i] = dy * (fast_exp(x[i] - max) * scale - targets[i]);
 }
 
-template <class H>
-void widen_all(const H* x, int64_t n, float* y) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) y[i] = widen(x[i]);
-}
-
-template <class H>
-void narrow_all(const float* x, int64_t n, H* y) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) y[i] = narrow<H>(x[i]);
-}
-
 template <class T>
 void fill(RowKernels<T>& t) {
     t.softmax = softmax<T>;
@@ -253,10 +241,6 @@ void fill(RowKernels<T>& t) {
 void fill_rows(OwnKernels& table) {
     fill(table.rows_f32);
     fill(table.rows_f64);
-    table.widen_bf16 = widen_all<Bf16>;
-    table.widen_f16 = widen_all<F16>;
-    table.narrow_bf16 = narrow_all<Bf16>;
-    table.narrow_f16 = narrow_all<F16>;
 }
 
 }  // namespace fk::cpu::FK_ISA_NAMESPACE

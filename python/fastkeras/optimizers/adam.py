@@ -7,7 +7,7 @@ from typing import Any
 
 from fastkeras import _engine, ops
 from fastkeras.core.variable import Variable
-from fastkeras.optimizers.optimizer import Optimizer
+from fastkeras.optimizers.optimizer import KeepUnless, Optimizer
 from fastkeras.optimizers.optimizer_state import shared_arguments
 
 
@@ -76,7 +76,7 @@ class Adam(Optimizer):
         i = self._get_variable_index(variable)
 
         slots = [self._momentums[i], self._velocities[i]]
-        if not self.amsgrad:
+        if not self.amsgrad and not KeepUnless.is_open():
             new = _engine.call(
                 "adam_update",
                 variable.value,
@@ -95,8 +95,9 @@ class Adam(Optimizer):
         v = v + (ops.square(gradient) - v) * (1.0 - self.beta_2)
         for target, value in zip(slots, (m, v)):
             self.assign(target, value)
-        v = ops.maximum(self._velocity_hats[i].value, v)
-        self.assign(self._velocity_hats[i], v)
+        if self.amsgrad:
+            v = ops.maximum(self._velocity_hats[i].value, v)
+            self.assign(self._velocity_hats[i], v)
         self.assign_sub(variable, m * step_size / (ops.sqrt(v) + self.epsilon))
 
     def get_config(self) -> dict[str, Any]:

@@ -106,8 +106,13 @@ class LossScaleOptimizer(Optimizer):
         variables = self._variables_for(grads, trainable_variables)
         finite = self.check_finite(grads)
         scale = self.dynamic_scale.value
+        # A factor that is known only after the check keeps the update in one loop that reads each gradient once more;
+        # otherwise the loop of the check would begin it, and store what it cannot finish.
+        inverse = ops.where(finite, 1.0 / scale, 1.0)
         unscaled = [
-            g if g is None or self._overwrite_variable_with_gradient(v) else ops.convert_to_tensor(g) / scale
+            g
+            if g is None or self._overwrite_variable_with_gradient(v)
+            else ops.convert_to_tensor(g) * inverse
             for g, v in zip(grads, variables)
         ]
         # Always computed; kept only if it was right.

@@ -92,7 +92,8 @@ class Embedding(Layer):
     def call(self, inputs: Any) -> Any:
         if not is_int_dtype(inputs.dtype):
             inputs = ops.cast(inputs, "int32")
-        return ops.cast(ops.take(self._embeddings, inputs, axis=0), self.compute_dtype)
+        # Rows are cast once they are taken: not the whole table, and their gradients add up in its own type.
+        return ops.cast(ops.take(self._embeddings._read(), inputs, axis=0), self.compute_dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return ops.not_equal(inputs, 0) if self.mask_zero else None

@@ -1,0 +1,57 @@
+// A vector of floats from 16-bit floats in memory, and back: with the instructions for it where the set has them.
+#pragma once
+
+#include "cpu/kernels/own_types.h"
+#include "cpu/kernels/simd.h"
+
+namespace fk::cpu::FK_ISA_NAMESPACE {
+namespace {
+
+[[gnu::always_inline]] inline vf load_wide(const float* p) { return load<vf>(p); }
+#if defined(__AVX512F__)
+[[gnu::always_inline]] inline vf load_wide(const Bf16* p) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    return reinterpret_cast<vf>(_mm512_slli_epi32(wide, 16));
+}
+[[gnu::always_inline]] inline vf load_wide(const F16* p) {
+    return reinterpret_cast<vf>(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+}
+[[gnu::always_inline]] inline void store_narrow(F16* p, vf v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtps_ph(reinterpret_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+#elif defined(__AVX2__)
+[[gnu::always_inline]] inline vf load_wide(const Bf16* p) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return reinterpret_cast<vf>(_mm256_slli_epi32(wide, 16));
+}
+[[gnu::always_inline]] inline vf load_wide(const F16* p) {
+    return reinterpret_cast<vf>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+[[gnu::always_inline]] inline void store_narrow(F16* p, vf v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                     _mm256_cvtps_ph(reinterpret_cast<__m256>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+#else
+template <class T>
+[[gnu::always_inline]] inline vf load_wide(const T* p) {
+    vf v;
+    for (int i = 0; i < kLanes; ++i) v[i] = fk::cpu::widen<T>(p[i]);
+    return v;
+}
+[[gnu::always_inline]] inline void store_narrow(F16* p, vf v) {
+    for (int i = 0; i < kLanes; ++i) p[i] = fk::cpu::narrow<F16>(v[i]);
+}
+#endif
+[[gnu::always_inline]] inline void store_narrow(float* p, vf v) { store(p, v); }
+[[gnu::always_inline]] inline void store_narrow(Bf16* p, vf v) {
+#if defined(__AVX512BF16__)
+    const auto packed = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(v));
+    __builtin_memcpy(p, &packed, sizeof packed);
+#else
+    for (int i = 0; i < kLanes; ++i) p[i] = fk::cpu::narrow<Bf16>(v[i]);
+#endif
+}
+
+}  // namespace
+}  // namespace fk::cpu::FK_ISA_NAMESPACE

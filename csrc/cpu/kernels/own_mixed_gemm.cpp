@@ -1,0 +1,273 @@
+// Matrix product of operands stored in 16 bits (or float) that computes in float: blocks of both are widened while they are
+// packed into panels, which are small enough for the second-level cache, and the result is narrowed as it leaves. On CPUs
+// whose 16-bit dot products are slower than float ones, or absent, nothing is quicker; the precision is that of float.
+#include "cpu/kernels/gemm_tile.h"
+#include "cpu/kernels/half_simd.h"
+
+namespace fk::cpu::FK_ISA_NAMESPACE {
+namespace {
+
+// dst[i] = widened src[i] for i < n, then zeros up to `width`, a multiple of the vector length.
+template <class T>
+[[gnu::always_inline]] inline void widen_row(const T* src, int64_t n, int64_t width, float* dst) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(dst + i, load_wide(src + i));
+    if (i < n) {
+        T last[kLanes] = {};
+        for (int64_t j = i; j < n; ++j) last[j - i] = src[j];
+        store(dst + i, load_wide(last));
+        i += kLanes;
+    }
+    for (; i < width; i += kLanes) store(dst + i, vf{});
+}
+
+// A square of kLanes x kLanes, from rows `from` elements apart to columns: dst[i * to + j] = src[j * from + i].
+template <class T>
+[[gnu::always_inline]] inline void transpose_square(const T* src, int64_t from, float* dst, int64_t to) {
+#if defined(__AVX512F__)
+    __m512 r[16], s[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) r[i] = reinterpret_cast<__m512>(load_wide(src + i * from));
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {  // r[i + c]: column c of each quarter, of four rows
+        const auto lo = [](__m512 a, __m512 b) {
+            return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+        };
+        const auto hi = [](__m512 a, __m512 b) {
+            return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+        };
+        r[i] = lo(s[i], s[i + 2]);
+        r[i + 1] = hi(s[i], s[i + 2]);
+        r[i + 2] = lo(s[i + 1], s[i + 3]);
+        r[i + 3] = hi(s[i + 1], s[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+        const __m512 a = _mm512_shuffle_f32x4(r[c], r[c + 4], 0x88), b = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0x88);
+        const __m512 e = _mm512_shuffle_f32x4(r[c], r[c + 4], 0xdd), f = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0xdd);
+        _mm512_storeu_ps(dst + c * to, _mm512_shuffle_f32x4(a, b, 0x88));
+        _mm512_storeu_ps(dst + (c + 4) * to, _mm512_shuffle_f32x4(e, f, 0x88));
+        _mm512_storeu_ps(dst + (c + 8) * to, _mm512_shuffle_f32x4(a, b, 0xdd));
+        _mm512_storeu_ps(dst + (c + 12) * to, _mm512_shuffle_f32x4(e, f, 0xdd));
+    }
+#else
+    for (int j = 0; j < kLanes; ++j) {
+        float row[kLanes];
+        store(row, load_wide(src + j * from));
+        for (int i = 0; i < kLanes; ++i) dst[i * to + j] = row[i];
+    }
+#endif
+}
+
+// Lines of up to `n` elements, which are contiguous, into strips of kRows elements: strip s of line i is at (s * lines + i) *
+// kRows.
+template <class T>
+void widen_strips(const T* src, int64_t line, int64_t lines, int64_t n, float* dst) {
+    const auto put = [&](vf v, int64_t i, int64_t from) {
+        for (int64_t s = from / kRows; s < (from + kLanes) / kRows && s * kRows < n; ++s)
+            __builtin_memcpy(dst + (s * lines + i) * kRows, reinterpret_cast<const float*>(&v) + (s * kRows - from),
+                             kRows * sizeof(float));
+    };
+    for (int64_t i = 0; i < lines; ++i) {
+        const T* row = src + i * line;
+        int64_t j = 0;
+        for (; j + kLanes <= n; j += kLanes) put(load_wide(row + j), i, j);
+        if (j == n) continue;
+        T last[kLanes] = {};
+        for (int64_t l = j; l < n; ++l) last[l - j] = row[l];
+        put(load_wide(last), i, j);
+    }
+}
+
+// A block of `lines` x `n` elements, lines `line` and elements `step` apart, into rows of `width` floats, zeros on the right.
+template <class T>
+void widen_block(const T* src, int64_t line, int64_t step, int64_t lines, int64_t n, int64_t width, float* dst) {
+    if (step == 1) {
+        for (int64_t i = 0; i < lines; ++i) widen_row(src + i * line, n, width, dst + i * width);
+        return;
+    }
+    const int64_t squares_n = line == 1 ? n / kLanes * kLanes : 0, squares_lines = line == 1 ? lines / kLanes * kLanes : 0;
+    for (int64_t j = 0; j < squares_n; j += kLanes)
+        for (int64_t i = 0; i < squares_lines; i += kLanes)
+            transpose_square(src + i + j * step, step, dst + i * width + j, width);
+    for (int64_t i = 0; i < lines; ++i) {
+        for (int64_t j = i < squares_lines ? squares_n : 0; j < n; ++j)
+            dst[i * width + j] = fk::cpu::widen<T>(src[i * line + j * step]);
+        for (int64_t j = n; j < width; ++j) dst[i * width + j] = 0;
+    }
+}
+
+// Calls f with the operand's data, `at` elements from its beginning.
+template <class F>
+void with_data(const MixedOperand& x, int64_t at, F f) {
+    switch (x.type) {
+        case Stored::f32:
+            return f(static_cast<const float*>(x.data) + at);
+        case Stored::bf16:
+            return f(static_cast<const Bf16*>(x.data) + at);
+        case Stored::f16:
+            return f(static_cast<const F16*>(x.data) + at);
+    }
+}
+
+template <class T>
+void narrow_block(const float* src, int64_t width, int64_t rows, int64_t n, const float* bias, float low, T* dst, int64_t ldc) {
+    const vf floor = splat(low);
+    const auto finish = [&](vf v, const float* b) {
+        if (bias) v += load<vf>(b);
+        return select<vf>(v < floor, floor, v);  // keeps NaN
+    };
+    for (int64_t i = 0; i < rows; ++i, src += width, dst += ldc) {
+        int64_t j = 0;
+        for (; j + kLanes <= n; j += kLanes) store_narrow(dst + j, finish(load<vf>(src + j), bias + j));
+        if (j == n) continue;
+        float add[kLanes] = {};
+        for (int64_t l = j; bias && l < n; ++l) add[l - j] = bias[l];
+        T last[kLanes];
+        store_narrow(last, finish(load<vf>(src + j), add));
+        for (int64_t l = j; l < n; ++l) dst[l] = last[l - j];
+    }
+}
+
+// The block of c that starts at element `at` gets the panel's result.
+void write_block(const MixedGemmArgs& g, int64_t at, int64_t n0, const float* src, int64_t width, int64_t rows, int64_t n) {
+    const float* bias = g.bias ? g.bias + n0 : nullptr;
+    const float low = g.relu ? 0.0f : -__builtin_inff();
+    switch (g.c_type) {
+        case Stored::f32:
+            return narrow_block(src, width, rows, n, bias, low, static_cast<float*>(g.c) + at, g.ldc);
+        case Stored::bf16:
+            return narrow_block(src, width, rows, n, bias, low, static_cast<Bf16*>(g.c) + at, g.ldc);
+        case Stored::f16:
+            return narrow_block(src, width, rows, n, bias, low, static_cast<F16*>(g.c) + at, g.ldc);
+    }
+}
+
+constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t parts(int64_t n, int64_t each) { return (n + each - 1) / each; }
+constexpr int64_t up_to(int64_t n, int64_t unit) { return parts(n, unit) * unit; }
+
+// The same strips from lines that a source makes.
+void fill_strips(const MixedSource& source, int64_t line, int64_t lines, int64_t from, int64_t n, float* dst) {
+    constexpr int64_t kAtOnce = 16, kStride = kMixedRows + kLanes;
+    float rows[kAtOnce * kStride];
+    for (int64_t i0 = 0; i0 < lines; i0 += kAtOnce) {
+        const int64_t count = least(kAtOnce, lines - i0);
+        source.fill(source.context, line + i0, count, from, n, rows, kStride);
+        for (int64_t s = 0; s * kRows < n; ++s)
+            for (int64_t i = 0; i < count; ++i)
+                __builtin_memcpy(dst + (s * lines + i0 + i) * kRows, rows + i * kStride + s * kRows, kRows * sizeof(float));
+    }
+}
+
+// Rows [k0, k0 + kc) of b, columns [n0, n0 + n), as a panel.
+void pack_b_rows(const MixedGemmArgs& g, int64_t k0, int64_t kc, int64_t n0, int64_t n, int64_t width, float* dst) {
+    for (int64_t k = k0; k < k0 + kc;) {
+        const int64_t in_group = g.b_period ? k % g.b_period : k, group = g.b_period ? k / g.b_period : 0;
+        const int64_t count = least(k0 + kc - k, g.b_period ? g.b_period - in_group : kc);
+        with_data(g.b, group * g.b_jump + in_group * g.b.row + n0 * g.b.col,
+                  [&](auto* b) { widen_block(b, g.b.row, g.b.col, count, n, width, dst + (k - k0) * width); });
+        k += count;
+    }
+}
+
+void mixed_gemm(const MixedGemmArgs& g) {
+    constexpr int64_t lanes = kLanes;
+    const bool in_place = g.c_type == Stored::f32 && !g.bias && !g.relu;
+    // Equal slices of k, as long as the longest that the panels allow.
+    const int64_t slices = g.k > 0 ? parts(g.k, kMixedDepth) : 1, depth = parts(g.k > 0 ? g.k : 1, slices);
+    const int64_t block_n = least(kMixedPanelB / depth / lanes * lanes, kMixedColumns), block_m = kMixedRows;
+    float* const pack_a = g.pack;
+    float* const pack_b = pack_a + kMixedPanelA;
+    float* const sums = pack_b + kMixedPanelB;
+    // Sums over several slices of k stay in scratch until the last: so many rows at a time.
+    const int64_t chunk_m = in_place || slices == 1 ? g.m : kMixedSumRows;
+    for (int64_t n0 = 0; n0 < g.n; n0 += block_n) {
+        const int64_t columns = least(block_n, g.n - n0), vectors = parts(columns, lanes), panels = parts(vectors, kVectors);
+        const auto panel_begin = [&](int64_t p) { return vectors * p / panels * lanes; };
+        for (int64_t c0 = 0; c0 < g.m; c0 += chunk_m) {
+            const int64_t c1 = least(g.m, c0 + chunk_m);
+            for (int64_t slice = 0; slice < slices; ++slice) {
+                const int64_t k0 = slice * depth, kc = least(depth, g.k - k0);
+                for (int64_t p = 0; p < panels; ++p) {
+                    const int64_t from = panel_begin(p), width = panel_begin(p + 1) - from;
+                    pack_b_rows(g, k0, kc, n0 + from, least(width, columns - from), width, pack_b + from * kc);
+                }
+                for (int64_t m0 = c0; m0 < c1; m0 += block_m) {
+                    const int64_t rows = least(block_m, c1 - m0);
+                    // Rows of a; where its columns are contiguous, strips of them.
+                    const int64_t at_a = m0 * g.a.row + k0 * g.a.col;
+                    const float* a = pack_a;
+                    int64_t a_row = 1, a_col = 1, a_tile = kRows * kc;
+                    if (g.source && g.source->columns) {
+                        a_col = kRows;
+                        fill_strips(*g.source, k0, kc, m0, rows, pack_a);
+                    } else if (g.source) {
+                        a_row = up_to(kc, lanes) + lanes;
+                        a_tile = kRows * a_row;
+                        g.source->fill(g.source->context, m0, rows, k0, kc, pack_a, a_row);
+                    } else if (g.a.type == Stored::f32 && g.a.col == 1) {
+                        a = static_cast<const float*>(g.a.data) + at_a, a_row = g.a.row, a_tile = kRows * a_row;
+                    } else if (g.a.row == 1 && g.a.col != 1) {
+                        a_col = kRows;
+                        with_data(g.a, at_a, [&](auto* x) { widen_strips(x, g.a.col, kc, rows, pack_a); });
+                    } else {
+                        a_row = up_to(kc, lanes) + lanes;  // an odd number of lines apart: not all in one cache set
+                        a_tile = kRows * a_row;
+                        with_data(g.a, at_a, [&](auto* x) { widen_block(x, g.a.row, g.a.col, rows, kc, a_row, pack_a); });
+                    }
+                    const int64_t width = vectors * lanes;
+                    float* out =
+                        in_place ? static_cast<float*>(g.c) + m0 * g.ldc + n0 : sums + (slices == 1 ? 0 : m0 - c0) * width;
+                    const int64_t ldo = in_place ? g.ldc : width;
+                    Tile<float> t{};
+                    t.a_row = a_row, t.a_col = a_col, t.ldc = ldo, t.k = kc;
+                    t.accumulate = slice > 0 || (in_place && g.accumulate);
+                    for (int64_t p = 0; p < panels; ++p) {
+                        const int64_t from = panel_begin(p), to = panel_begin(p + 1);
+                        t.b = pack_b + from * kc;
+                        t.b_row = to - from;
+                        t.tail = static_cast<int>(in_place && to > columns ? columns - (to - lanes) : lanes);
+                        for (int64_t r = 0; r < rows; r += kRows) {
+                            t.a = a + r / kRows * a_tile;
+                            t.c = out + r * ldo + from;
+                            const int64_t count = least(kRows, rows - r);
+                            tile_function<float>(static_cast<int>(count), static_cast<int>((to - from) / lanes))(t);
+                        }
+                    }
+                    if (!in_place && slice == slices - 1) write_block(g, m0 * g.ldc + n0, n0, out, width, rows, columns);
+                }
+            }
+        }
+    }
+}
+
+template <class H>
+void widen_all(const H* x, int64_t n, float* y) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(y + i, load_wide(x + i));
+    for (; i < n; ++i) y[i] = fk::cpu::widen<H>(x[i]);
+}
+template <class H>
+void narrow_all(const float* x, int64_t n, H* y) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store_narrow(y + i, load<vf>(x + i));
+    for (; i < n; ++i) y[i] = fk::cpu::narrow<H>(x[i]);
+}
+
+}  // namespace
+
+void fill_mixed_gemm(OwnKernels& table) {
+    table.mixed_gemm = mixed_gemm;
+    table.widen_bf16 = widen_all<Bf16>;
+    table.widen_f16 = widen_all<F16>;
+    table.narrow_bf16 = narrow_all<Bf16>;
+    table.narrow_f16 = narrow_all<F16>;
+}
+
+}  // namespace fk::cpu::FK_ISA_NAMESPACE
