@@ -702,3 +702,44 @@ def test_shapes():
     shapes = layer.compute_output_shape((None, None, 4))
     assert [tuple(s) for s in shapes] == [(None, None, 3)] * 2 + [(None, 3)] * 4
     assert [tuple(t.shape) for t in flat(layer(fastkeras.Input((None, 4))))] == [tuple(s) for s in shapes]
+
+
+def test_which_cells_run_as_one_op():
+    assert layers.LSTMCell(3).runs_as_one_op()
+    assert layers.GRUCell(3, reset_after=False).runs_as_one_op()
+    assert layers.SimpleRNNCell(3, activation="relu").runs_as_one_op()
+    assert not layers.LSTMCell(3, recurrent_activation="hard_sigmoid").runs_as_one_op()
+    assert not layers.GRUCell(3, activation="relu").runs_as_one_op()
+    assert not layers.SimpleRNNCell(3, activation=None).runs_as_one_op()
+    assert not layers.ConvLSTM1D(2, 3).cell.runs_as_one_op()
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNNCell", "LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
+@pytest.mark.parametrize("rates", [(0.0, 0.0), (0.3, 0.4)], ids=str)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_one_op_and_a_loop_agree(kind, mask, rates, backwards):
+    base = getattr(layers, kind)
+
+    class Looping(base):
+        def step(self, *args):
+            return super().step(*args)
+
+    results = []
+    for cls in (base, Looping):
+        cell = cls(5, dropout=rates[0], recurrent_dropout=rates[1], seed=4)
+        assert cell.runs_as_one_op() == (cls is base)
+        options = {"return_sequences": True, "return_state": True, "zero_output_for_mask": True}
+        layer = layers.RNN(cell, go_backwards=backwards, **options)
+        layer.build(SHAPE)
+        rng = np.random.default_rng(2)
+        layer.set_weights([rng.normal(scale=0.5, size=w.shape) for w in layer.weights[:3]])
+        x = ops.convert_to_tensor(X)
+        with fastkeras.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, mask=mask, training=True)
+            loss = sum(ops.sum(y * y) for y in outputs)
+        grads = tape.gradient(loss, [x, *layer.trainable_variables])
+        results.append([np.asarray(v) for v in (*outputs, *grads)])
+    for one, loop in zip(*results, strict=True):
+        np.testing.assert_allclose(one, loop, rtol=1e-4, atol=1e-5)
