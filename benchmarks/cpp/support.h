@@ -13,7 +13,7 @@ namespace fastkeras::bench {
 // Updated inputs share their memory with the outputs that update them, as in training.
 class Runner {
   public:
-    explicit Runner(const GraphBuilder& graph) : program_(graph.compile()) {
+    explicit Runner(const GraphBuilder& graph, std::string_view name = "program") : program_(graph.compile(name)) {
         for (const TensorType& t : program_.inputs()) inputs_.push_back(filled(t));
         for (size_t i = 0; i < program_.outputs().size(); ++i)
             if (!program_.updates(i)) outputs_.emplace_back(program_.outputs()[i]);

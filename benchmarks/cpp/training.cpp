@@ -29,14 +29,17 @@ void MlpTrainStep(benchmark::State& state) {
     const Tensor x = g.input(DType::float32, {batch, 784}), labels = g.input(DType::int32, {batch}),
                  rate = g.input(DType::float32, {});
     const Layer first = dense(g, 784, 128), second = dense(g, 128, 10);
+    g.label("first");
     const Tensor hidden = g.op("relu", {apply(g, first, x)});
+    g.label("second");
     const Tensor losses = g.op("sparse_softmax_cross_entropy", {apply(g, second, hidden), labels});
     const Tensor loss = g.op("reduce_sum", {losses}, {{"axes", Shape{0}}}) / static_cast<double>(batch);
     const std::vector<Tensor> variables = {first.weights, first.bias, second.weights, second.bias};
     const auto gradients = g.gradients({loss}, variables);
+    g.label("adam");
     for (size_t i = 0; i < variables.size(); ++i) adam(g, variables[i], *gradients[i], rate);
     g.output(loss);
-    Runner(g).measure(state, 6.0 * static_cast<double>(batch) * (784 * 128 + 128 * 10));
+    Runner(g, "mlp_train_step").measure(state, 6.0 * static_cast<double>(batch) * (784 * 128 + 128 * 10));
 }
 BENCHMARK(MlpTrainStep)->Arg(32)->Arg(256)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
@@ -46,7 +49,7 @@ void MlpPredict(benchmark::State& state) {
     const Tensor x = g.input(DType::float32, {batch, 784});
     const Layer first = dense(g, 784, 128), second = dense(g, 128, 10);
     g.output(g.op("softmax", {apply(g, second, g.op("relu", {apply(g, first, x)}))}));
-    Runner(g).measure(state, 2.0 * static_cast<double>(batch) * (784 * 128 + 128 * 10));
+    Runner(g, "mlp_predict").measure(state, 2.0 * static_cast<double>(batch) * (784 * 128 + 128 * 10));
 }
 BENCHMARK(MlpPredict)->Arg(1)->Arg(32)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
@@ -55,7 +58,7 @@ void AdamUpdate(benchmark::State& state) {
     const Tensor rate = g.input(DType::float32, {}), w = g.input(DType::float32, {state.range(0)}),
                  gradient = g.input(DType::float32, {state.range(0)});
     adam(g, w, gradient, rate);
-    Runner(g).measure(state, 0, 7.0 * 4 * static_cast<double>(state.range(0)));
+    Runner(g, "adam").measure(state, 0, 7.0 * 4 * static_cast<double>(state.range(0)));
 }
 BENCHMARK(AdamUpdate)->Arg(1000)->Arg(100'000)->Arg(4'000'000)->Unit(benchmark::kMicrosecond)->UseRealTime();
 

@@ -17,6 +17,11 @@ FK_CPU_IMPL(onednn_matmul)
 FK_CPU_IMPL(onednn_conv)
 FK_CPU_IMPL(onednn_conv_input_grad)
 FK_CPU_IMPL(onednn_conv_filter_grad)
+// own_pointwise.cpp, own_patches.cpp
+FK_CPU_IMPL(own_pointwise)
+FK_CPU_IMPL(own_patches)
+FK_CPU_IMPL(own_patches_input_grad)
+FK_CPU_IMPL(own_patches_filter_grad)
 // own_matmul.cpp, own_conv.cpp, own_mixed_conv.cpp, own_pool.cpp
 FK_CPU_IMPL(own_matmul)
 FK_CPU_IMPL(own_conv)
@@ -58,5 +63,10 @@ FK_CPU_IMPL(own_batch_norm)
 FK_CPU_IMPL(own_batch_norm_grad)
 FK_CPU_IMPL(own_layer_norm)
 FK_CPU_IMPL(own_layer_norm_grad)
+// own_attention.cpp
+FK_CPU_IMPL(own_attention)
+FK_CPU_IMPL(own_attention_grad)
+// own_optimizer.cpp
+FK_CPU_IMPL(own_adam)
 
 }  // namespace fk::cpu

@@ -1,7 +1,11 @@
 // A matmul node reduced to what implementations need: sizes, transpositions and aligned batch dimensions.
 #pragma once
 
-#include "ir/graph.h"
+#include <memory>
+#include <string>
+
+#include "cpu/epilogue.h"
+#include "runtime/kernel.h"
 
 namespace fk::cpu {
 
@@ -12,5 +16,9 @@ struct MatmulShape {
 };
 // Batch dimensions of `a` become rows where b is one matrix.
 [[nodiscard]] MatmulShape matmul_shape(const Graph& graph, const Node& node);
+
+// The own kernel for a node of floating type that multiplies its first two operands as `shape` says; a third one is the bias.
+[[nodiscard]] std::unique_ptr<Kernel> make_product(const Graph& graph, const Node& node, const MatmulShape& shape, Act act,
+                                                   std::string text);
 
 }  // namespace fk::cpu

@@ -39,6 +39,7 @@ std::string match(const Graph& g, const Node& node) {
         const auto& act = std::get<std::string>(node.attrs[2]);
         if (!act_from_name(act)) return concat("activation ", act);
     }
+    if (t == DType::f32 && current_isa() >= Isa::avx512) return "the own kernel is faster with AVX-512";
     const Act act = node.inputs.size() == 3 ? act_from_name(std::get<std::string>(node.attrs[2])).value() : Act::none;
     const bool cheap_act = act == Act::none || act == Act::relu || act == Act::relu6;
     if (t == DType::f32 && cheap_act && s.m * s.n * s.k * product(s.batch) <= kSmallProduct)

@@ -33,6 +33,11 @@ class BodyPlans {
         for (const PlanPtr& p : plans_) state->instances.push_back(p->make_instance());
         return state;
     }
+    [[nodiscard]] std::string text() const {
+        std::string all;
+        for (size_t i = 0; i < plans_.size(); ++i) all += concat("body ", i, ": ", plans_[i]->text());
+        return all;
+    }
     // Bad data inside a body is reported like that of any other kernel.
     bool run(size_t body, const KernelArgs& a, const void* const* in, void* const* out) const {
         try {
@@ -66,6 +71,7 @@ class SwitchKernel final : public Kernel {
     [[nodiscard]] std::unique_ptr<KernelState> make_state() const override { return branches_.make_state(); }
     [[nodiscard]] size_t scratch_bytes() const override { return branches_.arena_bytes(); }
     [[nodiscard]] std::string describe() const override { return concat("own:switch of ", branches_.size()); }
+    [[nodiscard]] std::string details() const override { return branches_.text(); }
 
   private:
     BodyPlans branches_;
@@ -122,6 +128,7 @@ class ScanKernel final : public Kernel {
     [[nodiscard]] std::string describe() const override {
         return concat("own:scan ", length_, " x ", body_->steps.size(), " steps");
     }
+    [[nodiscard]] std::string details() const override { return plans_.text(); }
 
     static std::vector<size_t> sizes(const std::vector<TensorType>& types, size_t n) {
         std::vector<size_t> bytes;
@@ -174,6 +181,7 @@ class WhileKernel final : public Kernel {
     [[nodiscard]] std::unique_ptr<KernelState> make_state() const override { return plans_.make_state(); }
     [[nodiscard]] size_t scratch_bytes() const override { return even_.end(); }
     [[nodiscard]] std::string describe() const override { return concat("own:while ", body_->steps.size(), " steps"); }
+    [[nodiscard]] std::string details() const override { return plans_.text(); }
 
   private:
     [[nodiscard]] std::byte* row(const KernelArgs& a, size_t i, int64_t t) const {
@@ -188,7 +196,7 @@ class WhileKernel final : public Kernel {
 
 BodyPlans compile_bodies(const Node& node) {
     std::vector<PlanPtr> plans;
-    for (const auto& body : node.bodies()) plans.push_back(compile(*body));
+    for (const auto& body : node.bodies()) plans.push_back(compile(*body, concat("body of ", node.op->name)));
     return BodyPlans(std::move(plans));
 }
 

@@ -101,8 +101,8 @@ Blocks plan_blocks(const ConvShape& s) {
     Blocks b;
     b.row_bytes = static_cast<size_t>(s.taps() * s.in_per_group()) * sizeof(T);
     b.rows = std::clamp<int64_t>(static_cast<int64_t>((512 * 1024) / std::max<size_t>(b.row_bytes, 1)), 8, 512);
-    b.slot_bytes =
-        round_up(static_cast<size_t>(b.rows) * b.row_bytes) + round_up(static_cast<size_t>(gemm_pack_elements()) * sizeof(T));
+    b.slot_bytes = round_up(static_cast<size_t>(b.rows) * b.row_bytes) +
+                   round_up(static_cast<size_t>(gemm_pack_elements(kGemmRows, kGemmDepth, true)) * sizeof(T));
     return b;
 }
 
@@ -135,7 +135,7 @@ RunFn forward(const ConvShape& s, const Blocks& b, bool has_bias, Act act) {
                                            s.out_channels, p1 - p0, s.out_per_group(), depth, false, buffers.pack});
                 }
                 if (bias || act != Act::none)
-                    apply_epilogue(y + p0 * s.out_channels, p1 - p0, s.out_channels, s.out_channels, bias, act);
+                    row_kernels<T>().epilogue(y + p0 * s.out_channels, p1 - p0, s.out_channels, s.out_channels, bias, act);
             }
         });
     };

@@ -8,13 +8,9 @@
 
 namespace fk::cpu {
 
-#define FK_DECLARE(isa)                      \
-    namespace isa {                          \
-    void fill_gemm(OwnKernels& table);       \
-    void fill_mixed_gemm(OwnKernels& table); \
-    void fill_rows(OwnKernels& table);       \
-    void fill_norm(OwnKernels& table);       \
-    void fill_pool(OwnKernels& table);       \
+#define FK_DECLARE(isa)                          \
+    namespace isa {                              \
+    [[nodiscard]] OwnKernels make_own_kernels(); \
     }
 FK_DECLARE(isa_portable)
 #if defined(__x86_64__)
@@ -24,25 +20,13 @@ FK_DECLARE(isa_avx512_bf16)
 #endif
 #undef FK_DECLARE
 
-namespace {
-
-using Fill = void (*)(OwnKernels&);
-OwnKernels fill(std::initializer_list<Fill> parts) {
-    OwnKernels t{};
-    for (const Fill part : parts) part(t);
-    return t;
-}
-#define FK_TABLE(isa) fill({isa::fill_gemm, isa::fill_mixed_gemm, isa::fill_rows, isa::fill_norm, isa::fill_pool})
-
-}  // namespace
-
 const OwnKernels& own_kernels() {
 #if defined(__x86_64__)
-    static const std::array<OwnKernels, 4> tables = {FK_TABLE(isa_portable), FK_TABLE(isa_avx2), FK_TABLE(isa_avx512),
-                                                     FK_TABLE(isa_avx512_bf16)};
+    static const std::array<OwnKernels, 4> tables = {isa_portable::make_own_kernels(), isa_avx2::make_own_kernels(),
+                                                     isa_avx512::make_own_kernels(), isa_avx512_bf16::make_own_kernels()};
     return tables[static_cast<size_t>(current_isa())];
 #else
-    static const OwnKernels table = FK_TABLE(isa_portable);
+    static const OwnKernels table = isa_portable::make_own_kernels();
     return table;
 #endif
 }

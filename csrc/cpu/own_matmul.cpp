@@ -19,37 +19,6 @@ std::optional<Act> act_from_name(std::string_view name) {
     return std::nullopt;
 }
 
-template <class T>
-void apply_epilogue(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, Act act) {
-    const auto each = [&](auto f) {
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t i = 0; i < n; ++i) {
-                const T v = bias ? c[r * ldc + i] + bias[i] : c[r * ldc + i];
-                c[r * ldc + i] = f(v);
-            }
-    };
-    switch (act) {
-        case Act::none:
-            return each([](T v) { return v; });
-        case Act::relu:
-            return each([](T v) { return v < 0 ? T(0) : v; });
-        case Act::relu6:
-            return each([](T v) { return v < 0 ? T(0) : v > 6 ? T(6) : v; });
-        case Act::sigmoid:
-            return each([](T v) { return 1 / (1 + std::exp(-v)); });
-        case Act::tanh:
-            return each([](T v) { return std::tanh(v); });
-        case Act::silu:
-            return each([](T v) { return v / (1 + std::exp(-v)); });
-        case Act::gelu:
-            return each([](T v) { return v * (1 + std::erf(v * T(0.70710678118654752))) / 2; });
-        case Act::elu:
-            return each([](T v) { return v > 0 ? v : std::expm1(v); });
-    }
-}
-template void apply_epilogue<float>(float*, int64_t, int64_t, int64_t, const float*, Act);
-template void apply_epilogue<double>(double*, int64_t, int64_t, int64_t, const double*, Act);
-
 MatmulShape matmul_shape(const Graph& g, const Node& node) {
     MatmulShape s;
     const Dims &a = input_type(g, node, 0).dims, &b = input_type(g, node, 1).dims, &out = node.types[0].dims;
@@ -77,6 +46,12 @@ MatmulShape matmul_shape(const Graph& g, const Node& node) {
 
 namespace {
 
+// A part of a product has at least these.
+constexpr int64_t kLeastColumns = 64, kLeastRows = 8, kLeastDepth = 256;
+
+// What one part of the product packs, in elements.
+int64_t pack_elements(const MatmulShape& s) { return gemm_pack_elements(s.m, s.k, s.transpose_a); }
+
 // Element offsets of the matrices of batch index `i`.
 void batch_offsets(const MatmulShape& s, int64_t i, int64_t& a, int64_t& b) {
     a = b = 0;
@@ -91,32 +66,61 @@ void batch_offsets(const MatmulShape& s, int64_t i, int64_t& a, int64_t& b) {
     }
 }
 
+// How the parts of a product divide it: blocks of columns and rows of each matrix, or, where the result is small and the sum
+// long, ranges of the sum, whose results are added up in their order.
+struct Split {
+    int64_t by_n = 1, by_m = 1, by_k = 1;
+    Split(const MatmulShape& s, int64_t threads) {
+        const int64_t batches = std::max<int64_t>(product(s.batch), 1);
+        if (s.m * s.n * s.k * batches < 4 * kForkWork) return;
+        const int64_t want = (threads + batches - 1) / batches;
+        if (batches == 1 && want > 1 && s.k >= want * kLeastDepth && 8 * s.m * s.n * want < (s.m + s.n) * s.k) {
+            by_k = want;
+            return;
+        }
+        // The longer side first: what the parts have in common, each of them reads and packs. The gradient of a weight goes by
+        // rows, as its update does: what a thread has in its cache it need not fetch from another core.
+        const int64_t most_n = std::max<int64_t>(s.n / kLeastColumns, 1), most_m = std::max<int64_t>(s.m / kLeastRows, 1);
+        const bool rows_first = s.m >= s.n || s.transpose_a;
+        if (rows_first) by_m = std::min(want, most_m);
+        by_n = std::min((want + by_m - 1) / by_m, most_n);
+        if (!rows_first) by_m = std::min((want + by_n - 1) / by_n, most_m);
+    }
+    // Elements of the further results that a split sum needs.
+    [[nodiscard]] int64_t partials(const MatmulShape& s) const { return (by_k - 1) * s.m * s.n; }
+};
+
+// Whole vectors and whole rows of register tiles: a cut inside one would leave two tails.
+int64_t cut(int64_t n, int64_t i, int64_t parts, int64_t unit) { return i == parts ? n : (n / unit * i / parts) * unit; }
+
 template <class T>
-RunFn float_product(const MatmulShape& s, bool has_bias, Act act) {
-    const int64_t batches = product(s.batch);
+void add_partials(const T* partial, int64_t count, int64_t size, T* c) {
+    parallel_ranges(size, count, [&](int64_t begin, int64_t end) {
+        for (int64_t p = 0; p < count; ++p)
+            for (int64_t i = begin; i < end; ++i) c[i] += partial[p * size + i];
+    });
+}
+
+template <class T>
+RunFn float_product(const MatmulShape& s, const Split& split, bool has_bias, Act act) {
     const int threads = max_threads();
-    // Each matrix is cut into blocks until there are enough for the team: columns first, whose panels are independent.
-    const int64_t want = s.m * s.n * s.k * batches < 4 * kForkWork
-                             ? 1
-                             : (threads + std::max<int64_t>(batches, 1) - 1) / std::max<int64_t>(batches, 1);
-    const int64_t by_n = std::clamp<int64_t>(s.n / 48, 1, want), by_m = std::clamp<int64_t>(s.m / 8, 1, (want + by_n - 1) / by_n);
     return [=](const KernelArgs& args) {
         const T* a = static_cast<const T*>(args.in[0]);
         const T* b = static_cast<const T*>(args.in[1]);
         const T* bias = has_bias ? static_cast<const T*>(args.in[2]) : nullptr;
         T* c = static_cast<T*>(args.out[0]);
-        const int64_t items = batches * by_n * by_m;
-        parallel_slots(threads, items, std::max<int64_t>(s.m * s.n * s.k / (4 * by_n * by_m), 1),
+        T* partial = reinterpret_cast<T*>(args.scratch) + threads * pack_elements(s);
+        const int64_t by_n = split.by_n, by_m = split.by_m, by_k = split.by_k;
+        const int64_t items = product(s.batch) * by_n * by_m * by_k;
+        const bool ends_here = by_k == 1;  // otherwise bias and activation wait for the sum of the parts
+        parallel_slots(threads, items, std::max<int64_t>(s.m * s.n * s.k / (4 * by_n * by_m * by_k), 1),
                        [&](int64_t begin, int64_t end, int64_t slot) {
                            for (int64_t item = begin; item < end; ++item) {
-                               const int64_t batch = item / (by_n * by_m), piece = item % (by_n * by_m), pn = piece / by_m,
-                                             pm = piece % by_m;
-                               // Whole panels: a split inside one would leave two tails.
-                               const auto cut = [](int64_t n, int64_t i, int64_t parts, int64_t unit) {
-                                   return i == parts ? n : std::min(n, n * i / parts / unit * unit);
-                               };
-                               const int64_t n0 = cut(s.n, pn, by_n, 48), n1 = cut(s.n, pn + 1, by_n, 48);
+                               const int64_t pk = item % by_k, rest = item / by_k;
+                               const int64_t batch = rest / (by_n * by_m), pn = rest % (by_n * by_m) / by_m, pm = rest % by_m;
+                               const int64_t n0 = cut(s.n, pn, by_n, 16), n1 = cut(s.n, pn + 1, by_n, 16);
                                const int64_t m0 = cut(s.m, pm, by_m, 8), m1 = cut(s.m, pm + 1, by_m, 8);
+                               const int64_t k0 = cut(s.k, pk, by_k, 16), k1 = cut(s.k, pk + 1, by_k, 16);
                                if (n0 == n1 || m0 == m1) continue;
                                int64_t at_a, at_b;
                                batch_offsets(s, batch, at_a, at_b);
@@ -125,19 +129,25 @@ RunFn float_product(const MatmulShape& s, bool has_bias, Act act) {
                                g.a_col = s.transpose_a ? s.m : 1;
                                g.b_row = s.transpose_b ? 1 : s.n;
                                g.b_col = s.transpose_b ? s.k : 1;
-                               g.a = a + at_a + m0 * g.a_row;
-                               g.b = b + at_b + n0 * g.b_col;
-                               g.c = c + (batch * s.m + m0) * s.n + n0;
+                               g.a = a + at_a + m0 * g.a_row + k0 * g.a_col;
+                               g.b = b + at_b + n0 * g.b_col + k0 * g.b_row;
+                               g.c = pk == 0 ? c + (batch * s.m + m0) * s.n + n0 : partial + (pk - 1) * s.m * s.n;
                                g.ldc = s.n;
                                g.m = m1 - m0;
                                g.n = n1 - n0;
-                               g.k = s.k;
-                               g.pack = reinterpret_cast<T*>(args.scratch) + slot * gemm_pack_elements();
+                               g.k = k1 - k0;
+                               g.pack = reinterpret_cast<T*>(args.scratch) + slot * pack_elements(s);
+                               if (ends_here) {
+                                   g.bias = bias ? bias + n0 : nullptr;
+                                   g.act = act;
+                               }
                                row_kernels<T>().gemm(g);
-                               if (bias || act != Act::none)
-                                   apply_epilogue(g.c, g.m, g.n, g.ldc, bias ? bias + n0 : nullptr, act);
+                               if (s.k == 0) row_kernels<T>().epilogue(g.c, g.m, g.n, g.ldc, g.bias, act);
                            }
                        });
+        if (ends_here) return;
+        add_partials(partial, by_k - 1, s.m * s.n, c);
+        if (bias || act != Act::none) row_kernels<T>().epilogue(c, s.m, s.n, s.n, bias, act);
     };
 }
 
@@ -237,6 +247,14 @@ RunFn integer_product(const MatmulShape& s) {
 
 }  // namespace
 
+std::unique_ptr<Kernel> make_product(const Graph& g, const Node& node, const MatmulShape& s, Act act, std::string text) {
+    const bool fused = node.inputs.size() == 3, wide = input_type(g, node, 0).dtype == DType::f64;
+    const Split split(s, max_threads());
+    const RunFn body = wide ? float_product<double>(s, split, fused, act) : float_product<float>(s, split, fused, act);
+    const auto scratch = static_cast<size_t>(pack_elements(s) * max_threads() + split.partials(s)) * (wide ? 8 : 4);
+    return make_widened(g, node, std::move(text), body, scratch);
+}
+
 namespace own_matmul {
 std::string match(const Graph& g, const Node& node) {
     const DType t = input_type(g, node, 0).dtype;
@@ -258,11 +276,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     if (is_mixed(g, node) && mixed_epilogue(act))
         return make_kernel("own:mixed_gemm", mixed_product(g, node, act),
                            kMixedPackBytes * static_cast<size_t>(max_threads()) + static_cast<size_t>(s.n) * sizeof(float));
-    if (is_float(t)) {
-        const RunFn body = t == DType::f64 ? float_product<double>(s, fused, act) : float_product<float>(s, fused, act);
-        const size_t pack = static_cast<size_t>(gemm_pack_elements() * max_threads()) * (t == DType::f64 ? 8 : 4);
-        return make_widened(g, node, "own:gemm", body, pack);
-    }
+    if (is_float(t)) return make_product(g, node, s, act, "own:gemm");
     return dispatch_any(t, [&](auto tag) -> std::unique_ptr<Kernel> {
         using T = typename decltype(tag)::type;
         if constexpr (std::is_integral_v<T>)

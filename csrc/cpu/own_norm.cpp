@@ -1,7 +1,9 @@
 // Batch and layer normalisation. Statistics of a column are gathered a chunk of rows at a time, each chunk around its
 // own mean while it is in the cache, and combined in double: one pass over memory, no cancellation.
 #include <cmath>
+#include <limits>
 
+#include "cpu/epilogue.h"
 #include "cpu/impls.h"
 #include "cpu/kernels/own_kernels.h"
 #include "cpu/own_common.h"
@@ -25,6 +27,7 @@ struct Sums {
 struct NormPlan {
     int64_t rows = 0, n = 0;
     double epsilon = 0;
+    Act act = Act::none;
     RowStream statistics, apply;  // first and second pass over the rows
     int threads = 1;
     size_t scratch = 0;
@@ -37,7 +40,13 @@ NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, Oper
                   chunk = std::clamp<int64_t>(8192 / std::max<int64_t>(n, 1), 8, 512);
     const auto sums =
         static_cast<size_t>(max_threads()) * (x.dtype == DType::f64 ? Sums<double>::bytes(n) : Sums<float>::bytes(n));
-    NormPlan p{rows, n, node.float_attr("epsilon"), RowStream(g, node, statistics, rows, chunk, sums),
+    const bool activated = node.is("batch_norm_act") || node.is("batch_norm_act_grad");
+    const Act act = activated ? act_from_name(std::get<std::string>(node.attrs[1])).value() : Act::none;
+    NormPlan p{rows,
+               n,
+               node.float_attr("epsilon"),
+               act,
+               RowStream(g, node, statistics, rows, chunk, sums),
                RowStream(g, node, apply, rows, chunk, sums)};
     p.threads = p.apply.threads();
     p.scratch = sums + std::max(p.statistics.scratch_bytes(), p.apply.scratch_bytes());
@@ -50,6 +59,16 @@ void combine(double& mean, double& squares, double count, double mean_b, double 
     mean += delta * added / n;
     squares += squares_b + delta * delta * count * added / n;
 }
+
+// What an activation that cuts its input off keeps.
+template <class T>
+struct Cut {
+    T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity();
+    explicit Cut(Act act) {
+        if (act != Act::none) low = 0;
+        if (act == Act::relu6) high = 6;
+    }
+};
 
 template <class T>
 RunFn batch_norm(const NormPlan& p) {
@@ -91,8 +110,9 @@ RunFn batch_norm(const NormPlan& p) {
             variance[i] = static_cast<T>(var);
             scale[i] = static_cast<T>(static_cast<double>(gamma[i]) / std::sqrt(var + p.epsilon));
         }
+        const Cut<T> cut(p.act);
         p.apply.run<T>(a, n, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t) {
-            kernels.column_affine(c.input(0), rows, n, mean, scale, beta, c.output(0));
+            kernels.column_affine(c.input(0), rows, n, mean, scale, beta, cut.low, cut.high, c.output(0));
         });
     };
 }
@@ -117,23 +137,30 @@ template <class T>
 RunFn batch_norm_grad(const NormPlan& p) {
     return [=](const KernelArgs& args) {
         const T* gamma = static_cast<const T*>(args.in[1]);
-        const T* mean = static_cast<const T*>(args.in[2]);
-        const T* variance = static_cast<const T*>(args.in[3]);
+        // With an activation, beta comes after gamma.
+        const size_t at = p.act == Act::none ? 2 : 3;
+        const T* mean = static_cast<const T*>(args.in[at]);
+        const T* variance = static_cast<const T*>(args.in[at + 1]);
         T* dgamma = static_cast<T*>(args.out[1]);
         T* dbeta = static_cast<T*>(args.out[2]);
         const RowKernels<T>& kernels = row_kernels<T>();
         const int64_t n = p.n;
         clear_slots<T>(args.scratch, n, p.threads);
+        std::vector<T> factors(static_cast<size_t>(4 * n));
+        T *on_dy = factors.data(), *on_x = on_dy + n, *constant = on_x + n, *scales = constant + n;
+        for (int64_t i = 0; i < n; ++i)
+            scales[i] = static_cast<T>(static_cast<double>(gamma[i]) / std::sqrt(static_cast<double>(variance[i]) + p.epsilon));
+        const T unbounded = std::numeric_limits<T>::quiet_NaN();
+        const OpenRange<T> range{scales, static_cast<const T*>(args.in[2]), T{0}, p.act == Act::relu6 ? T{6} : unbounded};
+        const OpenRange<T>* open = p.act == Act::none ? nullptr : &range;
         p.statistics.run<T>(args, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
             const Sums<T> t(args.scratch, n, slot);
             std::fill_n(t.first, 2 * n, T{0});
-            kernels.column_norm_sums(c.input(0), c.input(1), rows, n, mean, t.first, t.second);
+            kernels.column_norm_sums(c.input(0), c.input(1), rows, n, mean, open, t.first, t.second);
             for (int64_t i = 0; i < 2 * n; ++i) t.total[i] += static_cast<double>(t.first[i]);
         });
         const double* sums = add_slots<T>(args.scratch, n, p.threads);
         // dx = gamma * inv * (dy - sum_dy / rows - (x - mean) * inv^2 * sum_dy_x / rows)
-        std::vector<T> factors(static_cast<size_t>(3 * n));
-        T *on_dy = factors.data(), *on_x = on_dy + n, *constant = on_x + n;
         const auto rows = static_cast<double>(p.rows);
         for (int64_t i = 0; i < n; ++i) {
             const double inv = 1 / std::sqrt(static_cast<double>(variance[i]) + p.epsilon),
@@ -146,7 +173,7 @@ RunFn batch_norm_grad(const NormPlan& p) {
             constant[i] = static_cast<T>(-scale * sum_dy / rows);
         }
         p.apply.run<T>(args, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t count, int64_t) {
-            kernels.column_norm_grad(c.input(0), c.input(1), count, n, mean, on_dy, on_x, constant, c.output(0));
+            kernels.column_norm_grad(c.input(0), c.input(1), count, n, mean, open, on_dy, on_x, constant, c.output(0));
         });
     };
 }
@@ -192,9 +219,16 @@ RunFn layer_norm_grad(const NormPlan& p) {
 std::string refuse(const Graph& g, const Node& node) {
     const TensorType& x = input_type(g, node, 0);
     if (x.rank() == 0) return "a scalar";
-    const size_t params = node.is("layer_norm_grad") ? 2 : node.is("batch_norm_train_grad") ? 4 : 3;
+    const size_t params = node.is("layer_norm_grad")         ? 2
+                          : node.is("batch_norm_train_grad") ? 4
+                          : node.is("batch_norm_act_grad")   ? 5
+                                                             : 3;
     for (size_t i = 1; i < params; ++i)
         if (input_type(g, node, i).size() != x.dims.back()) return "a parameter is not one value per channel";
+    if (node.is("batch_norm_act") || node.is("batch_norm_act_grad")) {
+        const auto& act = std::get<std::string>(node.attrs[1]);
+        if (act != "relu" && act != "relu6") return concat("activation ", act);
+    }
     return check_compute_types(g, node);
 }
 
@@ -225,8 +259,9 @@ std::string match(const Graph& g, const Node& node) {
     return input_type(g, node, 0).size() == 0 ? "no elements to normalise over" : refuse(g, node);
 }
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
-    constexpr OperandSet read = kX | input_bit(4);
-    return make_norm(g, node, read, read | kY, 4,
+    const int dy = static_cast<int>(node.inputs.size()) - 1;
+    const OperandSet read = kX | input_bit(dy);
+    return make_norm(g, node, read, read | kY, dy,
                      [](auto tag, const NormPlan& p) { return batch_norm_grad<typename decltype(tag)::type>(p); });
 }
 }  // namespace own_batch_norm_grad

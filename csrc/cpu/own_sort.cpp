@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "cpu/impls.h"
+#include "cpu/kernels/own_kernels.h"
 #include "cpu/own_common.h"
 
 namespace fk::cpu {
@@ -89,19 +90,26 @@ std::string match(const Graph& g, const Node& node) {
     return n < 1 ? "the axis is empty" : n > INT32_MAX ? "the axis is longer than int32 indices reach" : "";
 }
 
+namespace {
+
+constexpr int64_t kVectorRow = 32;  // shorter rows are not worth a call
+
+}  // namespace
+
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const TensorType& x = input_type(g, node, 0);
     const AxisView v = view_axis(x.dims, node.int_attr("axis"));
     const bool want_max = node.is("argmax");
-    if (v.inner == 1 && v.n >= 16 && is_float(x.dtype)) {
+    if (v.inner == 1 && v.n >= kVectorRow && is_float(x.dtype)) {
         const RowStream stream(g, node, input_bit(0), v.outer, std::max<int64_t>(4096 / v.n, 1));
         const auto rows = [&](auto tag) -> RunFn {
             using T = typename decltype(tag)::type;
             return [=](const KernelArgs& a) {
-                const auto first = want_max ? row_kernels<T>().first_largest : row_kernels<T>().first_smallest;
+                const auto first = row_kernels<T>().arg_extreme;
                 auto* out = static_cast<int32_t*>(a.out[0]);
                 stream.run<T>(a, v.n, [&](const RowStream::Chunk<T>& c, int64_t row, int64_t count, int64_t) {
-                    for (int64_t r = 0; r < count; ++r) out[row + r] = static_cast<int32_t>(first(c.input(0) + r * v.n, v.n));
+                    for (int64_t r = 0; r < count; ++r)
+                        out[row + r] = static_cast<int32_t>(first(c.input(0) + r * v.n, v.n, want_max));
                 });
             };
         };

@@ -18,5 +18,7 @@ std::vector<OpDef> convolution();
 std::vector<OpDef> normalization();
 std::vector<OpDef> losses();
 std::vector<OpDef> random();
+std::vector<OpDef> optimization();
+std::vector<OpDef> attention();
 
 }  // namespace fk::families

@@ -45,12 +45,13 @@ Out matmul_vjp(const VjpCall& c) {
     const Expr a = c.in(0), b = c.in(1), dy = c.dy();
     const bool ta = c.node().bool_attr("transpose_a"), tb = c.node().bool_attr("transpose_b");
     const Expr da = ta ? matmul(b, dy, tb, true) : matmul(dy, b, false, !tb);
-    if (b.rank() == 2 && a.rank() > 2 && !ta) {  // one matrix for a whole batch: its gradient sums over the rows of all
-        const auto rows = [](Expr x) { return reshape(x, {x.type().size() / x.dims().back(), x.dims().back()}); };
-        if (a.type().size() > 0 && dy.type().size() > 0) {
-            const Expr all_a = rows(a), all_dy = rows(dy);
-            return {sum_to(da, a.dims()), tb ? matmul(all_dy, all_a, true, false) : matmul(all_a, all_dy, true, false)};
-        }
+    if (b.rank() == 2 && a.rank() > 2 && !ta) {  // one matrix for all: a single product sums over batch and rows together
+        const auto rows = [](Expr x) {
+            const int64_t n = x.dims().back();
+            return reshape(x, {n == 0 ? 0 : x.type().size() / n, n});
+        };
+        const Expr db = tb ? matmul(rows(dy), rows(a), true, false) : matmul(rows(a), rows(dy), true, false);
+        if (a.dims().back() != 0 && dy.dims().back() != 0) return {sum_to(da, a.dims()), db};
     }
     const Expr db = tb ? matmul(dy, a, true, ta) : matmul(a, dy, !ta, false);
     return {sum_to(da, a.dims()), sum_to(db, b.dims())};

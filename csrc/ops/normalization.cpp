@@ -12,9 +12,11 @@ using Types = std::vector<TensorType>;
 constexpr std::string_view kX[] = {"x"};
 constexpr std::string_view kXGB[] = {"x", "gamma", "beta"};
 constexpr std::string_view kBnGrad[] = {"x", "gamma", "mean", "variance", "dy"};
+constexpr std::string_view kBnActGrad[] = {"x", "gamma", "beta", "mean", "variance", "dz"};
 constexpr std::string_view kLnGrad[] = {"x", "gamma", "dy"};
 const AttrDef kAxis[] = {{"axis", AttrType::integer, Attr{int64_t{-1}}}};
 const AttrDef kEpsilon[] = {{"epsilon", AttrType::floating}};
+const AttrDef kEpsilonAct[] = {{"epsilon", AttrType::floating}, {"act", AttrType::text}};
 
 Types infer_axis(const InferCall& c) {
     infer::require_float(c, 0);
@@ -71,7 +73,7 @@ Types infer_norm_grad(const InferCall& c) {
     const TensorType x = c.in[0];
     if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
     const TensorType channel{x.dtype, {x.dims.back()}};
-    for (size_t i = 1; i < c.in.size(); ++i) infer::require_type(c, i, c.op.inputs[i] == "dy" ? x : channel);
+    for (size_t i = 1; i < c.in.size(); ++i) infer::require_type(c, i, i + 1 == c.in.size() ? x : channel);
     return {x, channel, channel};
 }
 
@@ -105,6 +107,28 @@ Out batch_norm_grad_body(const OpCall& c) {
     const Expr xhat = (x - mean) * rstd;
     const Expr dbeta = reduce_sum(dy, axes), dgamma = reduce_sum(dy * xhat, axes);
     return {gamma * rstd * (dy - dbeta * (1.0 / n) - xhat * (dgamma * (1.0 / n))), dgamma, dbeta};
+}
+
+// These two are made by a pass from what relu and relu6 declare, and read like it: the gradient sees the output.
+const std::string& cutting_act(const std::string& act) {
+    if (act != "relu" && act != "relu6") fail<UserError>("batch_norm_act: act is '", act, "'; expected relu or relu6");
+    return act;
+}
+Expr passes(Expr z, const std::string& act) { return cutting_act(act) == "relu" ? z > 0.0 : logical_and(z > 0.0, z < 6.0); }
+
+Out batch_norm_act_body(const OpCall& c) {
+    const auto& act = std::get<std::string>(c.node->attrs[1]);
+    Out out = emit_all("batch_norm_train", {c.in(0), c.in(1), c.in(2)}, {c.node->float_attr("epsilon")});
+    out[0] = unary(cutting_act(act), out[0]);
+    return out;
+}
+
+Out batch_norm_act_grad_body(const OpCall& c) {
+    const Expr x = c.in(0), gamma = c.in(1), beta = c.in(2), mean = c.in(3), var = c.in(4);
+    const double epsilon = c.node->float_attr("epsilon");
+    const auto& act = std::get<std::string>(c.node->attrs[1]);
+    const Expr z = (x - mean) * (rsqrt(var + epsilon) * gamma) + beta;
+    return emit_all("batch_norm_train_grad", {x, gamma, mean, var, where(passes(z, act), c.in(5), 0.0)}, {epsilon});
 }
 
 Out batch_norm_vjp(const VjpCall& c) {
@@ -173,6 +197,18 @@ std::vector<OpDef> normalization() {
               .attrs = kEpsilon,
               .infer = infer_norm_grad,
               .body = batch_norm_grad_body},
+        OpDef{.name = "batch_norm_act",
+              .summary = "relu or relu6 of batch_norm_train's first output; also returns mean and biased variance.",
+              .inputs = kXGB,
+              .attrs = kEpsilonAct,
+              .infer = infer_batch_norm,
+              .body = batch_norm_act_body},
+        OpDef{.name = "batch_norm_act_grad",
+              .summary = "Gradients of batch_norm_act's first output: dx, dgamma, dbeta.",
+              .inputs = kBnActGrad,
+              .attrs = kEpsilonAct,
+              .infer = infer_norm_grad,
+              .body = batch_norm_act_grad_body},
         OpDef{.name = "layer_norm",
               .summary = "Normalises each row of the last axis (arXiv:1607.06450).",
               .inputs = kXGB,

@@ -14,9 +14,10 @@ struct Registry {
     std::unordered_map<std::string_view, const OpDef*> by_name;
 
     Registry() {
-        for (auto family : {families::elementwise, families::activations, families::structure, families::reductions,
-                            families::indexing, families::linalg, families::control, families::convolution,
-                            families::normalization, families::losses, families::random})
+        for (auto family :
+             {families::elementwise, families::activations, families::structure, families::reductions, families::indexing,
+              families::linalg, families::control, families::convolution, families::normalization, families::losses,
+              families::random, families::optimization, families::attention})
             for (OpDef& op : family()) {
                 owned.push_back(std::make_unique<OpDef>(std::move(op)));
                 list.push_back(owned.back().get());

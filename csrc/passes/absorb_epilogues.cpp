@@ -41,15 +41,21 @@ std::string activation_of(const Graph& g, const Node& n) {
     return "";
 }
 
-bool supported(const Graph& g, const Node& n, std::span<const Impl> impls) {
-    for (const Impl& impl : impls)
-        if (impl.op == n.op->name && impl.match(g, n).empty()) return true;
+bool supported(const Graph& g, const Node& n, std::span<const Impl> impls, Refusals* refusals) {
+    Refusals all;
+    for (const Impl& impl : impls) {
+        if (impl.op != n.op->name) continue;
+        std::string why = impl.match(g, n);
+        if (why.empty()) return true;
+        all.push_back({std::string(n.op->name), std::string(impl.name), std::move(why), g.label(n.label)});
+    }
+    if (refusals != nullptr) refusals->insert(refusals->end(), all.begin(), all.end());
     return false;
 }
 
 }  // namespace
 
-Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls) {
+Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* refusals) {
     const Uses uses(g);
     struct Fused {
         uint32_t base;
@@ -77,13 +83,13 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls) {
                    .inputs = {base.inputs[0], base.inputs[1], bias},
                    .attrs = base.attrs,
                    .types = base.types,
-                   .label = 0,
+                   .label = base.label,
                    .region = nullptr};
         probe.attrs.emplace_back(act);
-        if (!supported(g, probe, impls)) {
+        if (!supported(g, probe, impls, refusals)) {
             if (act == "none") continue;
             act = "none", last = add, probe.attrs.back() = act;
-            if (!supported(g, probe, impls)) continue;
+            if (!supported(g, probe, impls, refusals)) continue;
         }
         root_of[last] = static_cast<int32_t>(chains.size());
         chains.push_back({n, bias, act});

@@ -309,10 +309,20 @@ class Fuser {
         node.op = &get_op("fused");
         for (Value v : built->inputs) node.inputs.push_back(mapped(out, v));
         for (uint32_t r : built->stored) node.types.push_back(g_.node(r).types[0]);
-        node.label = out.intern_label(g_.label(g_.node(roots[0]).label));
+        node.label = out.intern_label(label_of(roots));
         node.region = std::make_shared<const Region>(collapse(std::move(built->region)));
         const uint32_t added = out.add_raw(std::move(node));
         for (uint32_t i = 0; i < built->stored.size(); ++i) map_[{built->stored[i], 0}] = {added, i};
+    }
+
+    // A loop works for the layers of all its roots.
+    std::string label_of(const std::vector<uint32_t>& roots) const {
+        std::string all;
+        std::set<uint32_t> seen;
+        for (uint32_t r : roots)
+            if (const uint32_t label = g_.node(r).label; label != 0 && seen.insert(label).second)
+                all += (all.empty() ? "" : " + ") + g_.label(label);
+        return all;
     }
 
     void emit_kernel(Graph& out, uint32_t n) {

@@ -16,10 +16,21 @@ namespace fk {
 [[nodiscard]] Graph simplify(const Graph& g);
 // Drops outputs of control flow that nobody reads, and the carried values that only they need.
 [[nodiscard]] Graph prune(const Graph& g);
+
+// Why an implementation that would be preferred does not do the work.
+struct Refusal {
+    std::string op, impl, why;
+    std::string label;           // the layer
+    uint32_t node = UINT32_MAX;  // of the lowered graph; none: the op was written in others instead
+};
+using Refusals = std::vector<Refusal>;
+
+// batch normalisation + ReLU or ReLU6 -> one op, and the same for their gradients, where an implementation takes it.
+[[nodiscard]] Graph absorb_activations(const Graph& g, std::span<const Impl> impls);
 // Replaces each composite op that no implementation claims by its body, until none is left.
-[[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls);
+[[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // matmul/conv + bias + activation -> one op, where an implementation takes it.
-[[nodiscard]] Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls);
+[[nodiscard]] Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Decides what is stored in 16 bits and what in float32, where a graph names both: casts become part of the kernels beside them.
 [[nodiscard]] Graph cast_mixed(const Graph& g, std::span<const Impl> impls);
 // Whether cast_mixed may have given the operands and results of a node other floating types than its op asks for.
@@ -33,10 +44,12 @@ struct PassTiming {
     std::string name;
     double microseconds = 0;
     uint32_t nodes = 0;  // after the pass
+    int64_t begin = 0;   // profiler::now
 };
 
 // Runs every enabled pass; verifies after each when asked (always in debug builds).
-[[nodiscard]] Graph run_pipeline(const Graph& g, std::span<const Impl> impls, std::vector<PassTiming>* timings = nullptr);
+[[nodiscard]] Graph run_pipeline(const Graph& g, std::span<const Impl> impls, std::vector<PassTiming>* timings = nullptr,
+                                 Refusals* refusals = nullptr);
 
 // Throws InternalError when an invariant of the IR is broken; `after` names the pass.
 void verify(const Graph& g, std::string_view after);

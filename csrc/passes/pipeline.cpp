@@ -1,16 +1,16 @@
 // The ordered list of passes: the compiler's table of contents.
 #include <array>
-#include <chrono>
 #include <cstdio>
 
 #include "core/config.h"
 #include "core/errors.h"
 #include "passes/passes.h"
+#include "runtime/profiler.h"
 
 namespace fk {
 namespace {
 
-using Pass = Graph (*)(const Graph&, std::span<const Impl>);
+using Pass = Graph (*)(const Graph&, std::span<const Impl>, Refusals*);
 
 struct PassEntry {
     std::string_view name;
@@ -18,33 +18,37 @@ struct PassEntry {
     Pass disabled = nullptr;  // what runs instead when the pass is switched off; null: nothing
 };
 
-Graph prune_pass(const Graph& g, std::span<const Impl>) { return prune(g); }
-Graph simplify_pass(const Graph& g, std::span<const Impl>) { return simplify(g); }
+Graph prune_pass(const Graph& g, std::span<const Impl>, Refusals*) { return prune(g); }
+Graph simplify_pass(const Graph& g, std::span<const Impl>, Refusals*) { return simplify(g); }
+template <auto F>  // a pass that refuses nothing
+Graph quiet(const Graph& g, std::span<const Impl> impls, Refusals*) {
+    return F(g, impls);
+}
 
 constexpr std::array kPasses = {
     PassEntry{"simplify", simplify_pass},
     PassEntry{"prune", prune_pass},
+    PassEntry{"absorb_activations", quiet<absorb_activations>},
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"absorb_epilogues", absorb_epilogues},
-    PassEntry{"cast_mixed", cast_mixed},
-    PassEntry{"fuse", fuse, lower_unfused},
+    PassEntry{"cast_mixed", quiet<cast_mixed>},
+    PassEntry{"fuse", quiet<fuse>, quiet<lower_unfused>},
 };
 
 }  // namespace
 
-Graph run_pipeline(const Graph& g, std::span<const Impl> impls, std::vector<PassTiming>* timings) {
-    using Clock = std::chrono::steady_clock;
+Graph run_pipeline(const Graph& g, std::span<const Impl> impls, std::vector<PassTiming>* timings, Refusals* refusals) {
     const bool all_off = config::lists(config::Key::disable_passes, "all"), log = config::lists(config::Key::log, "pass");
     Graph current = g;
     for (const PassEntry& entry : kPasses) {
         const bool off = all_off || config::lists(config::Key::disable_passes, entry.name);
         const Pass pass = off ? entry.disabled : entry.run;
         if (pass == nullptr) continue;
-        const auto start = Clock::now();
-        current = pass(current, impls);
-        const double us = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-        if (timings != nullptr) timings->push_back({std::string(entry.name), us, current.size()});
+        const int64_t start = profiler::now();
+        current = pass(current, impls, refusals);
+        const double us = static_cast<double>(profiler::now() - start) / 1e3;
+        if (timings != nullptr) timings->push_back({std::string(entry.name), us, current.size(), start});
         if (log)
             std::fprintf(stderr, "fastkeras pass %-18s %7.0f us, %u nodes\n", std::string(entry.name).c_str(), us,
                          current.size());

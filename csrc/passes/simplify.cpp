@@ -7,6 +7,7 @@
 #include "ops/expr.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
+#include "passes/simplify_windows.h"
 
 namespace fk {
 namespace {
@@ -101,7 +102,7 @@ Result simplify_prim(Graph& g, const Node& n, std::span<const Value> in) {
         case Prim::where:
             if (const auto c = constant(g, in[0])) return one(*c != 0 ? in[1] : in[2]);
             if (in[1] == in[2]) return one(in[1]);
-            break;
+            return simplify_windows(g, n, in);
         case Prim::cast:
             if (g.type(in[0]).dtype == n.types[0].dtype) return one(in[0]);
             break;
@@ -169,6 +170,7 @@ Result simplify_reduction(Graph& g, const Node& n, std::span<const Value> in) {
     }
     if (count == 1 && xt.dims == n.types[0].dims) return one(in[0]);
     if (count == 1) return one({g.add(Ops::get().reshape, {in[0]}, {n.types[0].dims}), 0});
+    if (Result kept = simplify_windows(g, n, in)) return kept;
     if (const auto c = constant(g, in[0]); c && count > 0) {
         const std::string_view op = n.op->name;
         const double y = op == "reduce_sum"    ? *c * static_cast<double>(count)
@@ -203,8 +205,10 @@ Result simplify_node(Graph& g, const Node& n, std::span<const Value> in) {
     if (n.op->kind == OpKind::prim) return simplify_prim(g, n, in);
     if (n.op == &Ops::get().matmul) return simplify_matmul(g, n, in);
     if (n.op->name.starts_with("reduce_")) return simplify_reduction(g, n, in);
-    if (n.op->kind == OpKind::structural) return simplify_move(g, n, in);
-    return std::nullopt;
+    if (n.op->kind == OpKind::structural) {
+        if (Result moved = simplify_move(g, n, in)) return moved;
+    }
+    return simplify_windows(g, n, in);
 }
 
 }  // namespace

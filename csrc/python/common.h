@@ -7,7 +7,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "ops/op_def.h"
-#include "runtime/lazy.h"
+#include "runtime/executable.h"
 
 namespace fk::python {
 
@@ -29,6 +29,10 @@ struct PyTrace {
     ~PyTrace() { recorder->dispose(); }
 };
 
+struct PyExecutable {
+    std::unique_ptr<Executable> exe;
+};
+
 // A borrowed view of host memory for the length of a call, or a tensor made of it.
 class HostArray {
   public:
@@ -48,6 +52,13 @@ class HostArray {
     bool contiguous_ = true;
 };
 
+// Python arguments as an executable's inputs; arrays stay borrowed as long as this lives.
+struct Arguments {
+    std::vector<Executable::Input> in;
+    std::vector<std::unique_ptr<HostArray>> held;
+    Arguments(const Executable& exe, const nb::tuple& arguments);  // UserError for another number or type
+};
+
 // Inside an autocast scope, floating-point cells are read as this type.
 void set_autocast(std::optional<DType> dtype);
 [[nodiscard]] TensorPtr read_cell(const CellPtr& cell);  // the stored value, without autocast
@@ -65,5 +76,7 @@ void set_autocast(std::optional<DType> dtype);
 void bind_tensor(nb::module_& m);
 void bind_trace(nb::module_& m);
 void bind_control(nb::module_& m);
+void bind_report(nb::module_& m);
+void bind_data(nb::module_& m);
 
 }  // namespace fk::python

@@ -168,6 +168,8 @@ NB_MODULE(_engine, m) {
     bind_tensor(m);
     bind_trace(m);
     bind_control(m);
+    bind_report(m);
+    bind_data(m);
     m.def("call", call, "Records one op: call(name, *inputs, **attrs).");
     m.def(
         "tensor",

@@ -2,16 +2,10 @@
 #include "core/errors.h"
 #include "ir/text.h"
 #include "python/common.h"
-#include "runtime/executable.h"
 #include "runtime/tape.h"
 
 namespace fk::python {
 namespace {
-
-struct PyExecutable {
-    std::unique_ptr<Executable> exe;
-    std::string name;
-};
 
 struct PySuspend {
     bool bodies_only = false;
@@ -28,14 +22,15 @@ std::vector<OperandRef> references(nb::handle items) {
     return out;
 }
 
-std::vector<TensorPtr> run(PyExecutable& e, const nb::args& inputs) {
-    const auto& types = e.exe->input_types();
-    if (inputs.size() != types.size())
-        fail<UserError>("the compiled function got ", inputs.size(), " inputs; expected ", types.size());
-    std::vector<Executable::Input> in(types.size());
-    std::vector<std::unique_ptr<HostArray>> held;
+}  // namespace
+
+Arguments::Arguments(const Executable& exe, const nb::tuple& arguments) {
+    const auto& types = exe.input_types();
+    if (arguments.size() != types.size())
+        fail<UserError>("the compiled function got ", arguments.size(), " inputs; expected ", types.size());
+    in.resize(types.size());
     for (size_t i = 0; i < types.size(); ++i) {
-        const nb::handle h = inputs[i];
+        const nb::handle h = arguments[i];
         const TensorType* got = nullptr;
         if (!nb::isinstance<PyTensor>(h) && HostArray::accepts(h)) {
             held.push_back(std::make_unique<HostArray>(h));
@@ -48,19 +43,17 @@ std::vector<TensorPtr> run(PyExecutable& e, const nb::args& inputs) {
             in[i].tensor = to_tensor(h, std::nullopt).p;
             got = &in[i].tensor->type;
         }
-        e.exe->check_input(i, *got);
+        exe.check_input(i, *got);
     }
-    return e.exe->run(in);
 }
-
-}  // namespace
 
 void bind_trace(nb::module_& m) {
     nb::class_<PyExecutable>(m, "Executable", nb::is_weak_referenceable(), "A traced and compiled function.")
         .def("__call__",
              [](PyExecutable& e, nb::args inputs) {
                  nb::list out;
-                 for (TensorPtr& t : run(e, inputs)) out.append(PyTensor{std::move(t)});
+                 const Arguments arguments(*e.exe, inputs);
+                 for (TensorPtr& t : e.exe->run(arguments.in)) out.append(PyTensor{std::move(t)});
                  return out;
              })
         .def(
@@ -124,7 +117,7 @@ void bind_trace(nb::module_& m) {
              [](PyTrace& self, nb::handle outputs) {
                  std::vector<TensorPtr> out;
                  for (nb::handle h : nb::iter(outputs)) out.push_back(to_tensor(h, std::nullopt).p);
-                 return PyExecutable{std::make_unique<Executable>(*self.recorder, out), self.name};
+                 return PyExecutable{std::make_unique<Executable>(*self.recorder, out, self.name)};
              })
         .def("graph_text", [](PyTrace& self) { return to_text(self.recorder->graph()); });
 

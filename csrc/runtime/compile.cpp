@@ -6,7 +6,6 @@
 // kernel allows that.
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -19,6 +18,7 @@
 #include "cpu/threads.h"
 #include "ops/op_def.h"
 #include "runtime/plan.h"
+#include "runtime/profiler.h"
 
 namespace fk {
 namespace {
@@ -79,7 +79,8 @@ class EmptyReduction final : public Kernel {
     std::vector<Fill> fills_;
 };
 
-std::unique_ptr<Kernel> make_kernel(const Graph& g, const Node& n) {
+std::unique_ptr<Kernel> make_kernel(const Graph& g, uint32_t at, Refusals& refusals) {
+    const Node& n = g.node(at);
     if (n.region) {
         if (product(n.region->space) == 0) return std::make_unique<EmptyReduction>(*n.region, n.types);
         return cpu::compile_region(*n.region);
@@ -97,6 +98,7 @@ std::unique_ptr<Kernel> make_kernel(const Graph& g, const Node& n) {
             std::fprintf(stderr, "fastkeras impl %s: %s refuses: %s\n", std::string(n.op->name).c_str(),
                          std::string(impl.name).c_str(), why.c_str());
         reasons += concat("; ", impl.name, ": ", why);
+        refusals.push_back({std::string(n.op->name), std::string(impl.name), std::move(why), g.label(n.label), at});
     }
     std::string types;
     for (Value v : n.inputs) types += (types.empty() ? "" : ", ") + to_string(g.type(v));
@@ -153,7 +155,7 @@ class Planner {
     Planner(const Graph& original, Plan& plan)
         : plan_(plan),
           inplace_(!config::lists(config::Key::disable_passes, "inplace") && !config::lists(config::Key::disable_passes, "all")) {
-        plan.lowered = run_pipeline(original, cpu::impls(), &plan.timings);
+        plan.lowered = run_pipeline(original, cpu::impls(), &plan.timings, &plan.refusals);
         for (Value p : original.parameters()) plan.parameter_types.push_back(original.type(p));
         for (Value v : original.outputs) plan.output_types.push_back(original.type(v));
         plan.output_aliases = original.output_aliases;
@@ -173,10 +175,9 @@ class Planner {
   private:
     template <class Stage>
     void timed(const char* name, Stage&& stage) {
-        using Clock = std::chrono::steady_clock;
-        const auto start = Clock::now();
+        const int64_t start = profiler::now();
         stage();
-        plan_.timings.push_back({name, std::chrono::duration<double, std::micro>(Clock::now() - start).count(), g().size()});
+        plan_.timings.push_back({name, static_cast<double>(profiler::now() - start) / 1e3, g().size(), start});
     }
 
     // One step before it has addresses; values are roots (never reshapes).
@@ -184,6 +185,7 @@ class Planner {
         std::unique_ptr<Kernel> kernel;
         std::vector<Value> in, out;
         std::vector<size_t> out_bytes;
+        uint32_t node = UINT32_MAX;
         std::string op, label;
         bool fallible = false;
         int32_t copy_to_output = -1;  // a final copy: its destination
@@ -201,7 +203,8 @@ class Planner {
             if (node.is("parameter") || node.is("reshape")) continue;
             if (std::ranges::all_of(node.types, [](const TensorType& t) { return t.size() == 0; })) continue;
             Draft d;
-            d.kernel = make_kernel(g(), node);
+            d.kernel = make_kernel(g(), n, plan_.refusals);
+            d.node = n;
             for (Value v : node.inputs) d.in.push_back(root(v));
             for (uint32_t i = 0; i < node.types.size(); ++i)
                 d.out.push_back({n, i}), d.out_bytes.push_back(node.types[i].bytes());
@@ -382,6 +385,7 @@ class Planner {
             s.outputs = static_cast<uint32_t>(plan_.operands.size()) - s.first_operand - s.inputs;
             s.kernel = std::move(d.kernel);
             s.scratch = scratch_[i];
+            s.node = d.node;
             s.op = std::move(d.op);
             s.label = std::move(d.label);
             plan_.steps.push_back(std::move(s));
@@ -411,12 +415,20 @@ void configure_device() {
 
 }  // namespace
 
-std::shared_ptr<const Plan> compile(const Graph& g) {
+std::shared_ptr<const Plan> compile(const Graph& g, std::string_view name) {
     configure_device();
+    if (config::flag(config::Key::profile)) profiler::start_for_process();
+    const int64_t start = profiler::now();
     auto plan = std::make_shared<Plan>();
+    plan->name = name;
     plan->timed = config::lists(config::Key::log, "run");
     Planner(g, *plan).run();
     if (config::lists(config::Key::log, "plan")) std::fprintf(stderr, "%s", plan->text().c_str());
+    if (profiler::enabled()) {
+        profiler::record_span(concat("compile ", name), "compile", start, profiler::now());
+        for (const PassTiming& t : plan->timings)
+            profiler::record_span(t.name, "pass", t.begin, t.begin + static_cast<int64_t>(t.microseconds * 1e3));
+    }
     return plan;
 }
 

@@ -2,13 +2,15 @@
 #include "runtime/executable.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/errors.h"
 #include "runtime/host.h"
+#include "runtime/profiler.h"
 
 namespace fk {
 
-Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs) {
+Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs, std::string name) : name_(std::move(name)) {
     std::vector<Value> results;
     for (const TensorPtr& t : outputs) results.push_back(trace.import(t));  // may bring in tensors from outside
     sources_ = trace.sources();
@@ -37,46 +39,51 @@ Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs) {
 }
 
 const Plan& Executable::plan() {
-    if (!plan_) plan_ = compile(graph_);
+    if (!plan_) plan_ = compile(graph_, name_);
     return *plan_;
 }
 
-std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
+void Executable::take_inputs(const std::vector<Input>& inputs, std::vector<const void*>& parameters,
+                             std::vector<BufferPtr>& held) {
     check_internal(inputs.size() == input_types_.size(), "an executable got ", inputs.size(), " inputs, it has ",
                    input_types_.size());
-    (void)plan();
-    const size_t n = sources_.size();
-    std::vector<const void*> parameters(n);
-    std::vector<BufferPtr> held(n);  // keeps operands alive while the lock is released
-    for (size_t i = 0; i < n; ++i) {
-        if (input_of_[i] >= 0) {
-            const Input& in = inputs[static_cast<size_t>(input_of_[i])];
-            if (in.tensor) {
-                evaluate(in.tensor);
-                held[i] = in.tensor->buffer;
-                parameters[i] = held[i]->data();
-            } else {
-                parameters[i] = in.data;
-            }
+    for (size_t i = 0; i < sources_.size(); ++i) {
+        if (input_of_[i] < 0) continue;
+        const Input& in = inputs[static_cast<size_t>(input_of_[i])];
+        if (in.tensor) {
+            evaluate(in.tensor);
+            held[i] = in.tensor->buffer;
+            parameters[i] = held[i]->data();
+        } else {
+            parameters[i] = in.data;
         }
     }
+}
+
+void Executable::await_sources() {
     // While one is waited for, another thread may start to overwrite one that was ready: all must be ready at once.
     for (bool ready = false; !ready;) {
         ready = true;
-        for (size_t i = 0; i < n; ++i) {
+        for (size_t i = 0; i < sources_.size(); ++i) {
             if (input_of_[i] >= 0) continue;
-            const TensorPtr& t = sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor;
+            const TensorPtr& t = source(i);
             if (!t->pending() && !t->flight) continue;
             evaluate(TensorPtr(t));
             ready = false;
         }
     }
+}
+
+std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
+    (void)plan();
+    const size_t n = sources_.size();
+    std::vector<const void*> parameters(n);
+    std::vector<BufferPtr> held(n);  // keeps operands alive while the lock is released
+    take_inputs(inputs, parameters, held);
+    await_sources();
     // After the last point where the lock may be released: decide which buffers may be overwritten.
     for (size_t i = 0; i < n; ++i)
-        if (input_of_[i] < 0) {
-            const TensorPtr& t = sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor;
-            parameters[i] = t->buffer->data();
-        }
+        if (input_of_[i] < 0) parameters[i] = source(i)->buffer->data();
     std::vector<BufferPtr> buffers(plan_->output_types.size());
     std::vector<void*> outputs(buffers.size());
     std::vector<uint8_t> in_place(buffers.size(), 0);
@@ -92,7 +99,7 @@ std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
         outputs[o] = buffers[o]->data();
     }
     for (size_t i = 0; i < n; ++i)
-        if (input_of_[i] < 0) held[i] = (sources_[i].cell ? sources_[i].cell->value : sources_[i].tensor)->buffer;
+        if (input_of_[i] < 0) held[i] = source(i)->buffer;
     std::shared_ptr<Flight> flight;
     std::vector<TensorPtr> busy;
     for (size_t o = results_; o < buffers.size(); ++o)
@@ -119,6 +126,44 @@ std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
     for (size_t o = 0; o < results_; ++o) results.push_back(from_memory(plan_->output_types[o], buffers[o]));
     ++runs;
     return results;
+}
+
+Measurement Executable::measure(const std::vector<Input>& inputs, int runs, double seconds) {
+    (void)plan();
+    const size_t n = sources_.size();
+    std::vector<const void*> parameters(n);
+    std::vector<BufferPtr> held(n), buffers(plan_->output_types.size());
+    take_inputs(inputs, parameters, held);
+    await_sources();
+    for (size_t i = 0; i < n; ++i) {
+        if (input_of_[i] >= 0) continue;
+        held[i] = source(i)->buffer;
+        if (sources_[i].cell) {
+            held[i] = Buffer::allocate(held[i]->bytes());
+            std::memcpy(held[i]->data(), source(i)->buffer->data(), held[i]->bytes());
+        }
+        parameters[i] = held[i]->data();
+    }
+    std::vector<void*> outputs(buffers.size());
+    for (size_t o = 0; o < buffers.size(); ++o) {
+        const int32_t alias = plan_->output_aliases[o];  // written in place, as when it trains
+        buffers[o] = alias >= 0 ? held[static_cast<size_t>(alias)] : Buffer::allocate(plan_->output_types[o].bytes());
+        outputs[o] = buffers[o]->data();
+    }
+    Measurement result;
+    const Unlocked unlocked;
+    const int64_t begin = profiler::now();
+    std::vector<int64_t> stamps;
+    for (int run = 0; run < runs; ++run) {
+        const int64_t start = profiler::now();
+        if (run > 0 && static_cast<double>(start - begin) > seconds * 1e9) break;
+        plan_->run(parameters.data(), outputs.data(), &stamps);
+        result.totals.push_back(profiler::now() - start);
+        if (result.totals.back() > *std::ranges::min_element(result.totals)) continue;
+        result.steps.clear();
+        for (size_t i = 0; i + 1 < stamps.size(); ++i) result.steps.push_back(stamps[i + 1] - stamps[i]);
+    }
+    return result;
 }
 
 void Executable::check_input(size_t i, const TensorType& got) const {

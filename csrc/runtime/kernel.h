@@ -61,7 +61,8 @@ class Kernel {
     [[nodiscard]] virtual size_t scratch_bytes() const { return 0; }
     // Whether output `out` may have the buffer of input `in`. The kernel must be right both ways.
     [[nodiscard]] virtual bool may_share(int /*out*/, int /*in*/) const { return false; }
-    [[nodiscard]] virtual std::string describe() const = 0;  // "onednn:brgemm:avx512_core", "tile:7 instrs"
+    [[nodiscard]] virtual std::string describe() const = 0;           // "onednn:brgemm:avx512_core", "tile:7 instrs"
+    [[nodiscard]] virtual std::string details() const { return ""; }  // what it runs inside, on several lines
 };
 
 struct Impl {

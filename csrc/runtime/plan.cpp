@@ -1,14 +1,14 @@
 // Running a plan: patch the caller's pointers into the operand table, then call the kernels one after the other.
 #include "runtime/plan.h"
 
-#include <chrono>
+#include <algorithm>
 #include <cstdio>
 #include <iomanip>
-#include <numeric>
 #include <sstream>
 
 #include "core/errors.h"
 #include "cpu/denormals.h"
+#include "runtime/profiler.h"
 
 namespace fk {
 
@@ -32,7 +32,7 @@ Plan::InstancePtr Plan::make_instance() const {
     return instance;
 }
 
-void Plan::run(const void* const* parameters, void* const* outputs) const {
+void Plan::run(const void* const* parameters, void* const* outputs, std::vector<int64_t>* stamps) const {
     InstancePtr instance;
     {
         const std::lock_guard lock(mutex_);
@@ -50,7 +50,7 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
         if (idle_.size() < 4) idle_.push_back(std::move(instance));
     };
     try {
-        run(*instance, instance->arena.get(), parameters, outputs);
+        run(*instance, instance->arena.get(), parameters, outputs, stamps);
     } catch (...) {
         give_back();
         throw;
@@ -58,7 +58,8 @@ void Plan::run(const void* const* parameters, void* const* outputs) const {
     give_back();
 }
 
-void Plan::run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs) const {
+void Plan::run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs,
+               std::vector<int64_t>* stamps) const {
     const cpu::FlushDenormals flush;
     const bool moved = instance.arena_of_pointers != arena;
     for (size_t i = 0; i < operands.size(); ++i) {
@@ -71,37 +72,41 @@ void Plan::run(Instance& instance, std::byte* arena, const void* const* paramete
     }
     instance.arena_of_pointers = arena;
     size_t failed_step = 0;
-    std::vector<double> times(timed ? steps.size() : 0);
-    using Clock = std::chrono::steady_clock;
-    auto start = timed ? Clock::now() : Clock::time_point{};
+    std::vector<int64_t> own_stamps;
+    const bool profiled = profiler::enabled();
+    if (stamps == nullptr && (timed || profiled)) stamps = &own_stamps;
+    if (stamps != nullptr) {
+        stamps->clear();
+        stamps->reserve(steps.size() + 1);
+        stamps->push_back(profiler::now());
+    }
     for (size_t i = 0; i < steps.size(); ++i) {
         const Step& step = steps[i];
         void* const* args = instance.pointers.data() + step.first_operand;
         step.kernel->run({args, args + step.inputs, arena + step.scratch, instance.states[i].get(), &instance.errors});
-        if (timed) [[unlikely]] {
-            const auto now = Clock::now();
-            times[i] = std::chrono::duration<double, std::nano>(now - start).count();
-            start = now;
-        }
+        if (stamps != nullptr) [[unlikely]]
+            stamps->push_back(profiler::now());
         if (instance.errors.failed()) [[unlikely]] {
             failed_step = i;
             break;
         }
     }
-    if (timed) {
-        const std::lock_guard lock(mutex_);
-        const double total = std::accumulate(times.begin(), times.end(), 0.0);
-        std::fprintf(stderr, "fastkeras run: %zu steps, %.1f us\n", steps.size(), total / 1e3);
-        nanoseconds_.resize(steps.size());
-        for (size_t i = 0; i < times.size(); ++i) nanoseconds_[i] += times[i];
-        ++timed_runs_;
-    }
+    if (timed) note_times(*stamps);
+    if (profiled) profiler::record_run(*this, *stamps);
     if (!instance.errors.failed()) return;
     const bool interrupted = instance.errors.interrupted();
     std::string message = instance.errors.take();
     if (interrupted) throw Interrupted("interrupted");
     if (!steps[failed_step].label.empty()) message += " [in " + steps[failed_step].label + "]";
     throw UserError(message);
+}
+
+void Plan::note_times(const std::vector<int64_t>& stamps) const {
+    const std::lock_guard lock(mutex_);
+    std::fprintf(stderr, "fastkeras run: %zu steps, %.1f us\n", steps.size(),
+                 static_cast<double>(stamps.back() - stamps.front()) / 1e3);
+    nanoseconds_.resize(steps.size(), INT64_MAX);
+    for (size_t i = 0; i + 1 < stamps.size(); ++i) nanoseconds_[i] = std::min(nanoseconds_[i], stamps[i + 1] - stamps[i]);
 }
 
 std::string Plan::text() const {
@@ -119,34 +124,10 @@ std::string Plan::text() const {
         out << ") -> (";
         for (uint32_t k = 0; k < s.outputs; ++k) out << (k ? ", " : "") << where(operands[s.first_operand + s.inputs + k]);
         out << ")  ";
-        if (timed_runs_ > 0)
-            out << std::fixed << std::setprecision(1) << nanoseconds_[i] / 1e3 / static_cast<double>(timed_runs_) << " us  ";
+        if (!nanoseconds_.empty())
+            out << std::fixed << std::setprecision(1) << static_cast<double>(nanoseconds_[i]) / 1e3 << " us  ";
         out << s.kernel->describe() << (s.label.empty() ? "" : "  [" + s.label + "]") << '\n';
     }
-    return out.str();
-}
-
-std::string Plan::memory_map() const {
-    std::ostringstream out;
-    out << "arena " << arena_bytes << " bytes\n";
-    struct Span {
-        size_t first, last;
-    };
-    std::vector<std::pair<size_t, Span>> spans;  // offset -> steps that touch it
-    for (size_t i = 0; i < steps.size(); ++i)
-        for (uint32_t k = 0; k < steps[i].inputs + steps[i].outputs; ++k) {
-            const Operand& o = operands[steps[i].first_operand + k];
-            if (o.place != Place::arena) continue;
-            if (k >= steps[i].inputs)
-                spans.push_back({o.at, {i, i}});
-            else
-                for (size_t s = spans.size(); s-- > 0;)
-                    if (spans[s].first == o.at) {
-                        spans[s].second.last = i;
-                        break;
-                    }
-        }
-    for (const auto& [offset, span] : spans) out << "  @" << offset << "  steps " << span.first << " to " << span.last << '\n';
     return out.str();
 }
 

@@ -23,12 +23,14 @@ struct Step {
     std::unique_ptr<Kernel> kernel;
     uint32_t first_operand = 0;  // inputs, then outputs, in Plan::operands
     uint32_t inputs = 0, outputs = 0;
-    size_t scratch = 0;  // byte offset of its scratch memory in the arena
+    size_t scratch = 0;          // byte offset of its scratch memory in the arena
+    uint32_t node = UINT32_MAX;  // what it computes, in Plan::lowered; a final copy has none
     std::string op, label;
 };
 
-class Plan {
+class Plan : public std::enable_shared_from_this<Plan> {
   public:
+    std::string name;  // of what was compiled: "train_step"
     std::vector<TensorType> parameter_types, output_types;
     // >= 0: the output may be given the buffer of that parameter (all other readers run before it is written).
     std::vector<int32_t> output_aliases;
@@ -36,12 +38,13 @@ class Plan {
     std::vector<Operand> operands;
     size_t arena_bytes = 0;
     std::vector<PassTiming> timings;
-    Graph lowered;       // the graph that the steps execute
-    bool timed = false;  // FASTKERAS_LOG=run when compiled: text() then shows the mean time of each step
+    std::vector<Refusal> refusals;  // by the passes, then by step
+    Graph lowered;                  // the graph that the steps execute
+    bool timed = false;             // FASTKERAS_LOG=run when compiled: text() then shows the least time of each step
 
     // Runs once. Safe from several threads at the same time. Throws UserError when a kernel reports bad data; then no
-    // aliased output has been written.
-    void run(const void* const* parameters, void* const* outputs) const;
+    // aliased output has been written. `stamps` gets the times (profiler::now) at which each step began, and the end.
+    void run(const void* const* parameters, void* const* outputs, std::vector<int64_t>* stamps = nullptr) const;
 
     // A plan inside another plan's kernel (control flow): what one run needs for itself is the caller's, and so are the
     // `arena_bytes` of its arena.
@@ -51,23 +54,26 @@ class Plan {
     };
     using InstancePtr = std::unique_ptr<Instance, InstanceDelete>;
     [[nodiscard]] InstancePtr make_instance() const;
-    void run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs) const;
+    void run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs,
+             std::vector<int64_t>* stamps = nullptr) const;
 
-    [[nodiscard]] std::string text() const;        // one line per step
+    [[nodiscard]] std::string text() const;        // one line per step; report.h tells more
     [[nodiscard]] std::string memory_map() const;  // who lives where in the arena, and when
 
   private:
+    void note_times(const std::vector<int64_t>& stamps) const;
+
     mutable std::mutex mutex_;
     mutable std::vector<InstancePtr> idle_;
-    mutable std::vector<double> nanoseconds_;  // per step, summed over timed runs
-    mutable uint64_t timed_runs_ = 0;
+    mutable std::vector<int64_t> nanoseconds_;  // per step, the least of all timed runs
 
   public:
     Plan();
     ~Plan();
 };
 
-// Lowers and plans `g` for the CPU. g.output_aliases says which outputs are new values of which parameters.
-[[nodiscard]] std::shared_ptr<const Plan> compile(const Graph& g);
+// Lowers and plans `g` for the CPU. g.output_aliases says which outputs are new values of which parameters. The name is for
+// those who read reports.
+[[nodiscard]] std::shared_ptr<const Plan> compile(const Graph& g, std::string_view name = "");
 
 }  // namespace fk

@@ -246,7 +246,7 @@ CachedPlan cached_plan(const Graph& g) {
             std::fprintf(stderr, "fastkeras cache miss, %zu of %lld plans kept%s\n", c.entries.size(),
                          static_cast<long long>(limit), general ? "; constants that vary become parameters" : "");
     }
-    const Family::Member made{scalars, compile(general ? lift(g, nodes, lifted) : g)};
+    const Family::Member made{scalars, compile(general ? lift(g, nodes, lifted) : g, "recorded ops")};
     const std::lock_guard lock(c.mutex);
     auto it = c.by_key.find(w.key);
     if (it == c.by_key.end()) {

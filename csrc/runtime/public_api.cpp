@@ -9,6 +9,7 @@
 #include "ops/expr.h"
 #include "passes/differentiate.h"
 #include "runtime/plan.h"
+#include "runtime/profiler.h"
 
 namespace fastkeras {
 namespace {
@@ -225,8 +226,8 @@ GraphBuilder GraphBuilder::parse(std::string_view text) {
     return builder;
 }
 
-Program GraphBuilder::compile() const {
-    return translated([&] { return Program(fk::compile(impl_->graph)); });
+Program GraphBuilder::compile(std::string_view name) const {
+    return translated([&] { return Program(fk::compile(impl_->graph, name)); });
 }
 
 Program::Program(std::shared_ptr<const fk::Plan> plan) : plan_(std::move(plan)) {
@@ -297,6 +298,18 @@ std::vector<std::string> op_names() {
 void set_option(std::string_view name, std::string_view value) {
     translated([&] { fk::config::set(name, value); });
 }
+
+void start_profiler(size_t max_events) {
+    translated([&] { fk::profiler::start(max_events); });
+}
+void stop_profiler(const std::string& path) {
+    translated([&] { fk::profiler::stop(path); });
+}
+ProfilerSpan::ProfilerSpan(std::string name) : name_(std::move(name)), begin_(fk::profiler::now()) {}
+ProfilerSpan::~ProfilerSpan() {
+    if (fk::profiler::enabled()) fk::profiler::record_span(std::move(name_), "span", begin_, fk::profiler::now());
+}
+
 std::string_view version() { return FK_VERSION; }
 
 }  // namespace fastkeras

@@ -2,5 +2,6 @@
 #pragma once
 
 #include "fastkeras/graph.h"
+#include "fastkeras/profiler.h"
 #include "fastkeras/program.h"
 #include "fastkeras/types.h"

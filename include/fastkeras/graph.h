@@ -71,8 +71,8 @@ class FASTKERAS_API GraphBuilder {
     [[nodiscard]] std::string text() const;
     [[nodiscard]] static GraphBuilder parse(std::string_view text);  // the inverse of text()
 
-    // The builder can be used further; later outputs belong to later programs.
-    [[nodiscard]] Program compile() const;
+    // The builder can be used further; later outputs belong to later programs. Traces call the program by its name.
+    [[nodiscard]] Program compile(std::string_view name = "program") const;
 
   private:
     std::unique_ptr<detail::GraphImpl> impl_;

@@ -4,8 +4,11 @@
 optimises and runs; see ``fastkeras.config.settings()`` for its switches.
 """
 
+from typing import Any
+
 from fastkeras import (
     activations,
+    applications,
     backend,
     callbacks,
     config,
@@ -21,6 +24,7 @@ from fastkeras import (
     ops,
     optimizers,
     preprocessing,
+    profiler,
     random,
     regularizers,
     saving,
@@ -48,6 +52,17 @@ from fastkeras.optimizers import Optimizer
 from fastkeras.regularizers import Regularizer
 
 custom_gradient = ops.custom_gradient
+
+
+def __getattr__(name: str) -> Any:
+    # Rarely used, so not part of the import.
+    if name == "explain":
+        from fastkeras.explanation import explain
+
+        return explain
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __version__ = "0.1.0"
 
 
@@ -81,6 +96,7 @@ __all__ = [
     "Variable",
     "__version__",
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "config",
@@ -88,6 +104,7 @@ __all__ = [
     "data",
     "dtype_policies",
     "custom_gradient",
+    "explain",
     "function",
     "initializers",
     "layers",
@@ -99,6 +116,7 @@ __all__ = [
     "ops",
     "optimizers",
     "preprocessing",
+    "profiler",
     "random",
     "regularizers",
     "remat",

@@ -346,6 +346,35 @@ for _shape, _epsilon in (
     _small = int(np.prod(_shape)) < 200
     _axes = tuple(range(len(_shape) - 1))
     _x = np.random.default_rng(len(_shape)).uniform(-3, 3, _shape)
+    # Scales that reach both ends of relu6; no value lies near a kink, where rounding decides.
+    _scale, _shift = np.linspace(1, 4, _c), np.linspace(0.5, 2.5, _c)
+    _y = (_x - _x.mean(_axes)) / np.sqrt(_x.var(_axes) + _epsilon) * _scale + _shift
+    _far = np.where((np.abs(_y) < 1e-3) | (np.abs(_y - 6) < 1e-3), 0.0, 1.0)
+    for _act in ("relu", "relu6"):
+        _attrs = {"epsilon": _epsilon, "act": _act}
+        _fixed = [*map(vector, (_x, _scale, _shift))]
+        _moments = [*map(vector, (_x.mean(_axes), _x.var(_axes)))]
+        _dz = np.random.default_rng(5).uniform(-3, 3, _shape) * _far
+        add(
+            "batch_norm_act",
+            Case(
+                _fixed,
+                _attrs,
+                (2e-5, 2e-5),
+                "means of cancelling terms",
+                grad="of batch_norm_train and the act",
+            ),
+        )
+        add(
+            "batch_norm_act_grad",
+            Case(
+                [*_fixed, *_moments, vector(_dz)],
+                _attrs,
+                (4e-5, 8e-5),
+                "means of cancelling terms",
+                grad="of batch_norm_train_grad and the mask",
+            ),
+        )
     add(
         "batch_norm_train_grad",
         Case(  # the statistics must be those of x: the table cannot say that in a Spec
@@ -397,6 +426,17 @@ for _shape, _epsilon in (
             "means of cancelling terms",
             grad=(0, 1, 2),
             smooth=_small,
+        ),
+    )
+for _shape in ((), (7,), (3, 129), (40, 1000)):
+    add(
+        "adam_update",
+        Case(
+            [Spec(_shape), Spec(_shape), Spec(_shape, low=0.01, high=2), Spec(_shape), S(low=1e-3, high=0.1)],
+            {"rate_1": 0.1, "rate_2": 1e-3, "epsilon": 1e-7},
+            (4e-6, 4e-6),
+            "sums of terms of either sign",
+            grad=(0, 1, 2, 3, 4),
         ),
     )
 add(
@@ -539,3 +579,40 @@ add(
     Case([S(33, dtype="bfloat16"), _KEYS[1]], {"rate": 0.3}, 1),
     Case([S(), _KEYS[1]], {"rate": 0.3}, _MASK, "as above"),
 )
+
+
+# (batch, targets, heads, depth), (sources, key heads, value depth), attributes, shape of the mask
+_SEED = np.array([7, 11], "uint32")
+for _query, _key, _attrs, _mask in (
+    ((2, 5, 3, 4), (7, 3, 6), {}, None),
+    ((1, 37, 2, 16), (37, 2, 16), {"causal": True}, None),
+    ((2, 9, 4, 8), (21, 2, 8), {"rate": 0.25}, (2, 1, 1, 21)),
+    ((1, 40, 2, 5), (40, 1, 17), {"causal": True, "rate": 0.5}, (1, 1, 40, 40)),
+    ((2, 3, 2, 4), (19, 2, 4), {"blank_zero": True}, (2, 2, 3, 19)),
+    ((1, 70, 1, 20), (300, 1, 3), {"blank_zero": True, "rate": 0.1}, (1, 1, 70, 1)),
+    ((1, 6, 1, 4), (4, 1, 4), {"causal": True}, None),
+):
+    _rng = np.random.default_rng(sum(_query) + sum(_key))
+    _shapes = _query, (_query[0], *_key[:2], _query[3]), (_query[0], *_key)
+    _q, _k, _v = (_rng.uniform(-2, 2, s).astype("float32") for s in _shapes)
+    # Some rows of the masks hide everything.
+    _seen = np.ones((1, 1, 1, 1), bool) if _mask is None else _rng.random(_mask) < 0.4
+    _attrs = {"scale": 0.4, **_attrs}
+    _wide = [a.astype(np.float64) for a in (_q, _k, _v)]
+    _statistics = ORACLES["attention"](*_wide, _seen, _SEED, **_attrs)[1].astype("float32")
+    _why = "sums over sources of terms of either sign"
+    add(
+        "attention",
+        Case([_q, _k, _v, _seen, _SEED], _attrs, (1e-5, 1e-5), _why, grad="checked in test_attention.py"),
+    )
+    _dy = _rng.uniform(-2, 2, (*_query[:3], _key[2])).astype("float32")
+    add(
+        "attention_grad",
+        Case(
+            [_q, _k, _v, _seen, _SEED, _statistics, _dy],
+            _attrs,
+            (2e-5, 2e-5),
+            _why,
+            grad="checked in test_attention.py",
+        ),
+    )

@@ -197,6 +197,10 @@ for _op in ("argmax", "argmin"):
     add(
         _op,
         Case([vector((1.0, 3.0, 3.0, 0.0, 0.0))], {"axis": 0}, out="int32"),
+        Case([vector([2.0] * 300 + [5.0, -5.0] * 40 + [0.0])], {"axis": 0}, out="int32"),
+        Case([vector([1.0] * 250 + [NAN, INF, NAN, -INF] + [2.0] * 60)], {"axis": 0}, out="int32"),
+        Case([vector([-INF] * 200)], {"axis": 0}, out="int32"),
+        Case([vector([INF] * 200)], {"axis": 0}, out="int32"),
         Case([Z(4, 9, high=3, dtype="uint8")], {"axis": 1}, out="int32"),
         Case([S(4, 9, dtype="bfloat16")], {"axis": 1}, out="int32"),
     )

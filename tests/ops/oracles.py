@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from statistics import NormalDist
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -354,11 +355,49 @@ def _batch_norm_train_grad(
     return dx.T.reshape(x.shape), (seen * xhat).sum(-1), seen.sum(-1)
 
 
+_CUTS = {"relu": np.inf, "relu6": 6.0}
+
+
+def _batch_norm_act(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float, act: str):
+    y, mean, variance = _batch_norm_train(x, gamma, beta, epsilon)
+    return np.clip(y, 0, _CUTS[act]), mean, variance
+
+
+def _batch_norm_act_grad(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    dz: np.ndarray,
+    epsilon: float,
+    act: str,
+):
+    y = (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
+    dy = np.where((y > 0) & (y < _CUTS[act]), dz, 0)
+    return _batch_norm_train_grad(x, gamma, mean, variance, dy, epsilon)
+
+
 def _layer_norm_grad(x: np.ndarray, gamma: np.ndarray, dy: np.ndarray, epsilon: float):
     rstd = 1 / np.sqrt(x.var(-1, keepdims=True) + epsilon)
     xhat = (x - x.mean(-1, keepdims=True)) * rstd
     lead = tuple(range(x.ndim - 1))
     return _through_normalisation(xhat, rstd, dy * gamma), (dy * xhat).sum(lead), dy.sum(lead)
+
+
+def _adam_update(
+    variable: np.ndarray,
+    momentum: np.ndarray,
+    velocity: np.ndarray,
+    gradient: np.ndarray,
+    step_size: np.ndarray,
+    rate_1: float,
+    rate_2: float,
+    epsilon: float,
+):
+    m = (1 - rate_1) * momentum + rate_1 * gradient
+    v = (1 - rate_2) * velocity + rate_2 * gradient**2
+    return variable - step_size * m / (np.sqrt(v) + epsilon), m, v
 
 
 def _sparse_cross_entropy_grad(logits: np.ndarray, labels: np.ndarray, dy: np.ndarray) -> np.ndarray:
@@ -415,6 +454,56 @@ def _random_normal(
 
 def _dropout(x: np.ndarray, key: np.ndarray, rate: float) -> np.ndarray:
     return np.where(_unit(key, list(x.shape)) >= rate, x / (1 - rate), 0.0)
+
+
+_HIDDEN = -0.7 * np.finfo(np.float32).max
+
+
+def _attention_parts(q: Any, k: Any, v: Any, mask: Any, seed: Any, attrs: dict[str, Any]) -> dict[str, Any]:
+    """The weights of each head, (batch, heads, targets, sources), and what made them."""
+    share = q.shape[2] // k.shape[2]
+    q, k, v = (np.moveaxis(a, 2, 1) for a in (q, np.repeat(k, share, 2), np.repeat(v, share, 2)))
+    scores = q @ np.swapaxes(k, 2, 3) * attrs["scale"]
+    visible = np.broadcast_to(mask, scores.shape)
+    if attrs.get("causal"):
+        visible = visible & np.tril(np.ones(scores.shape[2:], bool))
+    logits = np.where(visible, scores, _HIDDEN)
+    top = logits.max(-1, keepdims=True)
+    e = np.exp(logits - top)
+    inverse = 1 / e.sum(-1, keepdims=True)
+    if attrs.get("blank_zero"):
+        inverse = np.where(visible.any(-1, keepdims=True), inverse, 0.0)
+    keep = np.ones(scores.shape)
+    if rate := attrs.get("rate", 0.0):
+        keep = (_unit(seed, list(scores.shape)) >= np.float32(rate)) / (1 - rate)
+    return {
+        "q": q, "k": k, "v": v, "visible": visible, "p": e * inverse, "keep": keep,
+        "statistics": np.concatenate([top, inverse], -1), "share": share,
+    }  # fmt: skip
+
+
+def _attention(q: Any, k: Any, v: Any, mask: Any, seed: Any, **attrs: Any):
+    a = _attention_parts(q, k, v, mask, seed, attrs)
+    return np.moveaxis((a["p"] * a["keep"]) @ a["v"], 1, 2), a["statistics"]
+
+
+def _attention_grad(q: Any, k: Any, v: Any, mask: Any, seed: Any, statistics: Any, dy: Any, **attrs: Any):
+    a = _attention_parts(q, k, v, mask, seed, attrs)
+    p, share, dy = a["p"], a["share"], np.moveaxis(dy, 2, 1)
+    dp = dy @ np.swapaxes(a["v"], 2, 3) * a["keep"]
+    # The Jacobian of softmax row by row: diag(p) - p p^T.
+    jacobian = np.eye(p.shape[-1]) * p[..., None] - p[..., :, None] * p[..., None, :]
+    ds = (jacobian @ dp[..., None])[..., 0] * a["visible"] * attrs["scale"]
+
+    def shared(g: Any) -> Any:  # heads that share a key add up
+        b, h, s, n = g.shape
+        return np.moveaxis(g.reshape(b, h // share, share, s, n).sum(2), 1, 2)
+
+    return (
+        np.moveaxis(ds @ a["k"], 1, 2),
+        shared(np.swapaxes(ds, 2, 3) @ a["q"]),
+        shared(np.swapaxes(p * a["keep"], 2, 3) @ dy),
+    )
 
 
 # --- the table ----------
@@ -553,6 +642,9 @@ ORACLES: dict[str, Callable] = {
     "batch_norm_train_grad": _batch_norm_train_grad,
     "layer_norm": _layer_norm,
     "layer_norm_grad": _layer_norm_grad,
+    "batch_norm_act": _batch_norm_act,
+    "batch_norm_act_grad": _batch_norm_act_grad,
+    "adam_update": _adam_update,
     "class_probability": lambda p, labels: np.take_along_axis(p, labels[..., None].astype(int), -1)[..., 0],
     "sparse_softmax_cross_entropy": _sparse_cross_entropy,
     "sparse_softmax_cross_entropy_grad": _sparse_cross_entropy_grad,
@@ -564,4 +656,6 @@ ORACLES: dict[str, Callable] = {
     "random_uniform": _random_uniform,
     "random_normal": _random_normal,
     "dropout": _dropout,
+    "attention": _attention,
+    "attention_grad": _attention_grad,
 }

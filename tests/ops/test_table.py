@@ -20,7 +20,15 @@ from oracles import ORACLES, philox4x32
 _STEP = 2e-6  # of the central differences: truncation and rounding both stay under 1e-9 of smooth functions
 _FLOAT32_GRAD_TOL = 2e-5  # of the directional derivative in float32, relative to the sum of |terms|
 _BOOL_OUT = {"isfinite", "isnan", "isinf", "logical_not"}
-_THREE_OUTPUTS = {"batch_norm_train", "batch_norm_train_grad", "layer_norm_grad"}
+_THREE_OUTPUTS = {
+    "batch_norm_train",
+    "batch_norm_train_grad",
+    "batch_norm_act",
+    "batch_norm_act_grad",
+    "layer_norm_grad",
+    "adam_update",
+    "attention_grad",
+}
 
 
 def _params(wanted: Any = lambda case: True) -> list[Any]:
@@ -57,6 +65,8 @@ def _expected_dtypes(op: str, case: Case, arrays: list[np.ndarray]) -> list[str]
     if op == "top_k":
         return [dtype_name(arrays[0].dtype), "int32"]
     first = dtype_name(arrays[1 if op == "where" else 0].dtype)
+    if op == "attention":
+        return [first, "float64" if first == "float64" else "float32"]
     return [first] * (3 if op in _THREE_OUTPUTS else 1)
 
 

@@ -45,6 +45,14 @@ def test_no_other_framework_is_imported() -> None:
     assert _run(code).stdout.strip() == "[]"
 
 
+def test_tools_wait_until_they_are_used() -> None:
+    code = (
+        "import sys, fastkeras; before = 'fastkeras.explanation' in sys.modules; fastkeras.explain;"
+        "print(before, 'fastkeras.explanation' in sys.modules)"
+    )
+    assert _run(code).stdout.strip() == "False True"
+
+
 def test_nothing_is_printed() -> None:
     done = _run("import fastkeras")
     assert done.stdout == ""

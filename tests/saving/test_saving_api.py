@@ -389,7 +389,7 @@ def test_a_layer_found_by_another_path(tmp_path):
         (lambda m, p: models.load_model("hf://a/b"), NotImplementedError, "Missing capability"),
         (lambda m, p: models.load_model("https://a/b.keras"), NotImplementedError, "Missing capability"),
         (lambda m, p: m.load_weights(p / "none.weights.h5"), ValueError, "File not found"),
-        (lambda m, p: m.load_weights(p / "m.h5"), NotImplementedError, "Missing capability"),
+        (lambda m, p: m.load_weights(p / "m.h5"), ValueError, "File not found"),
         (lambda m, p: m.load_weights(p / "m.pt"), ValueError, "File format not supported"),
         (lambda m, p: m.load_weights(p / "w.weights.h5", by_name=True), ValueError, "by_name"),
         (lambda m, p: m.load_weights(p / "w.weights.h5", by="x"), ValueError, "Invalid keyword"),

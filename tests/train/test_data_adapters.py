@@ -394,3 +394,30 @@ def test_the_cap_on_steps():
         assert EpochStream(get_data_adapter(Dataset()), 10).steps == 2
     finally:
         config.set_max_steps_per_epoch(None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "uint8", "float16", "bool"])
+def test_gathered_rows_are_the_rows_asked_for(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    source = rng.integers(0, 100, (500, 7, 3)).astype(dtype)
+    rows = rng.permutation(500)[:300]
+    out = np.zeros((400, 7, 3), dtype)
+    _engine.gather_rows(source, rows, out)
+    np.testing.assert_array_equal(out[:300], source[rows])
+    assert not out[300:].any()
+
+
+def test_gather_rows_refuses_what_does_not_fit() -> None:
+    source, out = np.ones((4, 3), "float32"), np.ones((2, 3), "float32")
+    with pytest.raises(ValueError, match="row 4 of 4"):
+        _engine.gather_rows(source, np.array([0, 4]), out)
+    with pytest.raises(ValueError, match="row -1 of 4"):
+        _engine.gather_rows(source, np.array([-1]), out)
+    with pytest.raises(ValueError, match="expected int64"):
+        _engine.gather_rows(source, np.array([0], "int32"), out)
+    with pytest.raises(ValueError, match="room for 2 rows"):
+        _engine.gather_rows(source, np.array([0, 1, 2]), out)
+    with pytest.raises(ValueError, match="room for 2 rows of 12 bytes; expected 1 of 24"):
+        _engine.gather_rows(source.astype("float64"), np.array([0]), out)
+    with pytest.raises(ValueError):
+        _engine.gather_rows(source[:, ::2], np.array([0]), out)

@@ -1,23 +1,92 @@
 // Matrix product for operands of any strides: register tiles of MR rows by NV vectors, B taken in place where its rows
 // are contiguous and few row tiles would use a packed copy, packed into panels otherwise. A is read by broadcasts, so
 // it needs no packing and a transposed A costs nothing.
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include "cpu/kernels/gemm_tile.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
 
-// Copies kc x columns of b into rows of `width` elements, zeros on the right.
+// Copies kc rows of `columns` elements, rows `b_row` apart, into rows of `width`, zeros on the right.
 template <class T>
-void pack_panel(const T* b, int64_t b_row, int64_t b_col, int64_t kc, int64_t columns, int64_t width, T* out) {
-    if (b_col == 1) {
-        for (int64_t k = 0; k < kc; ++k, out += width) {
-            const T* row = b + k * b_row;
-            for (int64_t j = 0; j < columns; ++j) out[j] = row[j];
-            for (int64_t j = columns; j < width; ++j) out[j] = 0;
+void pack_rows(const T* b, int64_t b_row, int64_t kc, int64_t columns, int64_t width, T* out) {
+    using Loose = typename Simd<T>::Loose;
+    constexpr int64_t lanes = Simd<T>::lanes;
+    const int64_t whole = columns / lanes * lanes;
+    for (int64_t k = 0; k < kc; ++k, out += width) {
+        const T* row = b + k * b_row;
+        for (int64_t j = 0; j < whole; j += lanes) *reinterpret_cast<Loose*>(out + j) = *reinterpret_cast<const Loose*>(row + j);
+        if (whole == width) continue;
+        T lane[lanes] = {};
+        for (int64_t j = whole; j < columns; ++j) lane[j - whole] = row[j];
+        for (int64_t j = whole; j < width; j += lanes) {
+            std::memcpy(out + j, lane, sizeof lane);
+            if (j == whole)
+                for (T& x : lane) x = 0;
         }
-        return;
     }
-    for (int64_t j = 0; j < width; ++j) {
+}
+
+#if defined(__AVX512F__)
+// Transposes 16 x 16 floats: rows `from` apart become columns, rows `to` apart.
+inline void transpose_16(const float* src, int64_t from, float* dst, int64_t to) {
+    __m512 r[16], t[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(src + i * from);
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        const auto low = [](__m512 a, __m512 b) {
+            return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+        };
+        const auto high = [](__m512 a, __m512 b) {
+            return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+        };
+        r[i] = low(t[i], t[i + 2]);
+        r[i + 1] = high(t[i], t[i + 2]);
+        r[i + 2] = low(t[i + 1], t[i + 3]);
+        r[i + 3] = high(t[i + 1], t[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        _mm512_storeu_ps(dst + i * to, _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
+        _mm512_storeu_ps(dst + (i + 4) * to, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88));
+        _mm512_storeu_ps(dst + (i + 8) * to, _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd));
+        _mm512_storeu_ps(dst + (i + 12) * to, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd));
+    }
+}
+#endif
+
+// The same from columns `b_col` apart whose elements are `b_row` apart.
+template <class T>
+void pack_columns(const T* b, int64_t b_row, int64_t b_col, int64_t kc, int64_t columns, int64_t width, T* out) {
+    int64_t first = 0;  // columns before this one are done
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<T, float>)
+        if (b_row == 1)
+            for (; first + 16 <= columns; first += 16) {
+                const float* from = b + first * b_col;
+                int64_t k = 0;
+                for (; k + 16 <= kc; k += 16) transpose_16(from + k, b_col, out + k * width + first, width);
+                for (; k < kc; ++k)
+                    for (int64_t j = 0; j < 16; ++j) out[k * width + first + j] = from[j * b_col + k];
+            }
+#endif
+    for (int64_t j = first; j < width; ++j) {
         const T* column = b + j * b_col;
         if (j < columns)
             for (int64_t k = 0; k < kc; ++k) out[k * width + j] = column[k * b_row];
@@ -26,39 +95,69 @@ void pack_panel(const T* b, int64_t b_row, int64_t b_col, int64_t kc, int64_t co
     }
 }
 
+// The rows of a block of a transposed A, kRows of them side by side for each k. (The rows of a plain A are read where they
+// are: each is a stream of its own.)
+template <class T>
+void pack_block(const T* a, int64_t a_col, int64_t rows, int64_t kc, T* out) {
+    for (int64_t m = 0; m < rows; m += kRows, out += kc * kRows) {
+        const int64_t count = rows - m < kRows ? rows - m : kRows;
+        for (int64_t k = 0; k < kc; ++k) std::memcpy(out + k * kRows, a + m + k * a_col, static_cast<size_t>(count) * sizeof(T));
+    }
+}
+
+}  // namespace
+
 template <class T>
 void gemm(const GemmArgs<T>& g) {
-    constexpr int64_t lanes = Simd<T>::lanes, panel = lanes * kVectors;
-    static_assert(panel <= kGemmMaxPanel);
+    constexpr int64_t lanes = Simd<T>::lanes, most = lanes * kVectors;
+    static_assert(most <= kGemmMaxPanel && kGemmRows % kRows == 0);
     if (g.k == 0 && !g.accumulate)
         for (int64_t i = 0; i < g.m; ++i)
             for (int64_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = 0;
     const bool few_rows = g.m <= 4 * kRows;
-    for (int64_t k0 = 0; k0 < g.k; k0 += kGemmDepth) {
-        const int64_t kc = g.k - k0 < kGemmDepth ? g.k - k0 : kGemmDepth;
-        for (int64_t n0 = 0; n0 < g.n; n0 += panel) {
-            const int64_t columns = g.n - n0 < panel ? g.n - n0 : panel;
-            const int64_t vectors = (columns + lanes - 1) / lanes, tail = columns - (vectors - 1) * lanes;
-            const T* b = g.b + k0 * g.b_row + n0 * g.b_col;
-            int64_t b_row = g.b_row;
-            if (g.b_col != 1 || tail != lanes || !few_rows) {
-                pack_panel(b, g.b_row, g.b_col, kc, columns, vectors * lanes, g.pack);
-                b = g.pack;
-                b_row = vectors * lanes;
-            }
-            Tile<T> t{nullptr, g.a_row, g.a_col, b, b_row, nullptr, g.ldc, kc, static_cast<int>(tail), g.accumulate || k0 > 0};
-            const TileFn<T> full = tile_function<T>(kRows, static_cast<int>(vectors));
-            for (int64_t m0 = 0; m0 < g.m; m0 += kRows) {
-                const int64_t rows = g.m - m0 < kRows ? g.m - m0 : kRows;
-                t.a = g.a + m0 * g.a_row + k0 * g.a_col;
-                t.c = g.c + m0 * g.ldc + n0;
-                (rows == kRows ? full : tile_function<T>(static_cast<int>(rows), static_cast<int>(vectors)))(t);
+    // Panels of about one width: a narrow last one would leave the vector units waiting.
+    const int64_t vectors_of_n = (g.n + lanes - 1) / lanes, panels = (vectors_of_n + kVectors - 1) / kVectors;
+    const int64_t panel = (vectors_of_n + panels - 1) / (panels == 0 ? 1 : panels) * lanes;
+    const int64_t depths = (g.k + kGemmDepth - 1) / kGemmDepth, depth = depths == 0 ? 0 : (g.k + depths - 1) / depths;
+    T* const packed_a = g.pack + depth * kGemmMaxPanel;
+    for (int64_t first = 0; first < g.m; first += kGemmRows) {
+        const int64_t last = g.m - first < kGemmRows ? g.m : first + kGemmRows;
+        for (int64_t k0 = 0; k0 < g.k; k0 += depth) {
+            const int64_t kc = g.k - k0 < depth ? g.k - k0 : depth;
+            const bool pack_a = g.a_row == 1 && g.a_col != 1 && kc > kGemmLooseDepth && g.n > panel;
+            if (pack_a) pack_block(g.a + first + k0 * g.a_col, g.a_col, last - first, kc, packed_a);
+            for (int64_t n0 = 0; n0 < g.n; n0 += panel) {
+                const int64_t columns = g.n - n0 < panel ? g.n - n0 : panel;
+                const int64_t vectors = (columns + lanes - 1) / lanes, tail = columns - (vectors - 1) * lanes;
+                const T* b = g.b + k0 * g.b_row + n0 * g.b_col;
+                int64_t b_row = g.b_row;
+                if (g.b_col != 1 || tail != lanes || !few_rows) {
+                    if (g.b_col == 1)
+                        pack_rows(b, g.b_row, kc, columns, vectors * lanes, g.pack);
+                    else
+                        pack_columns(b, g.b_row, g.b_col, kc, columns, vectors * lanes, g.pack);
+                    b = g.pack;
+                    b_row = vectors * lanes;
+                }
+                Tile<T> t{
+                    nullptr, g.a_row, g.a_col, b, b_row, nullptr, g.ldc, kc, static_cast<int>(tail), g.accumulate || k0 > 0};
+                if (pack_a) t.a_col = kRows;
+                const TileFn<T> full = tile_function<T>(kRows, static_cast<int>(vectors));
+                for (int64_t m0 = first; m0 < last; m0 += kRows) {
+                    const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
+                    t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
+                    t.c = g.c + m0 * g.ldc + n0;
+                    (rows == kRows ? full : tile_function<T>(static_cast<int>(rows), static_cast<int>(vectors)))(t);
+                }
+                if (k0 + kc == g.k && (g.bias != nullptr || g.act != Act::none))  // while the block is in the cache
+                    epilogue(g.c + first * g.ldc + n0, last - first, columns, g.ldc, g.bias ? g.bias + n0 : nullptr, g.act);
             }
         }
     }
 }
 
-}  // namespace
+template void gemm<float>(const GemmArgs<float>&);
+template void gemm<double>(const GemmArgs<double>&);
 
 void fill_gemm(OwnKernels& table) {
     table.rows_f32.gemm = gemm<float>;

@@ -21,10 +21,17 @@ struct GemmArgs {
     int64_t m, n, k;
     bool accumulate;
     T* pack;
+    const T* bias = nullptr;  // one row, added to every row of the product
+    Act act = Act::none;
 };
-inline constexpr int64_t kGemmDepth = 384;    // values of k packed at a time
-inline constexpr int64_t kGemmMaxPanel = 64;  // columns of a packed panel, at most
-inline constexpr int64_t gemm_pack_elements() { return kGemmDepth * kGemmMaxPanel; }
+inline constexpr int64_t kGemmDepth = 256;      // values of k packed at a time
+inline constexpr int64_t kGemmLooseDepth = 64;  // up to here a transposed A is read where it is
+inline constexpr int64_t kGemmMaxPanel = 64;    // columns of a packed panel, at most
+inline constexpr int64_t kGemmRows = 256;       // rows of A worked on together: with kGemmDepth they stay in the L2 cache
+inline constexpr int64_t gemm_pack_elements(int64_t m, int64_t k, bool transposed_a) {
+    const int64_t depth = k < kGemmDepth ? k : kGemmDepth, rows = m + 8 < kGemmRows ? m + 8 : kGemmRows;
+    return depth * (kGemmMaxPanel + (transposed_a && k > kGemmLooseDepth ? rows : 0));
+}
 
 // The same for operands stored as float or in 16 bits, computed in float, with a bias (one float per column) and relu:
 // kernels/own_mixed_gemm.cpp. `accumulate` is for a float result without these. `pack` has kMixedPackElements floats.
@@ -61,29 +68,38 @@ inline constexpr int64_t kMixedPanelA = kMixedRows * (kMixedDepth + 32), kMixedP
 inline constexpr int64_t kMixedSumRows = 256;  // of results that wait for the next values of k
 inline constexpr int64_t kMixedPackElements = kMixedPanelA + kMixedPanelB + kMixedSumRows * kMixedColumns;
 
-// One window of a pooling, in elements of the channels-last tensor: the clipped offsets of its taps in window order.
-struct PoolWindow {
+// Neighbouring windows of a pooling that lie inside the input, in elements of the channels-last tensor: `count` taps in window
+// order, those of the next window `step` further. `channels` of the `stride` channels of an output are worked on.
+struct PoolRow {
     const int64_t* taps;
-    int64_t count;
+    int64_t count, step, windows, channels, stride;
 };
 
 template <class T>
 struct PoolKernels {
-    // y[0, channels) from x + taps[i]
-    void (*max)(const T* x, PoolWindow window, int64_t channels, T* y);
-    void (*avg)(const T* x, PoolWindow window, int64_t channels, T* y);
-    // dx + taps[i] += dy where that tap is the first equal to y
-    void (*max_grad)(const T* x, const T* y, const T* dy, PoolWindow window, int64_t channels, Compute<T>* dx);
-    // out[0, channels) = what dd + taps[i] holds where that tap of x is the first equal to y
-    void (*max_select)(const T* x, const T* y, const T* dd, PoolWindow window, int64_t channels, T* out);
-    // dx + taps[i] += dy / count
-    void (*avg_grad)(const T* dy, PoolWindow window, int64_t channels, Compute<T>* dx);
+    void (*max)(const T* x, const PoolRow& row, T* y);
+    void (*avg)(const T* x, const PoolRow& row, T* y);
+    // At the first tap equal to y: dx += dy, or dx = dy there and 0 at the other taps (`apart`: windows do not overlap).
+    void (*max_grad)(const T* x, const T* y, const T* dy, const PoolRow& row, bool apart, Compute<T>* dx);
+    // out = what dd holds at the first tap of x that is equal to y
+    void (*max_select)(const T* x, const T* y, const T* dd, const PoolRow& row, T* out);
+    // dx += dy / count at every tap, or = if apart
+    void (*avg_grad)(const T* dy, const PoolRow& row, bool apart, Compute<T>* dx);
+};
+
+// Where a gradient passes the activation behind a normalisation: low < (x - mean) * scale + shift, and that not >= high.
+template <class T>
+struct OpenRange {
+    const T *scale, *shift;  // per column
+    T low, high;
 };
 
 // Loops over rows of a contiguous last axis (float and double; 16-bit rows are widened first).
 template <class T>
 struct RowKernels {
     void (*gemm)(const GemmArgs<T>& args);
+    // c[r, :] = act(c[r, :] + bias); a null bias adds nothing. Row stride ldc.
+    void (*epilogue)(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, Act act);
     void (*softmax)(const T* x, int64_t rows, int64_t n, bool log, T* y);
     // n values `stride` apart for each of `width` neighbouring columns
     void (*softmax_columns)(const T* x, int64_t n, int64_t stride, int64_t width, bool log, T* y);
@@ -91,21 +107,57 @@ struct RowKernels {
     void (*sparse_cross_entropy_grad)(const T* x, int64_t n, int64_t label, T dy, T* dx);
     T (*cross_entropy)(const T* x, const T* targets, int64_t n);
     void (*cross_entropy_grad)(const T* x, const T* targets, int64_t n, T dy, T* dx);
-    int64_t (*first_largest)(const T* x, int64_t n);  // n >= 1; the first NaN counts as both
-    int64_t (*first_smallest)(const T* x, int64_t n);
+    // the first of the largest (smallest) values, or the first NaN
+    int64_t (*arg_extreme)(const T* x, int64_t n, bool largest);
     void (*layer_norm)(const T* x, const T* gamma, const T* beta, int64_t n, T epsilon, T* y);
     // dgamma and dbeta are added to
     void (*layer_norm_grad)(const T* x, const T* gamma, const T* dy, int64_t n, T epsilon, T* dx, T* dgamma, T* dbeta);
     // adds the rows of a block to sum[n], and (second) the squares of x - mean to sum[n]
     void (*column_sum)(const T* x, int64_t rows, int64_t n, T* sum);
     void (*column_square_sum)(const T* x, int64_t rows, int64_t n, const T* mean, T* sum);
-    // y = (x - mean) * scale + shift, per column
-    void (*column_affine)(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T* y);
-    // sum_dy += dy, sum_dy_x += dy * (x - mean)
-    void (*column_norm_sums)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, T* sum_dy, T* sum_dy_x);
-    // dx = dy * a + (x - mean) * b + c
-    void (*column_norm_grad)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const T* a, const T* b, const T* c,
-                             T* dx);
+    // y = (x - mean) * scale + shift, per column, cut to [low, high]
+    void (*column_affine)(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high,
+                          T* y);
+    // sum_dy += dy, sum_dy_x += dy * (x - mean); dy counts only where `open` lets it pass, if that is given
+    void (*column_norm_sums)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
+                             T* sum_dy_x);
+    // dx = dy * a + (x - mean) * b + c, likewise
+    void (*column_norm_grad)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open,
+                             const T* a, const T* b, const T* c, T* dx);
+};
+
+// Attention of one head (backward: of the heads that share a key, one after the other). Rows of the operands are `*_row`
+// elements apart.
+struct AttentionHead {
+    int64_t targets, sources, depth, value_depth;
+    int64_t q_row, k_row, v_row, out_row;
+    float scale;
+    bool causal, blank_zero;
+    const uint8_t* mask;  // null: all positions are visible
+    int64_t mask_row, mask_col;
+    // Dropout: kept where the word's high 24 bits are at least `threshold`; 0 keeps all.
+    uint32_t threshold, key_0, key_1;
+    float keep_scale;
+    uint64_t first_word;  // of the stream, for target 0 and source 0
+};
+struct AttentionForward {
+    const float *q, *k, *v;
+    float *out, *statistics;  // (targets, 2)
+    int64_t begin, end;       // targets
+};
+struct AttentionBackward {
+    const float *q, *k, *v, *statistics, *dy;
+    float *dq, *dk, *dv;  // dk and dv are added to
+};
+
+struct AdamRates {
+    float rate_1, rate_2, epsilon, step_size;
+};
+struct AdamIn {
+    const float *variable, *momentum, *velocity, *gradient;
+};
+struct AdamOut {  // each may be the input of the same name
+    float *variable, *momentum, *velocity;
 };
 
 struct OwnKernels {
@@ -116,6 +168,11 @@ struct OwnKernels {
     PoolKernels<Bf16> pool_bf16;
     PoolKernels<F16> pool_f16;
     void (*mixed_gemm)(const MixedGemmArgs& args);
+    // Floats of scratch that either takes.
+    int64_t (*attention_scratch)(const AttentionHead& head);
+    void (*attention_forward)(const AttentionHead& head, const AttentionForward& data, float* scratch);
+    void (*attention_backward)(const AttentionHead& head, const AttentionBackward& data, float* scratch);
+    void (*adam)(const AdamRates& rates, int64_t n, const AdamIn& in, const AdamOut& out);
     void (*widen_bf16)(const Bf16* x, int64_t n, float* y);
     void (*widen_f16)(const F16* x, int64_t n, float* y);
     void (*narrow_bf16)(const float* x, int64_t n, Bf16* y);

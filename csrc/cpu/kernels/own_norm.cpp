@@ -56,28 +56,47 @@ void column_square_sum(const T* x, int64_t rows, int64_t n, const T* mean, T* su
 }
 
 template <class T>
-void column_affine(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T* y) {
+void column_affine(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, T* y) {
     for (int64_t r = 0; r < rows; ++r, x += n, y += n)
 #pragma omp simd
-        for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean[i]) * scale[i] + shift[i];
-}
-
-template <class T>
-void column_norm_sums(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, T* sum_dy, T* sum_dy_x) {
-    for (int64_t r = 0; r < rows; ++r, x += n, dy += n)
-#pragma omp simd
         for (int64_t i = 0; i < n; ++i) {
-            sum_dy[i] += dy[i];
-            sum_dy_x[i] += dy[i] * (x[i] - mean[i]);
+            const T v = (x[i] - mean[i]) * scale[i] + shift[i];
+            y[i] = v < low ? low : v > high ? high : v;  // NaN stays
         }
 }
 
-template <class T>
-void column_norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const T* a, const T* b, const T* c,
-                      T* dx) {
-    for (int64_t r = 0; r < rows; ++r, x += n, dy += n, dx += n)
+// f(column, x - mean, dy as far as it passes) for the elements of a row.
+template <class T, class F>
+[[gnu::always_inline]] inline void for_columns(const T* x, const T* dy, int64_t n, const T* mean, const OpenRange<T>* open, F f) {
+    if (open == nullptr) {
 #pragma omp simd
-        for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * a[i] + (x[i] - mean[i]) * b[i] + c[i];
+        for (int64_t i = 0; i < n; ++i) f(i, x[i] - mean[i], dy[i]);
+        return;
+    }
+    const T *scale = open->scale, *shift = open->shift, low = open->low, high = open->high;
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) {
+        const T centred = x[i] - mean[i], v = centred * scale[i] + shift[i];
+        const bool passes = (v > low) & !(v >= high);
+        f(i, centred, passes ? dy[i] : T(0));
+    }
+}
+
+template <class T>
+void column_norm_sums(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
+                      T* sum_dy_x) {
+    for (int64_t r = 0; r < rows; ++r, x += n, dy += n)
+        for_columns(x, dy, n, mean, open, [&](int64_t i, T centred, T d) {
+            sum_dy[i] += d;
+            sum_dy_x[i] += d * centred;
+        });
+}
+
+template <class T>
+void column_norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
+                      const T* b, const T* c, T* dx) {
+    for (int64_t r = 0; r < rows; ++r, x += n, dy += n, dx += n)
+        for_columns(x, dy, n, mean, open, [&](int64_t i, T centred, T d) { dx[i] = d * a[i] + centred * b[i] + c[i]; });
 }
 
 template <class T>

@@ -169,6 +169,28 @@ void softmax_columns(const T* x, int64_t n, int64_t stride, int64_t width, bool 
     }
 }
 
+// Blocks are searched for whether they hold a new extreme at all; only such a block is looked at by element.
+template <class T>
+int64_t arg_extreme(const T* x, int64_t n, bool largest) {
+    constexpr int64_t block = 8 * kLanes<T>;
+    const T sign = largest ? T(1) : T(-1);
+    T best = x[0];
+    int64_t at = 0;
+    for (int64_t begin = 0; begin < n; begin += block) {
+        const int64_t end = n - begin < block ? n : begin + block;
+        const T bound = best * sign;
+        int32_t worse = 0;
+#pragma omp simd reduction(+ : worse)
+        for (int64_t i = begin; i < end; ++i) worse += x[i] * sign <= bound ? 1 : 0;  // false for NaN
+        if (worse == end - begin) continue;
+        for (int64_t i = begin; i < end; ++i) {
+            if (x[i] != x[i]) return i;
+            if (x[i] * sign > best * sign) best = x[i], at = i;
+        }
+    }
+    return at;
+}
+
 template <class T>
 T sparse_cross_entropy(const T* x, int64_t n, int64_t label) {
     const T max = row_max(x, n);
@@ -203,40 +225,15 @@ void cross_entropy_grad(const T* x, const T* targets, int64_t n, T dy, T* dx) {
     for (int64_t i = 0; i < n; ++i) dx[i] = dy * (fast_exp(x[i] - max) * scale - targets[i]);
 }
 
-// The first largest (or smallest) of a row; the first NaN if there is one.
-template <class T, bool kLargest>
-int64_t first_extreme(const T* x, int64_t n) {
-    T best = x[0];
-    int ordered = 1;
-    if constexpr (kLargest) {
-#pragma omp simd reduction(max : best) reduction(& : ordered)
-        for (int64_t i = 0; i < n; ++i) best = x[i] > best ? x[i] : best, ordered &= x[i] == x[i];
-    } else {
-#pragma omp simd reduction(min : best) reduction(& : ordered)
-        for (int64_t i = 0; i < n; ++i) best = x[i] < best ? x[i] : best, ordered &= x[i] == x[i];
-    }
-    constexpr int64_t block = 128;
-    int64_t from = 0;
-    for (; ordered && from + block <= n; from += block) {
-        int found = 0;
-#pragma omp simd reduction(| : found)
-        for (int64_t i = 0; i < block; ++i) found |= x[from + i] == best;
-        if (found) break;
-    }
-    while (ordered ? x[from] != best : x[from] == x[from]) ++from;
-    return from;
-}
-
 template <class T>
 void fill(RowKernels<T>& t) {
     t.softmax = softmax<T>;
     t.softmax_columns = softmax_columns<T>;
     t.sparse_cross_entropy = sparse_cross_entropy<T>;
     t.sparse_cross_entropy_grad = sparse_cross_entropy_grad<T>;
+    t.arg_extreme = arg_extreme<T>;
     t.cross_entropy = cross_entropy<T>;
     t.cross_entropy_grad = cross_entropy_grad<T>;
-    t.first_largest = first_extreme<T, true>;
-    t.first_smallest = first_extreme<T, false>;
 }
 
 }  // namespace

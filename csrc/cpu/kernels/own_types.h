@@ -16,6 +16,9 @@ struct Bf16 {
     uint16_t bits;
 };
 
+// The activations that matmul_bias_act and conv_bias_act may carry.
+enum class Act : uint8_t { none, relu, relu6, sigmoid, tanh, silu, gelu, elu };
+
 // What a storage type is computed in.
 template <class T>
 using Compute = std::conditional_t<std::is_same_v<T, F16> || std::is_same_v<T, Bf16>, float, T>;

@@ -2,6 +2,7 @@
 // word i % 4 of the block whose counter is i / 4. Blocks are made a vector at a time, one per 64-bit lane: the words of the
 // state sit in the low halves, what the products leave above them is never read.
 #include "cpu/kernels/loops.h"
+#include "cpu/kernels/own_isa.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
@@ -42,11 +43,9 @@ constexpr int kBlocks = kVectorBytes / 8, kWords = 4 * kBlocks;
     store(words + kWords / 2, __builtin_shuffle(even, odd, high_order));
 }
 
-// Indices a[0], a[0] + 1, ...
-void philox_run(void* dst, const void* a, const void* b, const void*, const void*, int64_t n) {
-    uint32_t* d = at<uint32_t>(dst);
-    const uint64_t k0 = at<uint32_t>(b)[0], k1 = at<uint32_t>(b)[1];
-    uint64_t index = at<uint64_t>(a)[0];
+}  // namespace
+
+void philox_words(uint32_t* d, uint64_t index, uint32_t k0, uint32_t k1, int64_t n) {
     uint32_t words[kWords];
     while (n > 0) {
         const auto skip = static_cast<int64_t>(index & 3);
@@ -64,6 +63,13 @@ void philox_run(void* dst, const void* a, const void* b, const void*, const void
         index += static_cast<uint64_t>(take);
         n -= take;
     }
+}
+
+namespace {
+
+// Indices a[0], a[0] + 1, ...
+void philox_run(void* dst, const void* a, const void* b, const void*, const void*, int64_t n) {
+    philox_words(at<uint32_t>(dst), at<uint64_t>(a)[0], at<uint32_t>(b)[0], at<uint32_t>(b)[1], n);
 }
 
 // Any indices; those that lie in the blocks just generated are taken from them.

@@ -10,6 +10,7 @@ from fastkeras.callbacks.lambda_callback import LambdaCallback
 from fastkeras.callbacks.learning_rate_scheduler import LearningRateScheduler
 from fastkeras.callbacks.model_checkpoint import ModelCheckpoint
 from fastkeras.callbacks.monitor_callback import MonitorCallback
+from fastkeras.callbacks.profiler import Profiler
 from fastkeras.callbacks.progbar_logger import ProgbarLogger
 from fastkeras.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from fastkeras.callbacks.swap_ema_weights import SwapEMAWeights
@@ -26,6 +27,7 @@ __all__ = [
     "LearningRateScheduler",
     "ModelCheckpoint",
     "MonitorCallback",
+    "Profiler",
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "SwapEMAWeights",

@@ -55,6 +55,26 @@ class AutocastScope:
         set_autocast_scope(self._outer)
 
 
+class LabelScope:
+    """What is recorded inside is listed under `name`, as the ops of a layer are under the layer's name.
+
+    Args:
+        name: a path component of the label.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> LabelScope:
+        _engine.push_label(self._name)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        _engine.pop_label()
+
+
 def set_autocast_scope(scope: AutocastScope | None) -> None:
     """Makes a scope the innermost one of this thread, for the engine as well."""
     state.autocast = scope

@@ -217,6 +217,11 @@ class TracedFunction:
         found = self._traces.get(key)
         return found if found is not None else self._trace(key, args, kwargs)
 
+    def tensors_among(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The tensors and arrays among the arguments of a call, as the trace takes them."""
+        args, kwargs = self._bind(args, kwargs)
+        return _signature_key(self._conform(args) if self._input_signature is not None else args, kwargs)[1]
+
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Puts arguments in one form, defaults included, so that equal calls have equal keys."""
         if self._signature is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastkeras import ops
+from fastkeras import _engine, ops
 from fastkeras.core.variable import Variable
-from fastkeras.optimizers.optimizer import Optimizer
+from fastkeras.optimizers.optimizer import KeepUnless, Optimizer
 from fastkeras.optimizers.optimizer_state import shared_arguments
 
 
@@ -75,12 +75,26 @@ class Adam(Optimizer):
         gradient = ops.cast(gradient, variable.dtype)
         i = self._get_variable_index(variable)
 
-        m = self._momentums[i].value
+        slots = [self._momentums[i], self._velocities[i]]
+        if not self.amsgrad and not KeepUnless.is_open():
+            new = _engine.call(
+                "adam_update",
+                variable.value,
+                *(slot.value for slot in slots),
+                gradient,
+                ops.cast(step_size, variable.dtype),
+                rate_1=1.0 - self.beta_1,
+                rate_2=1.0 - self.beta_2,
+                epsilon=self.epsilon,
+            )
+            for target, value in zip([variable, *slots], new):
+                self.assign(target, value)
+            return
+        m, v = (slot.value for slot in slots)
         m = m + (gradient - m) * (1.0 - self.beta_1)
-        self.assign(self._momentums[i], m)
-        v = self._velocities[i].value
         v = v + (ops.square(gradient) - v) * (1.0 - self.beta_2)
-        self.assign(self._velocities[i], v)
+        for target, value in zip(slots, (m, v)):
+            self.assign(target, value)
         if self.amsgrad:
             v = ops.maximum(self._velocity_hats[i].value, v)
             self.assign(self._velocity_hats[i], v)

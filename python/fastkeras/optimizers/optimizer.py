@@ -10,6 +10,7 @@ loop.
 from __future__ import annotations
 
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from fastkeras import _engine, ops
 from fastkeras.core import config as _config
 from fastkeras.core.naming import auto_name, name_scope
-from fastkeras.core.scopes import StatelessScope, in_stateless_scope
+from fastkeras.core.scopes import LabelScope, StatelessScope, in_stateless_scope
 from fastkeras.core.tracking import no_automatic_dependency_tracking
 from fastkeras.core.variable import Variable
 from fastkeras.optimizers.clipping import clip_by_global_norm, clip_by_norm
@@ -235,15 +236,16 @@ class Optimizer(OptimizerState):
             return None
 
     def _update(self, grads: list[Any], variables: list[Variable]) -> None:
-        grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
-        if grads:
-            if self.loss_scale_factor is not None:
-                grads = [g / self.loss_scale_factor for g in grads]
-            self._backend_apply_gradients(grads, variables)
-            for variable in variables:
-                if variable.constraint is not None:
-                    variable.assign(variable.constraint(variable.value))
-        self._iterations.assign_add(1)
+        with LabelScope("optimizer"):
+            grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
+            if grads:
+                if self.loss_scale_factor is not None:
+                    grads = [g / self.loss_scale_factor for g in grads]
+                self._backend_apply_gradients(grads, variables)
+                for variable in variables:
+                    if variable.constraint is not None:
+                        variable.assign(variable.constraint(variable.value))
+            self._iterations.assign_add(1)
 
     def _run_pending(self) -> None:
         """Outside of a compiled step, the end of an update is where one ends: run what is recorded, in one
@@ -553,6 +555,9 @@ class Optimizer(OptimizerState):
         )
 
 
+_open = threading.local()
+
+
 class KeepUnless:
     """Context: what is assigned to `variables` inside takes effect only where the scalar tensor `condition`
     is true.
@@ -562,10 +567,17 @@ class KeepUnless:
         self._condition = condition
         self._variables = variables
 
+    @staticmethod
+    def is_open() -> bool:
+        """Whether this thread is inside one: arithmetic then shares a loop with the choice, a kernel cannot."""
+        return getattr(_open, "depth", 0) > 0
+
     def __enter__(self) -> None:
+        _open.depth = getattr(_open, "depth", 0) + 1
         self._before = [v.value for v in self._variables]
 
     def __exit__(self, exc_type: Any, *exc: Any) -> None:
+        _open.depth -= 1
         if exc_type is None:
             for variable, before in zip(self._variables, self._before):
                 after = variable.value

@@ -41,7 +41,12 @@ _RENAMED = {
     "fastkeras.layers.attention.grouped_query_attention.GroupedQueryAttention": "GroupQueryAttention",
 }
 # Classes that Keras itself saves under a private path.
-_PRIVATE_PATHS = {"fastkeras.models.functional.Functional": "keras.src.models.functional"}
+_PRIVATE_PATHS = {
+    "fastkeras.models.functional.Functional": "keras.src.models.functional",
+    "fastkeras.applications.convnext.LayerScale": "keras.src.applications.convnext",
+    "fastkeras.applications.convnext.StochasticDepth": "keras.src.applications.convnext",
+    "fastkeras.applications.inception_resnet_v2.CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+}
 # What models consist of.
 _KINDS = (
     ("fastkeras.core.operation", "Operation"),
@@ -118,10 +123,10 @@ def find_class(module: str, class_name: str) -> Any:
 
         return op_class_from_keras(class_name)
     if module.startswith(("keras.src.", "keras.engine.", "tf_keras.", "fastkeras.")):
-        if class_name == "Functional":
-            from fastkeras.models.functional import Functional
-
-            return Functional
+        for path, private in _PRIVATE_PATHS.items():
+            home, _, name = path.rpartition(".")
+            if name == class_name and (module in (private, home) or name == "Functional"):
+                return getattr(importlib.import_module(home), name)
         parts = module.split(".")
         area = parts[2] if parts[0] == "keras" and len(parts) > 2 else parts[1]
         module = f"keras.{area}"

@@ -195,14 +195,15 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
 
     Args:
         model: a built model.
-        filepath: path of a `.weights.h5`, `.weights.json` or `.keras` file.
+        filepath: path of a `.weights.h5`, `.weights.json` or `.keras` file, or of an `.h5` file of Keras 2.
         skip_mismatch: whether layers whose number or shapes of weights differ are left as they are, with a
             warning, instead of an error.
-        **kwargs: `objects_to_skip`, a list of objects (layers, the optimizer) to leave as they are.
+        **kwargs: `objects_to_skip`, a list of objects (layers, the optimizer) to leave as they are; for `.h5` files
+            of Keras 2, `by_name`: whether layers are matched by their names, instead of their order.
 
     Raises:
         ValueError: if the file is not found, damaged or does not fit. The model is unchanged then.
-        NotImplementedError: for weights in the older `.h5` format.
+        NotImplementedError: for remote paths.
 
     Example:
         model.load_weights("model.weights.h5")
@@ -235,12 +236,10 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
         _check_exists(path)
         saving_lib.load_weights_from_file(model, path, skip_mismatch, skip or ())
     elif path.endswith(_LEGACY):
-        raise _no_legacy(
-            "Loading weights from",
-            path,
-            "Load them in Keras 3 (model.load_weights) and save them as 'name.weights.h5' "
-            "(model.save_weights).",
-        )
+        from fastkeras.saving.legacy_weights import load_legacy_weights
+
+        _check_exists(path)
+        load_legacy_weights(model, path, skip_mismatch, bool(by_name))
     else:
         raise ValueError(
             f"File format not supported: filepath={path}. Expected a `.keras` or `.weights.h5` file. Pass "

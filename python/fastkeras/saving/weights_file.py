@@ -249,6 +249,38 @@ class WeightsReader:
         name = f"{path}/vars" if path else "vars"
         return name if name in self.groups else None
 
+    def strings(self, path: str, name: str) -> list[str]:
+        """The list of strings that the group at `path` has as its attribute `name`; empty if it has none.
+
+        A list that is too long for one attribute goes on in several, called `name0`, `name1`, ...
+
+        Raises:
+            FileRefused: if the attribute holds anything else.
+        """
+        import h5py
+
+        attributes = h5py.Group(h5py.h5o.open(self._h5.id, (path or "/").encode())).attrs
+        names = [name] if name in attributes else []
+        while not (names and names[0] == name) and f"{name}{len(names)}" in attributes:
+            names.append(f"{name}{len(names)}")
+        found: list[str] = []
+        for each in names:
+            h5 = attributes.get_id(each)
+            text = h5.dtype.kind == "S" or h5py.check_string_dtype(h5.dtype) is not None
+            # Keras 2 leaves an attribute of no strings as one of no numbers.
+            if math.prod(h5.shape) and (not text or h5.get_storage_size() > self._file_size):
+                raise refuse(
+                    f"Attribute '{each}' of '{path or '/'}' in '{self.origin}' does not hold strings.",
+                    "a list of names",
+                    UNTRUSTED,
+                )
+            items = np.atleast_1d(attributes[each]).tolist() if math.prod(h5.shape) else []
+            found += [
+                item.decode("utf-8", "backslashreplace") if isinstance(item, bytes) else item
+                for item in items
+            ]
+        return found
+
     def has_path(self, path: str) -> bool:
         """Whether there is a group at `path`."""
         return path in self.groups

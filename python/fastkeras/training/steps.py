@@ -18,6 +18,7 @@ import numpy as np
 
 from fastkeras import _engine, ops
 from fastkeras.core import config, tree
+from fastkeras.core.scopes import LabelScope
 from fastkeras.training.compile_loss import CompileLoss
 from fastkeras.training.compile_metrics import CompileMetrics
 from fastkeras.training.data_adapters import IterableAdapter, unpack_x_y_sample_weight
@@ -337,7 +338,8 @@ class TrainerSteps:
 
     def _update_compile_metrics(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
         if self._compile_metrics is not None:
-            self._compile_metrics.update_state(y, y_pred, sample_weight)
+            with LabelScope("metrics"):
+                self._compile_metrics.update_state(y, y_pred, sample_weight)
 
     def _forward(self, x: Any, training: bool) -> Any:
         # Also where call() does not take `training`: the layers inside are to know.
@@ -346,13 +348,15 @@ class TrainerSteps:
     def _loss_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Any:
         """The loss, tracked for the logs."""
         options = {"training": training} if _takes_training(type(self).compute_loss) else {}
-        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **options)
+        with LabelScope("loss"):
+            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **options)
         if loss is None:
             raise ValueError("`compute_loss()` returned None. Expected the total loss, a scalar tensor.")
         if self._loss_tracker is not None:
             # Batches count by their size, so that the epoch's loss is the mean over its samples.
             shape = tree.flatten(x)[0].shape
-            self._loss_tracker.update_state(loss, sample_weight=shape[0] if shape else 1)
+            with LabelScope("metrics"):
+                self._loss_tracker.update_state(loss, sample_weight=shape[0] if shape else 1)
         return loss
 
     def _update_on(self, data: Any) -> tuple[Any, Any, Any, Any]:

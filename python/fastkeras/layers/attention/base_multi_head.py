@@ -16,6 +16,7 @@ from fastkeras.layers.core.einsum_dense import EinsumDense
 from fastkeras.layers.layer import Layer
 from fastkeras.layers.regularization.dropout import Dropout
 from fastkeras.layers.regularization.random_layer import checked_rate
+from fastkeras.ops.nn.attention import fused_attention
 
 
 class BaseMultiHead(Layer):
@@ -191,6 +192,19 @@ class BaseMultiHead(Layer):
             mask = self._for_heads(attention_mask, 4)
             output = ops.dot_product_attention(
                 query, key, value, mask=mask, scale=self._scale, is_causal=use_causal_mask
+            )
+            return output, None
+        if len(query.shape) == 4 and not return_attention_scores and self._rate < 1:
+            output = fused_attention(
+                query,
+                key,
+                value,
+                self._for_heads(attention_mask, 4),
+                self._scale,
+                use_causal_mask,
+                rate=self._rate if training else 0.0,
+                seed=self._dropout_layer.seed_generator,
+                blank_zero=True,
             )
             return output, None
         if use_causal_mask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from fastkeras.ops._common import (
     FLOAT_MAX,
@@ -67,6 +68,8 @@ def dot_product_attention(
             f"Received: {query.shape}, {key.shape}, {value.shape}."
         )
     scale = 1.0 / math.sqrt(depth) if scale is None else scale
+    if bias is None and attn_logits_soft_cap is None:
+        return fused_attention(query, key, value, mask, scale, is_causal)
     # (batch, heads, length, depth): a batch of matrices per head.
     q, k, v = (call("transpose", t, perm=[0, 2, 1, 3]) for t in (query, key, value))
     if groups != heads:
@@ -105,3 +108,49 @@ def _visible(mask: TensorLike, is_causal: bool, length: int, sources: int) -> Te
         past = call("less_equal", column, row)
         visible = past if visible is None else call("logical_and", visible, past)
     return visible
+
+
+@symbolic_op
+def fused_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: TensorLike,
+    scale: float,
+    is_causal: bool,
+    rate: float = 0.0,
+    seed: Any = None,
+    blank_zero: bool = False,
+) -> Tensor:
+    """Attention as one operation, its weights with dropout.
+
+    Args:
+        query, key, value, mask, scale, is_causal: see `dot_product_attention`.
+        rate, seed: of the dropout of the weights, see `random.dropout`.
+        blank_zero: whether a position that sees nothing gets zeros; otherwise the mean of all values.
+    """
+    visible = call("full", value=True, shape=[1, 1, 1, 1], dtype="bool")
+    if mask is not None:
+        visible = as_tensor(mask)
+        if visible.dtype != "bool":
+            visible = call("not_equal", visible, 0)
+        visible = call("reshape", visible, shape=[1] * (4 - visible.ndim) + list(visible.shape))
+    if rate > 0.0:
+        from fastkeras.random.seed_generator import draw_seed
+
+        words = draw_seed(seed)
+    else:
+        words = call("full", value=0, shape=[2], dtype="uint32")
+    out, _ = call(
+        "attention",
+        query,
+        key,
+        value,
+        visible,
+        words,
+        scale=float(scale),
+        causal=bool(is_causal),
+        rate=float(rate),
+        blank_zero=blank_zero,
+    )
+    return out

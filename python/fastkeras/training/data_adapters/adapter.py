@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import optree
 
+from fastkeras import _engine
 from fastkeras.core import config
 from fastkeras.training.data_adapters.arrays import (
     NAMESPACE,
@@ -147,11 +148,16 @@ class ArrayAdapter(DataAdapter):
         row_bytes = sum(a.nbytes // total for a in arrays) or 1
         per_chunk = size * max(1, min(total // size, _CHUNK_BYTES // (row_bytes * size)))
         buffers = [np.empty((per_chunk, *a.shape[1:]), a.dtype) for a in arrays]
+        # The engine's threads leave the rows in the caches of the cores that will read them.
+        plain = [a.flags.c_contiguous and a.size > 0 and a.dtype.kind in "fiub" for a in arrays]
         full, last = self._full, self._last
         for chunk in range(0, total, per_chunk):
             rows = order[chunk : chunk + per_chunk]
             n = len(rows)
-            for a, buffer in zip(arrays, buffers):
+            for a, buffer, is_plain in zip(arrays, buffers, plain):
+                if is_plain:
+                    _engine.gather_rows(a, rows, buffer)
+                    continue
                 # mode="clip" lets NumPy write straight into the buffer; the indices are in range anyway.
                 a.take(rows, axis=0, out=buffer[:n], mode="clip")
             for start in range(0, n, size):

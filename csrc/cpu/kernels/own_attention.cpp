@@ -1,0 +1,199 @@
+// Attention of one head, a few targets at a time: their scores against all sources stay in the cache from the first product to
+// the last. Start at `attention_forward`; the gradient makes the weights again from the statistics that it left.
+#include "cpu/kernels/math.h"
+#include "cpu/kernels/own_isa.h"
+
+namespace fk::cpu::FK_ISA_NAMESPACE {
+namespace {
+
+constexpr float kHidden = -0.7f * 3.4028234663852886e38f;  // as the op's body has it
+constexpr int64_t kStep = 16;                              // sources are padded to this, a multiple of every vector
+constexpr int64_t kTileFloats = 12288;                     // of the two tiles of a block of targets: they stay in the L1 cache
+
+constexpr int64_t padded(int64_t n) { return (n + kStep - 1) / kStep * kStep; }
+
+int64_t tile_rows(const AttentionHead& h) {
+    const int64_t rows = kTileFloats / 2 / padded(h.sources) / 8 * 8;
+    return rows < 8 ? 8 : rows > 32 ? 32 : rows;
+}
+
+struct Scratch {
+    float *keys, *values;   // transposed: (depth, padded sources)
+    float *scores, *other;  // (tile rows, padded sources)
+    float* pack;            // of gemm
+    uint32_t* words;        // of one row
+    Scratch(const AttentionHead& h, float* at) {
+        const int64_t width = padded(h.sources), tile = tile_rows(h) * width;
+        keys = at;
+        values = keys + h.depth * width;
+        scores = values + h.value_depth * width;
+        other = scores + tile;
+        words = reinterpret_cast<uint32_t*>(other + tile);
+        pack = other + tile + width;
+    }
+    static int64_t floats(const AttentionHead& h) {
+        const int64_t width = padded(h.sources);
+        return (h.depth + h.value_depth + 2 * tile_rows(h) + 1) * width + gemm_pack_elements(tile_rows(h), kGemmDepth, false);
+    }
+};
+
+// (sources, depth) -> (depth, padded sources), zeros at the end of each row.
+void transpose(const float* x, int64_t row, int64_t sources, int64_t depth, float* out) {
+    const int64_t width = padded(sources);
+    for (int64_t s = 0; s < sources; ++s)
+        for (int64_t d = 0; d < depth; ++d) out[d * width + s] = x[s * row + d];
+    for (int64_t d = 0; d < depth; ++d)
+        for (int64_t s = sources; s < width; ++s) out[d * width + s] = 0;
+}
+
+// How many sources a target sees at most. With a mask all of them are looked at, as a row that sees nothing may be even.
+int64_t visible(const AttentionHead& h, int64_t target) {
+    if (!h.causal || h.mask) return h.sources;
+    return target + 1 < h.sources ? target + 1 : h.sources;
+}
+
+bool shows(const AttentionHead& h, int64_t target, int64_t source) {
+    return (!h.mask || h.mask[target * h.mask_row + source * h.mask_col]) && (!h.causal || source <= target);
+}
+
+float sum_lanes(vf x) {
+    float total = 0;
+    for (int i = 0; i < kLanes; ++i) total += x[i];
+    return total;
+}
+float max_lanes(vf x) {
+    float most = x[0];
+    for (int i = 1; i < kLanes; ++i) most = x[i] > most ? x[i] : most;
+    return most;
+}
+
+// Keep (1 / (1 - rate)) or drop (0) for the next sources.
+[[gnu::always_inline]] inline vf kept(const AttentionHead& h, const uint32_t* words, int64_t s) {
+    const vi high = reinterpret_cast<vi>(load<vu>(words + s) >> 8);
+    return select(high >= static_cast<int32_t>(h.threshold), splat(h.keep_scale), vf{});
+}
+
+void make_words(const AttentionHead& h, int64_t target, int64_t n, uint32_t* words) {
+    if (h.threshold == 0) return;
+    philox_words(words, h.first_word + static_cast<uint64_t>(target * h.sources), h.key_0, h.key_1, n);
+}
+
+// The logits of one target over [0, n), hidden ones at kHidden, -inf from n up to the padded end.
+void finish_logits(const AttentionHead& h, int64_t target, int64_t n, float* row) {
+    const int64_t end = padded(n);
+    for (int64_t s = 0; s < end; s += kLanes) store(row + s, load<vf>(row + s) * h.scale);
+    if (h.mask)
+        for (int64_t s = 0; s < n; ++s) row[s] = shows(h, target, s) ? row[s] : kHidden;
+    for (int64_t s = n; s < end; ++s) row[s] = -kInfinity;
+}
+
+// Softmax of a row of products in place, not yet divided by the sum, then dropout. Returns what is left to multiply by.
+float weigh(const AttentionHead& h, int64_t target, int64_t n, float* row, float* statistics, uint32_t* words) {
+    finish_logits(h, target, n, row);
+    const int64_t end = padded(n);
+    vf most = load<vf>(row);
+    for (int64_t s = kLanes; s < end; s += kLanes) {
+        const vf x = load<vf>(row + s);
+        most = select(x > most, x, most);
+    }
+    const float max = max_lanes(most);
+    vf total{};
+    for (int64_t s = 0; s < end; s += kLanes) {
+        const vf e = exp_v(load<vf>(row + s) - max);
+        total += e;
+        store(row + s, e);
+    }
+    float inverse = 1.0f / sum_lanes(total);
+    if (h.blank_zero && max <= kHidden) inverse = 0.0f;
+    statistics[0] = max;
+    statistics[1] = inverse;
+    if (h.threshold != 0) {
+        make_words(h, target, n, words);
+        for (int64_t s = 0; s < end; s += kLanes) store(row + s, load<vf>(row + s) * kept(h, words, s));
+    }
+    return inverse;
+}
+
+// Products of targets [begin, begin + rows) with all of `width` sources, from a transposed operand.
+void products(const float* x, int64_t x_row, const float* transposed, int64_t stride, int64_t rows, int64_t width, int64_t depth,
+              float* tile, float* pack) {
+    gemm<float>({x, x_row, 1, transposed, stride, 1, tile, stride, rows, width, depth, false, pack});
+}
+
+void attention_forward(const AttentionHead& h, const AttentionForward& a, float* scratch) {
+    const Scratch s(h, scratch);
+    const int64_t width = padded(h.sources), step = tile_rows(h);
+    transpose(a.k, h.k_row, h.sources, h.depth, s.keys);
+    float left[32];
+    for (int64_t first = a.begin; first < a.end; first += step) {
+        const int64_t rows = a.end - first < step ? a.end - first : step, seen = visible(h, first + rows - 1);
+        products(a.q + first * h.q_row, h.q_row, s.keys, width, rows, padded(seen), h.depth, s.scores, s.pack);
+        for (int64_t r = 0; r < rows; ++r) {
+            float* row = s.scores + r * width;
+            const int64_t n = visible(h, first + r);
+            left[r] = weigh(h, first + r, n, row, a.statistics + 2 * (first + r), s.words);
+            for (int64_t i = n; i < seen; ++i) row[i] = 0;
+        }
+        float* out = a.out + first * h.out_row;
+        gemm<float>({s.scores, width, 1, a.v, h.v_row, 1, out, h.out_row, rows, h.value_depth, seen, false, s.pack});
+        for (int64_t r = 0; r < rows; ++r)
+            for (int64_t d = 0; d < h.value_depth; ++d) out[r * h.out_row + d] *= left[r];
+    }
+}
+
+// From a row of products q k and one of dy v: the weights with dropout, and the gradients of the products.
+void differentiate(const AttentionHead& h, int64_t target, int64_t n, const float* statistics, float* row, float* other,
+                   uint32_t* words) {
+    finish_logits(h, target, n, row);
+    make_words(h, target, n, words);
+    const int64_t end = padded(n);
+    const float max = statistics[0], inverse = statistics[1];
+    vf total{};
+    for (int64_t s = 0; s < end; s += kLanes) {
+        const vf p = exp_v(load<vf>(row + s) - max) * inverse;
+        const vf dp = h.threshold == 0 ? load<vf>(other + s) : load<vf>(other + s) * kept(h, words, s);
+        total += p * dp;
+        store(row + s, p);
+        store(other + s, dp);
+    }
+    const float mean = sum_lanes(total);
+    for (int64_t s = 0; s < end; s += kLanes) {
+        const vf p = load<vf>(row + s);
+        store(other + s, p * (load<vf>(other + s) - mean) * h.scale);
+        if (h.threshold != 0) store(row + s, p * kept(h, words, s));
+    }
+    if (h.mask && statistics[0] <= kHidden)  // it sees nothing: no logit of its own had a part in the weights
+        for (int64_t s = 0; s < n; ++s) other[s] = 0;
+}
+
+void attention_backward(const AttentionHead& h, const AttentionBackward& a, float* scratch) {
+    const Scratch s(h, scratch);
+    const int64_t width = padded(h.sources), step = tile_rows(h);
+    transpose(a.k, h.k_row, h.sources, h.depth, s.keys);
+    transpose(a.v, h.v_row, h.sources, h.value_depth, s.values);
+    for (int64_t first = 0; first < h.targets; first += step) {
+        const int64_t rows = h.targets - first < step ? h.targets - first : step, seen = visible(h, first + rows - 1);
+        const float *q = a.q + first * h.q_row, *dy = a.dy + first * h.out_row;
+        products(q, h.q_row, s.keys, width, rows, padded(seen), h.depth, s.scores, s.pack);
+        products(dy, h.out_row, s.values, width, rows, padded(seen), h.value_depth, s.other, s.pack);
+        for (int64_t r = 0; r < rows; ++r) {
+            float *row = s.scores + r * width, *other = s.other + r * width;
+            const int64_t n = visible(h, first + r);
+            differentiate(h, first + r, n, a.statistics + 2 * (first + r), row, other, s.words);
+            for (int64_t i = n; i < seen; ++i) row[i] = other[i] = 0;
+        }
+        gemm<float>({s.other, width, 1, a.k, h.k_row, 1, a.dq + first * h.q_row, h.q_row, rows, h.depth, seen, false, s.pack});
+        gemm<float>({s.other, 1, width, q, h.q_row, 1, a.dk, h.k_row, seen, h.depth, rows, true, s.pack});
+        gemm<float>({s.scores, 1, width, dy, h.out_row, 1, a.dv, h.v_row, seen, h.value_depth, rows, true, s.pack});
+    }
+}
+
+}  // namespace
+
+void fill_attention(OwnKernels& table) {
+    table.attention_scratch = Scratch::floats;
+    table.attention_forward = attention_forward;
+    table.attention_backward = attention_backward;
+}
+
+}  // namespace fk::cpu::FK_ISA_NAMESPACE

@@ -1,0 +1,101 @@
+// A ReLU or ReLU6 that only a batch normalisation feeds becomes part of it, and its mask part of the gradient, where the device
+// has these forms: neither the normalised tensor nor the masked gradient is written to memory.
+#include <unordered_map>
+
+#include "ops/expr.h"
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+namespace fk {
+namespace {
+
+bool is_constant(const Graph& g, Value v, double value) {
+    while (g.node(v).is("broadcast_to") || g.node(v).is("reshape")) v = g.node(v).inputs[0];
+    return g.node(v).is("full") && std::get<double>(g.node(v).attrs[0]) == value;
+}
+
+bool compares(const Graph& g, Value v, Prim prim, Value z, double bound) {
+    const Node& n = g.node(v);
+    return n.op->prim == prim && n.inputs[0] == z && is_constant(g, n.inputs[1], bound);
+}
+
+// Whether `mask` says where the gradient of act(x) = z passes, as the op's vjp writes it.
+bool is_mask(const Graph& g, Value mask, Value z, std::string_view act) {
+    if (act == "relu") return compares(g, mask, Prim::greater, z, 0.0);
+    const Node& both = g.node(mask);
+    return both.op->prim == Prim::logical_and && compares(g, both.inputs[0], Prim::greater, z, 0.0) &&
+           compares(g, both.inputs[1], Prim::less, z, 6.0);
+}
+
+bool supported(const Graph& g, const Node& n, std::span<const Impl> impls) {
+    for (const Impl& impl : impls)
+        if (impl.op == n.op->name && impl.match(g, n).empty()) return true;
+    return false;
+}
+
+}  // namespace
+
+Graph absorb_activations(const Graph& g, std::span<const Impl> impls) {
+    const auto live = live_nodes(g);
+    std::vector<uint32_t> uses(g.size(), 0), user(g.size(), UINT32_MAX);  // of the first output of each node
+    const auto use = [&](Value v, uint32_t by) {
+        if (v.out == 0) ++uses[v.node], user[v.node] = by;
+    };
+    for (uint32_t n = 0; n < g.size(); ++n)
+        if (live[n])
+            for (Value v : g.node(n).inputs) use(v, n);
+    for (Value v : g.outputs) use(v, UINT32_MAX);
+
+    const OpDef &forward = get_op("batch_norm_act"), &backward = get_op("batch_norm_act_grad");
+    std::unordered_map<const Node*, std::string> absorbed;  // the normalisation -> its activation
+    std::unordered_map<const Node*, bool> gone, masked;     // activations; gradients that take the mask along
+    for (uint32_t n = 0; n < g.size(); ++n) {
+        const Node& norm = g.node(n);
+        if (!live[n] || !norm.is("batch_norm_train") || uses[n] != 1 || user[n] == UINT32_MAX) continue;
+        const Node& act = g.node(user[n]);
+        if (!act.is("relu") && !act.is("relu6")) continue;
+        Node probe{
+            .op = &forward, .inputs = norm.inputs, .attrs = norm.attrs, .types = norm.types, .label = 0, .region = nullptr};
+        probe.attrs.emplace_back(std::string(act.op->name));
+        if (!supported(g, probe, impls)) continue;
+        absorbed[&norm] = act.op->name;
+        gone[&act] = true;
+        for (uint32_t m = user[n] + 1; m < g.size(); ++m) {
+            const Node& grad = g.node(m);
+            if (!live[m] || !grad.is("batch_norm_train_grad") || grad.inputs[2] != Value{n, 1} ||
+                grad.inputs[0] != norm.inputs[0] || grad.inputs[3] != Value{n, 2} || grad.inputs[1] != norm.inputs[1] ||
+                grad.attrs != norm.attrs)
+                continue;
+            const Value dy = grad.inputs[4];
+            const Node& where = g.node(dy);
+            if (where.op->prim == Prim::where && dy.out == 0 && uses[dy.node] == 1 && is_constant(g, where.inputs[2], 0.0) &&
+                is_mask(g, where.inputs[0], {user[n], 0}, act.op->name))
+                masked[&grad] = true;
+        }
+    }
+    if (absorbed.empty()) return g;
+    return rewrite(g, [&](Graph& out, const Node& node, std::span<const Value> in) -> std::optional<std::vector<Value>> {
+        const auto with_act = [&](const std::string& act) {
+            Attrs attrs = node.attrs;
+            attrs.emplace_back(act);
+            return attrs;
+        };
+        const auto outputs = [&](uint32_t n) {
+            std::vector<Value> all;
+            for (uint32_t i = 0; i < node.types.size(); ++i) all.push_back({n, i});
+            return all;
+        };
+        if (const auto it = absorbed.find(&node); it != absorbed.end())
+            return outputs(out.add(forward, {in[0], in[1], in[2]}, with_act(it->second)));
+        if (gone.contains(&node)) return std::vector<Value>{in[0]};
+        if (masked.contains(&node)) {
+            const Node& norm = out.node(in[2]);
+            const Value beta = norm.inputs[2], dz = out.node(in[4]).inputs[1];
+            const std::string act = std::get<std::string>(norm.attrs[1]);
+            return outputs(out.add(backward, {in[0], in[1], beta, in[2], in[3], dz}, with_act(act)));
+        }
+        return std::nullopt;
+    });
+}
+
+}  // namespace fk

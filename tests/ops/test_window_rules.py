@@ -1,0 +1,107 @@
+"""The rules of `simplify` about convolutions and poolings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fastkeras import _engine
+from oracles import ORACLES
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "stride", "pad"), [(8, 2, 2, 0), (9, 2, 2, 0), (9, 3, 2, 1), (7, 3, 1, 0)]
+)
+def test_gradient_of_relu_then_max_pool(size: int, window: int, stride: int, pad: int) -> None:
+    attrs = {"window": [window] * 2, "strides": [stride] * 2, "pad_low": [pad] * 2, "pad_high": [pad] * 2}
+    rng = np.random.default_rng(size)
+    x = rng.uniform(-2, 1, (3, size, size, 5)).astype("float32")  # some windows are negative as a whole
+    trace = _engine.Trace()
+    with trace:
+        given = trace.input(x.shape, "float32")
+        active = _engine.call("relu", given)
+        pooled = _engine.call("max_pool", active, **attrs)
+        seen = trace.input(pooled.shape, "float32")
+        loss = _engine.call("reduce_sum", pooled * seen, axes=[0, 1, 2, 3])
+        (dx,) = _engine.gradients([loss], [given])
+        total = _engine.call("reduce_sum", dx, axes=[0, 1, 2])
+    dy = rng.uniform(-1, 1, pooled.shape).astype("float32")
+    executable = trace.compile([dx, total])
+    got, summed = (np.asarray(t) for t in executable(x, dy))
+
+    positive = np.maximum(x, 0).astype(np.float64)
+    y = ORACLES["max_pool"](positive, **attrs)
+    want = ORACLES["max_pool_grad"](positive, y, dy.astype(np.float64), **attrs) * (x > 0)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(summed, want.sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
+
+    if _off("simplify"):
+        return
+    whole = f"[{', '.join(map(str, x.shape))}]".replace(" ", "")
+    regions = [line for line in executable.lowered_text().splitlines() if "= fused(" in line]
+    # Nothing of the input's size is masked or summed any more; only the ReLU itself is computed there.
+    assert sum(whole in line for line in regions) == 1
+
+
+def _off(*passes: str) -> bool:
+    off = _engine.config()["disable_passes"]["value"].split(",")
+    return any(name in off for name in (*passes, "all"))
+
+
+def test_padding_before_a_convolution_becomes_its_own() -> None:
+    rng = np.random.default_rng(1)
+    x, w = (
+        rng.uniform(-1, 1, (2, 6, 7, 3)).astype("float32"),
+        rng.uniform(-1, 1, (3, 3, 3, 4)).astype("float32"),
+    )
+    low, high = [0, 0, 1, 0], [0, 1, 2, 0]
+    attrs = {"strides": [2, 2], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]}
+    trace = _engine.Trace()
+    with trace:
+        given, filters = trace.input(x.shape, "float32"), trace.input(w.shape, "float32")
+        out = _engine.call("conv", _engine.call("pad", given, low=low, high=high), filters, **attrs)
+        seen = trace.input(out.shape, "float32")
+        loss = _engine.call("reduce_sum", out * seen, axes=[0, 1, 2, 3])
+        grads = _engine.gradients([loss], [given, filters])
+    dy = rng.uniform(-1, 1, out.shape).astype("float32")
+    executable = trace.compile([out, *grads])
+    got = [np.asarray(t) for t in executable(x, w, dy)]
+
+    padded = np.pad(x.astype(np.float64), list(zip(low, high, strict=True)))
+    wide, seen = w.astype(np.float64), dy.astype(np.float64)
+    y = ORACLES["conv"](padded, wide, **attrs)
+    dx = ORACLES["conv_input_grad"](seen, wide, input_shape=list(padded.shape), **attrs)[:, :6, 1:8]
+    dw = ORACLES["conv_filter_grad"](padded, seen, filter_shape=list(w.shape), **attrs)
+    for g, want in zip(got, (y, dx, dw), strict=True):
+        np.testing.assert_allclose(g, want, rtol=1e-5, atol=1e-5)
+    if not _off("simplify"):
+        assert "pad(" not in executable.lowered_text()
+        assert "slice" not in executable.lowered_text()
+
+
+@pytest.mark.parametrize("act", ["relu", "relu6"])
+def test_activation_behind_batch_normalisation_is_absorbed_with_its_gradient(act: str) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-1, 1, (40, 6)).astype("float32")
+    gamma, beta = np.linspace(2, 6, 6).astype("float32"), np.linspace(-1, 3, 6).astype("float32")
+    dz = rng.uniform(-1, 1, x.shape).astype("float32")
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in (x, gamma, beta, dz)]
+        y, mean, _ = _engine.call("batch_norm_train", *inputs[:3], epsilon=1e-3)
+        z = _engine.call(act, y)
+        loss = _engine.call("reduce_sum", z * inputs[3], axes=[0, 1])
+        grads = _engine.gradients([loss], inputs[:3])
+    executable = trace.compile([z, mean, *grads])
+    got = [np.asarray(t) for t in executable(x, gamma, beta, dz)]
+
+    wide = [a.astype(np.float64) for a in (x, gamma, beta)]
+    forward = ORACLES["batch_norm_act"](*wide, epsilon=1e-3, act=act)
+    backward = ORACLES["batch_norm_act_grad"](
+        *wide, *forward[1:], dz.astype(np.float64), epsilon=1e-3, act=act
+    )
+    for g, want in zip(got, (*forward[:2], *backward), strict=True):
+        np.testing.assert_allclose(g, want, rtol=2e-5, atol=2e-5)
+    if not _off("absorb_activations"):
+        assert "batch_norm_act(" in executable.lowered_text()
+        assert "batch_norm_act_grad(" in executable.lowered_text()
+        assert "batch_norm_train" not in executable.lowered_text()
