@@ -25,8 +25,8 @@ struct Matrix {
     bool bf16 = false, f16 = false;
 };
 // Tiles multiply 16-bit numbers many times faster than vectors multiply floats. The dot products of AVX512_BF16 are documented at
-// twice the rate of float multiplications on AMD's cores and Cooper Lake; on Intel's later ones, which have AVX512_FP16, they were
-// measured at half of it.
+// twice the rate of float multiplications on AMD's cores and Cooper Lake; on Intel's later ones, which have AVX512_FP16, they
+// were measured at half of it.
 Matrix detect_matrix() {
     Matrix m;
 #if defined(__x86_64__)
