@@ -289,7 +289,7 @@ def sentence_model():
 
 
 @pytest.mark.parametrize(
-    ("build", "data", "epochs"), [(digits_model, digits, 6), (sentence_model, sentences, 5)]
+    ("build", "data", "epochs"), [(digits_model, digits, 6), (sentence_model, sentences, 2)]
 )
 def test_accuracy_is_that_of_float32(build, data, epochs):
     (x, y), (x_test, y_test) = data()
