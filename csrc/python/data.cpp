@@ -37,8 +37,8 @@ void gather_rows(nb::handle source, nb::handle rows, nb::handle out) {
     if (which.row_bytes() != 8 || which.item_bytes() != 8)
         fail<UserError>("gather_rows: row numbers have ", which.item_bytes(), " bytes; expected int64");
     if (to.row_bytes() != bytes || to.item_bytes() != from.item_bytes() || to.rows() < count)
-        fail<UserError>("gather_rows: the result has room for ", to.rows(), " rows of ", to.row_bytes(), " bytes; expected ", count,
-                        " of ", bytes);
+        fail<UserError>("gather_rows: the result has room for ", to.rows(), " rows of ", to.row_bytes(), " bytes; expected ",
+                        count, " of ", bytes);
     const auto* index = reinterpret_cast<const int64_t*>(which.data());
     for (int64_t i = 0; i < count; ++i)
         if (index[i] < 0 || index[i] >= limit) fail<UserError>("gather_rows: row ", index[i], " of ", limit);
