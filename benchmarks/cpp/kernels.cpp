@@ -93,6 +93,88 @@ void LayerNorm(benchmark::State& state) {
 }
 BENCHMARK(LayerNorm)->Args({1024, 256})->Unit(benchmark::kMicrosecond)->UseRealTime();
 
+// Forward, and backward where asked for, over [batch, size, size, channels].
+void BatchNorm(benchmark::State& state) {
+    const int64_t batch = state.range(0), size = state.range(1), channels = state.range(2);
+    const bool backward = state.range(3) != 0;
+    GraphBuilder g;
+    const Tensor x = g.input(DType::float32, {batch, size, size, channels}), gamma = g.input(DType::float32, {channels}),
+                 beta = g.input(DType::float32, {channels});
+    const Tensor y = g.op("relu", {g.op_all("batch_norm_train", {x, gamma, beta}, {{"epsilon", 1e-3}})[0]});
+    if (backward) {
+        const Tensor loss = g.op("reduce_sum", {y * y}, {{"axes", Shape{0, 1, 2, 3}}});
+        g.output(*g.gradients({loss}, {x})[0]);
+    } else {
+        g.output(y);
+    }
+    Runner(g).measure(state, 0, (backward ? 32.0 : 12.0) * static_cast<double>(batch * size * size * channels));
+}
+BENCHMARK(BatchNorm)
+    ->ArgNames({"batch", "size", "channels", "backward"})
+    ->Args({16, 32, 256, 0})
+    ->Args({16, 32, 256, 1})
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
+
+void MaxPool(benchmark::State& state) {
+    GraphBuilder g;
+    const Tensor x = g.input(DType::float32, {128, 26, 26, 32});
+    const Attributes half = {
+        {"window", Shape{2, 2}}, {"strides", Shape{2, 2}}, {"pad_low", Shape{0, 0}}, {"pad_high", Shape{0, 0}}};
+    g.output(g.op("max_pool", {x}, half));
+    Runner(g).measure(state, 0, 5.0 * 128 * 26 * 26 * 32);
+}
+BENCHMARK(MaxPool)->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+// A 1x1 convolution, which is a product over all positions.
+void PointwiseConvolution(benchmark::State& state) {
+    const int64_t positions = state.range(0), in = state.range(1), out = state.range(2);
+    GraphBuilder g;
+    const Tensor x = g.input(DType::float32, {1, positions, 1, in}), w = g.input(DType::float32, {1, 1, in, out});
+    g.output(g.op("conv", {x, w},
+                  {{"strides", Shape{1, 1}}, {"pad_low", Shape{0, 0}}, {"pad_high", Shape{0, 0}}, {"dilations", Shape{1, 1}}}));
+    Runner(g).measure(state, 2.0 * static_cast<double>(positions * in * out));
+}
+BENCHMARK(PointwiseConvolution)->Args({16384, 64, 256})->Args({4096, 256, 1024})->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+// Self-attention of `heads` heads with dropout, forward, and backward where asked for.
+void Attention(benchmark::State& state) {
+    const int64_t batch = state.range(0), length = state.range(1), heads = state.range(2), depth = state.range(3);
+    const bool backward = state.range(4) != 0;
+    GraphBuilder g;
+    std::vector<Tensor> in;
+    for (int i = 0; i < 3; ++i) in.push_back(g.input(DType::float32, {batch, length, heads, depth}));
+    const std::vector<Tensor> all = {in[0], in[1], in[2], g.constant(1, DType::boolean, {1, 1, 1, 1}),
+                                     g.input(DType::uint32, {2})};
+    const Tensor y = g.op_all("attention", all, {{"scale", 0.25}, {"rate", 0.1}})[0];
+    if (backward) {
+        const Tensor loss = g.op("reduce_sum", {y * y}, {{"axes", Shape{0, 1, 2, 3}}});
+        for (const auto& gradient : g.gradients({loss}, in)) g.output(*gradient);
+    } else {
+        g.output(y);
+    }
+    Runner(g).measure(state, (backward ? 14.0 : 4.0) * static_cast<double>(batch * heads * length * length * depth));
+}
+BENCHMARK(Attention)
+    ->ArgNames({"batch", "length", "heads", "depth", "backward"})
+    ->Args({32, 200, 4, 16, 0})
+    ->Args({32, 200, 4, 16, 1})
+    ->Args({8, 128, 4, 64, 0})
+    ->Args({8, 128, 4, 64, 1})
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
+
+// The recurrent part of an LSTM over a whole sequence; what its inputs contribute is a product of its own.
+void LstmSequence(benchmark::State& state) {
+    const int64_t batch = state.range(0), steps = state.range(1), units = state.range(2);
+    GraphBuilder g;
+    g.output(g.op_all("lstm_sequence", {g.input(DType::float32, {batch, steps, 4 * units}),
+                                        g.input(DType::float32, {units, 4 * units}), g.input(DType::float32, {4 * units}),
+                                        g.input(DType::float32, {batch, units}), g.input(DType::float32, {batch, units})})[0]);
+    Runner(g).measure(state, 8.0 * static_cast<double>(batch * steps * units * units));
+}
+BENCHMARK(LstmSequence)->Args({32, 200, 64})->Args({16, 50, 512})->Unit(benchmark::kMicrosecond)->UseRealTime();
+
 void EmbeddingLookup(benchmark::State& state) {
     GraphBuilder g;
     const Tensor table = g.input(DType::float32, {20000, 64}), ids = g.input(DType::int32, {state.range(0)});

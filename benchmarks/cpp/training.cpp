@@ -16,10 +16,10 @@ Tensor apply(GraphBuilder& g, const Layer& layer, Tensor x) { return g.op("matmu
 // Adam with the slots as inputs of their own; the rate is an input too, as a schedule would give it.
 void adam(GraphBuilder& g, Tensor variable, Tensor gradient, Tensor rate) {
     const Tensor m = g.input(DType::float32, variable.shape()), v = g.input(DType::float32, variable.shape());
-    const Tensor m2 = m + 0.1 * (gradient - m), v2 = v + 0.001 * (gradient * gradient - v);
-    g.update(variable, variable - rate * m2 / (g.op("sqrt", {v2}) + 1e-7));
-    g.update(m, m2);
-    g.update(v, v2);
+    const auto updated =
+        g.op_all("adam_update", {variable, m, v, gradient, rate}, {{"rate_1", 0.1}, {"rate_2", 0.001}, {"epsilon", 1e-7}});
+    const Tensor old[] = {variable, m, v};
+    for (size_t i = 0; i < 3; ++i) g.update(old[i], updated[i]);
 }
 
 // 784 -> 128 -> 10 with softmax cross-entropy, the "hello world" of training.
