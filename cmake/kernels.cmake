@@ -9,7 +9,7 @@ set(FK_KERNEL_SOURCES
 # No code here reads errno or floating-point exceptions; the compiler may then vectorise square roots, roundings and selects.
 set(FK_KERNEL_FLAGS
     -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math -ffp-contract=fast -fno-strict-aliasing -fvisibility=hidden -Wno-psabi
-    -Wno-maybe-uninitialized)  # GCC 12 warns inside its own intrinsics headers
+    -Wno-maybe-uninitialized -Wno-uninitialized)  # GCC 12 warns inside its own intrinsics headers
 
 set(FK_ISA_FLAGS_portable "")
 set(FK_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)

@@ -12,7 +12,7 @@ namespace fk::cpu {
 struct MatmulShape {
     int64_t m = 0, n = 0, k = 0;
     bool transpose_a = false, transpose_b = false;
-    Dims batch, batch_a, batch_b;  // of equal rank; a 1 in batch_a or batch_b broadcasts
+    Dims batch{}, batch_a{}, batch_b{};  // of equal rank; a 1 in batch_a or batch_b broadcasts
 };
 // Batch dimensions of `a` become rows where b is one matrix.
 [[nodiscard]] MatmulShape matmul_shape(const Graph& graph, const Node& node);

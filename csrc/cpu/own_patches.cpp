@@ -87,7 +87,8 @@ void add_patches(const ConvShape& s, const float* patches, float* x) {
 class PatchKernel final : public Kernel {
   public:
     enum class Role : uint8_t { operand, result };
-    PatchKernel(const Graph& g, const Node& node, const ConvShape& s, const MatmulShape& m, Role role) : shape_(s), role_(role) {
+    PatchKernel(const Graph& g, const Node& node, const ConvShape& s, const MatmulShape& m, Role role)
+        : shape_(s), role_(role), inputs_(node.inputs.size()) {
         const Act act =
             node.is("conv_bias_act") ? act_from_name(std::get<std::string>(node.attrs[5])).value_or(Act::none) : Act::none;
         product_ = make_product(g, node, m, act, "own:patches");
@@ -95,7 +96,8 @@ class PatchKernel final : public Kernel {
     }
     void run(const KernelArgs& a) const override {
         auto* patches = reinterpret_cast<float*>(a.scratch + patches_at_);
-        const void* in[3] = {a.in[0], a.in[1], a.in[2]};
+        const void* in[3] = {};
+        std::copy_n(a.in, inputs_, in);
         void* out[1] = {a.out[0]};
         if (role_ == Role::operand) {
             make_patches(shape_, static_cast<const float*>(a.in[0]), patches);
@@ -114,6 +116,7 @@ class PatchKernel final : public Kernel {
   private:
     ConvShape shape_;
     Role role_;
+    size_t inputs_;
     std::unique_ptr<Kernel> product_;
     size_t patches_at_ = 0;
 };
