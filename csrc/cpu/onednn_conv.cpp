@@ -183,19 +183,15 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
     const std::vector<Part> parts = parts_of(s, false);
     for (size_t p = 0; p < parts.size(); ++p) {
         const ConvDescs d = describe(parts[p].shape, t);
-        const auto describe_grad = [&] {
-            return dnnl::convolution_backward_data::primitive_desc(
-                onednn_engine(), kDirect, d.x, filter ? filter->desc : d.any_w, d.y, d.strides, d.dilations, d.low, d.high,
-                forward_desc(d, d.any_w, nullptr, Act::none), StepBuilder::attributes());
-        };
-        auto pd = describe_grad();
-        // Where each filter has a channel of its own the depthwise kernels are the quick ones, but others are offered first.
-        const auto is_depthwise = [&] { return std::string_view(pd.impl_info_str()).find("dw") != std::string_view::npos; };
-        if (s.groups == s.in_channels && s.groups == s.out_channels) {
-            while (!is_depthwise() && pd.next_impl()) {
+        dnnl::convolution_backward_data::primitive_desc pd(
+            onednn_engine(), kDirect, d.x, filter ? filter->desc : d.any_w, d.y, d.strides, d.dilations, d.low, d.high,
+            forward_desc(d, d.any_w, nullptr, Act::none), StepBuilder::attributes());
+        // Where each filter has a channel of its own the depthwise kernels are the quick ones, but in 16 bits the general ones
+        // come before them. The search ends with these: the library's list of this primitive must not be walked to its end.
+        const auto is_general = [&] { return std::string_view(pd.impl_info_str()).find("brg") != std::string_view::npos; };
+        if (is_half(t) && s.groups == s.in_channels && s.groups == s.out_channels)
+            while (is_general() && pd.next_impl()) {
             }
-            if (!is_depthwise()) pd = describe_grad();
-        }
         if (!skip_reference(pd)) return nullptr;
         if (!filter) {
             filter = packed_filter(steps, d.w, pd.weights_desc());
