@@ -7,7 +7,7 @@
 namespace fk::cpu::onednn_matmul {
 namespace {
 
-// Up to here the own kernel is at least as fast (measured with AVX-512), and it needs no primitive: creating one takes
+// Without AVX-512, up to here the own kernel is at least as fast, and it needs no primitive: creating one takes
 // 0.2 to 0.5 ms.
 constexpr int64_t kSmallProduct = 128 * 1024;
 

@@ -5,6 +5,7 @@ A new op needs one line in `oracles.py` and one entry in the module of its famil
 
 from __future__ import annotations
 
+import cases_attention  # noqa: F401
 import cases_elementwise  # noqa: F401 - fills the table
 import cases_network  # noqa: F401
 import cases_recurrent  # noqa: F401

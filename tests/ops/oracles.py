@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any
 
 import ml_dtypes
 import numpy as np
+from oracles_attention import ATTENTION_ORACLES
+from oracles_random import random_bits, unit
 from oracles_recurrent import RECURRENT_ORACLES
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -416,95 +417,24 @@ def _sparse_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 # --- random numbers ----------
 
 
-def philox4x32(counter: list[int], key: list[int]) -> list[int]:
-    """One block of Philox4x32-10 (Salmon et al. 2011): four 32-bit words out of a counter and a key."""
-    c, (k0, k1) = list(counter), key
-    for _ in range(10):
-        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-        c = [(b >> 32) ^ c[1] ^ k0, b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ k1, a & 0xFFFFFFFF]
-        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
-    return c
-
-
-def random_bits(key: np.ndarray, shape: list[int]) -> np.ndarray:
-    count, words = math.prod(shape), [int(k) for k in key]
-    blocks = [philox4x32([i & 0xFFFFFFFF, i >> 32, 0, 0], words) for i in range((count + 3) // 4)]
-    return np.array(blocks, np.uint32).reshape(-1)[:count].reshape(shape)
-
-
-def _unit(key: np.ndarray, shape: list[int]) -> np.ndarray:
-    """Uniform in [0, 1): 24 random bits each."""
-    return (random_bits(key, shape) >> 8) * 2.0**-24
-
-
 def _random_uniform(
     key: np.ndarray, shape: list[int], low: float = 0.0, high: float = 1.0, dtype: str = "float32"
 ) -> np.ndarray:
-    return low + _unit(key, shape) * (high - low)
+    return low + unit(key, shape) * (high - low)
 
 
 def _random_normal(
     key: np.ndarray, shape: list[int], mean: float = 0.0, stddev: float = 1.0, dtype: str = "float32"
 ) -> np.ndarray:
     count = math.prod(shape)
-    u1, u2 = _unit(key, [(count + 1) // 2, 2]).T
+    u1, u2 = unit(key, [(count + 1) // 2, 2]).T
     radius, angle = np.sqrt(-2 * np.log(u1 + 2.0**-24)), 2 * np.pi * u2
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
     return mean + stddev * pairs.reshape(-1)[:count].reshape(shape)
 
 
 def _dropout(x: np.ndarray, key: np.ndarray, rate: float) -> np.ndarray:
-    return np.where(_unit(key, list(x.shape)) >= rate, x / (1 - rate), 0.0)
-
-
-_HIDDEN = -0.7 * np.finfo(np.float32).max
-
-
-def _attention_parts(q: Any, k: Any, v: Any, mask: Any, seed: Any, attrs: dict[str, Any]) -> dict[str, Any]:
-    """The weights of each head, (batch, heads, targets, sources), and what made them."""
-    share = q.shape[2] // k.shape[2]
-    q, k, v = (np.moveaxis(a, 2, 1) for a in (q, np.repeat(k, share, 2), np.repeat(v, share, 2)))
-    scores = q @ np.swapaxes(k, 2, 3) * attrs["scale"]
-    visible = np.broadcast_to(mask, scores.shape)
-    if attrs.get("causal"):
-        visible = visible & np.tril(np.ones(scores.shape[2:], bool))
-    logits = np.where(visible, scores, _HIDDEN)
-    top = logits.max(-1, keepdims=True)
-    e = np.exp(logits - top)
-    inverse = 1 / e.sum(-1, keepdims=True)
-    if attrs.get("blank_zero"):
-        inverse = np.where(visible.any(-1, keepdims=True), inverse, 0.0)
-    keep = np.ones(scores.shape)
-    if rate := attrs.get("rate", 0.0):
-        keep = (_unit(seed, list(scores.shape)) >= np.float32(rate)) / (1 - rate)
-    return {
-        "q": q, "k": k, "v": v, "visible": visible, "p": e * inverse, "keep": keep,
-        "statistics": np.concatenate([top, inverse], -1), "share": share,
-    }  # fmt: skip
-
-
-def _attention(q: Any, k: Any, v: Any, mask: Any, seed: Any, **attrs: Any):
-    a = _attention_parts(q, k, v, mask, seed, attrs)
-    return np.moveaxis((a["p"] * a["keep"]) @ a["v"], 1, 2), a["statistics"]
-
-
-def _attention_grad(q: Any, k: Any, v: Any, mask: Any, seed: Any, statistics: Any, dy: Any, **attrs: Any):
-    a = _attention_parts(q, k, v, mask, seed, attrs)
-    p, share, dy = a["p"], a["share"], np.moveaxis(dy, 2, 1)
-    dp = dy @ np.swapaxes(a["v"], 2, 3) * a["keep"]
-    # The Jacobian of softmax row by row: diag(p) - p p^T.
-    jacobian = np.eye(p.shape[-1]) * p[..., None] - p[..., :, None] * p[..., None, :]
-    ds = (jacobian @ dp[..., None])[..., 0] * a["visible"] * attrs["scale"]
-
-    def shared(g: Any) -> Any:  # heads that share a key add up
-        b, h, s, n = g.shape
-        return np.moveaxis(g.reshape(b, h // share, share, s, n).sum(2), 1, 2)
-
-    return (
-        np.moveaxis(ds @ a["k"], 1, 2),
-        shared(np.swapaxes(ds, 2, 3) @ a["q"]),
-        shared(np.swapaxes(p * a["keep"], 2, 3) @ dy),
-    )
+    return np.where(unit(key, list(x.shape)) >= rate, x / (1 - rate), 0.0)
 
 
 # --- the table ----------
@@ -653,11 +583,10 @@ ORACLES: dict[str, Callable] = {
     "softmax_cross_entropy_grad": _cross_entropy_grad,
     "sigmoid_cross_entropy": lambda logits, targets: softplus(logits) - logits * targets,
     **RECURRENT_ORACLES,
+    **ATTENTION_ORACLES,
     # random
     "random_bits": random_bits,
     "random_uniform": _random_uniform,
     "random_normal": _random_normal,
     "dropout": _dropout,
-    "attention": _attention,
-    "attention_grad": _attention_grad,
 }

@@ -15,7 +15,8 @@ import pytest
 from case_types import BFLOAT16, FLOATS, dtype_name, np_dtype
 from cases import CASES, Case, materialise
 from fastkeras import _engine
-from oracles import ORACLES, philox4x32
+from oracles import ORACLES
+from oracles_random import philox4x32
 
 _STEP = 2e-6  # of the central differences: truncation and rounding both stay under 1e-9 of smooth functions
 _FLOAT32_GRAD_TOL = 2e-5  # of the directional derivative in float32, relative to the sum of |terms|

@@ -1,6 +1,6 @@
 // Matrix product for operands of any strides: register tiles of MR rows by NV vectors, B taken in place where its rows
-// are contiguous and few row tiles would use a packed copy, packed into panels otherwise. A is read by broadcasts, so
-// it needs no packing and a transposed A costs nothing.
+// are contiguous and few row tiles would use a packed copy, packed into panels otherwise. A is read by broadcasts
+// where it lies; only a transposed A of many values a row is packed.
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
