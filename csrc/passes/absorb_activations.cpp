@@ -3,7 +3,7 @@
 #include <unordered_map>
 
 #include "ops/expr.h"
-#include "passes/passes.h"
+#include "passes/claims.h"
 #include "passes/rewrite.h"
 
 namespace fk {
@@ -27,15 +27,9 @@ bool is_mask(const Graph& g, Value mask, Value z, std::string_view act) {
            compares(g, both.inputs[1], Prim::less, z, 6.0);
 }
 
-bool supported(const Graph& g, const Node& n, std::span<const Impl> impls) {
-    for (const Impl& impl : impls)
-        if (impl.op == n.op->name && impl.match(g, n).empty()) return true;
-    return false;
-}
-
 }  // namespace
 
-Graph absorb_activations(const Graph& g, std::span<const Impl> impls) {
+Graph absorb_activations(const Graph& g, std::span<const Impl> impls, Refusals* refusals) {
     const auto live = live_nodes(g);
     std::vector<uint32_t> uses(g.size(), 0), user(g.size(), UINT32_MAX);  // of the first output of each node
     const auto use = [&](Value v, uint32_t by) {
@@ -57,7 +51,7 @@ Graph absorb_activations(const Graph& g, std::span<const Impl> impls) {
         Node probe{
             .op = &forward, .inputs = norm.inputs, .attrs = norm.attrs, .types = norm.types, .label = 0, .region = nullptr};
         probe.attrs.emplace_back(std::string(act.op->name));
-        if (!supported(g, probe, impls)) continue;
+        if (!is_claimed(g, probe, impls, g.label(norm.label), refusals)) continue;
         absorbed[&norm] = act.op->name;
         gone[&act] = true;
         for (uint32_t m = user[n] + 1; m < g.size(); ++m) {

@@ -3,7 +3,7 @@
 #include <array>
 
 #include "ops/expr.h"
-#include "passes/passes.h"
+#include "passes/claims.h"
 #include "passes/rewrite.h"
 
 namespace fk {
@@ -41,18 +41,6 @@ std::string activation_of(const Graph& g, const Node& n) {
     return "";
 }
 
-bool supported(const Graph& g, const Node& n, std::span<const Impl> impls, Refusals* refusals) {
-    Refusals all;
-    for (const Impl& impl : impls) {
-        if (impl.op != n.op->name) continue;
-        std::string why = impl.match(g, n);
-        if (why.empty()) return true;
-        all.push_back({std::string(n.op->name), std::string(impl.name), std::move(why), g.label(n.label)});
-    }
-    if (refusals != nullptr) refusals->insert(refusals->end(), all.begin(), all.end());
-    return false;
-}
-
 }  // namespace
 
 Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* refusals) {
@@ -86,10 +74,10 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* re
                    .label = base.label,
                    .region = nullptr};
         probe.attrs.emplace_back(act);
-        if (!supported(g, probe, impls, refusals)) {
+        if (!is_claimed(g, probe, impls, g.label(probe.label), refusals)) {
             if (act == "none") continue;
             act = "none", last = add, probe.attrs.back() = act;
-            if (!supported(g, probe, impls, refusals)) continue;
+            if (!is_claimed(g, probe, impls, g.label(probe.label), refusals)) continue;
         }
         root_of[last] = static_cast<int32_t>(chains.size());
         chains.push_back({n, bias, act});

@@ -1,30 +1,10 @@
 // Named ops that no implementation of the device claims become their bodies.
 #include "ops/expr.h"
-#include "passes/passes.h"
+#include "passes/claims.h"
 #include "passes/rewrite.h"
 
 namespace fk {
-namespace {
-
-bool claimed(const Graph& g, const Node& n, std::span<const Impl> impls, Refusals& refusals) {
-    const size_t before = refusals.size();
-    for (const Impl& impl : impls) {
-        if (impl.op != n.op->name) continue;
-        std::string why = impl.match(g, n);
-        if (why.empty()) {
-            refusals.resize(before);
-            return true;
-        }
-        refusals.push_back({std::string(n.op->name), std::string(impl.name), std::move(why), g.label(g.current_label)});
-    }
-    return false;
-}
-
-}  // namespace
-
 Graph decompose(const Graph& g, std::span<const Impl> impls, Refusals* refusals) {
-    Refusals unheard;
-    if (refusals == nullptr) refusals = &unheard;
     Graph current = rewrite(g, [](Graph&, const Node&, std::span<const Value>) { return std::nullopt; });
     for (int round = 0; round < 16; ++round) {
         bool changed = false;
@@ -34,7 +14,7 @@ Graph decompose(const Graph& g, std::span<const Impl> impls, Refusals* refusals)
                 // An implementation judges by the node's attributes and types, so the node as it stands is enough to ask.
                 Node probe = n;
                 probe.inputs.assign(in.begin(), in.end());
-                if (claimed(out, probe, impls, *refusals)) return std::nullopt;
+                if (is_claimed(out, probe, impls, out.label(out.current_label), refusals)) return std::nullopt;
                 changed = true;
                 std::vector<Value> values;
                 for (const Expr& e : n.op->body(OpCall{&out, in, &n})) values.push_back(e.v);

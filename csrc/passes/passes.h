@@ -26,7 +26,7 @@ struct Refusal {
 using Refusals = std::vector<Refusal>;
 
 // batch normalisation + ReLU or ReLU6 -> one op, and the same for their gradients, where an implementation takes it.
-[[nodiscard]] Graph absorb_activations(const Graph& g, std::span<const Impl> impls);
+[[nodiscard]] Graph absorb_activations(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Replaces each composite op that no implementation claims by its body, until none is left.
 [[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // matmul/conv + bias + activation -> one op, where an implementation takes it.

@@ -28,7 +28,7 @@ Graph quiet(const Graph& g, std::span<const Impl> impls, Refusals*) {
 constexpr std::array kPasses = {
     PassEntry{"simplify", simplify_pass},
     PassEntry{"prune", prune_pass},
-    PassEntry{"absorb_activations", quiet<absorb_activations>},
+    PassEntry{"absorb_activations", absorb_activations},
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"prune", prune_pass},                // and loops
