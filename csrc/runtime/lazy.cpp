@@ -18,7 +18,8 @@ namespace {
 struct ThreadState {
     RecorderPtr lazy = std::make_shared<Recorder>(false);
     std::vector<RecorderPtr> stack;
-    std::vector<std::string> labels;  // full paths
+    std::vector<std::string> labels;          // full paths
+    std::vector<std::string> labels_outside;  // those of the code around the outermost trace
     std::unordered_map<const CellImpl*, TensorPtr> bindings;
 };
 
@@ -457,11 +458,19 @@ RecorderPtr thread_recorder() { return thread_state().lazy; }
 RecorderPtr renew_thread_recorder(RecorderPtr with) {
     return thread_state().lazy = with ? std::move(with) : std::make_shared<Recorder>(false);
 }
-void push_recorder(RecorderPtr recorder) { thread_state().stack.push_back(std::move(recorder)); }
+void push_recorder(RecorderPtr recorder) {
+    ThreadState& s = thread_state();
+    // An outermost trace starts without labels: what it records is called from many places, and an interrupt (Ctrl-C) may have
+    // left behind the label of a layer or step that it ended.
+    if (s.stack.empty()) s.labels_outside = std::exchange(s.labels, {});
+    s.stack.push_back(std::move(recorder));
+}
 
 void pop_recorder() {
-    check_internal(!thread_state().stack.empty(), "a trace is left that was not entered");
-    thread_state().stack.pop_back();
+    ThreadState& s = thread_state();
+    check_internal(!s.stack.empty(), "a trace is left that was not entered");
+    s.stack.pop_back();
+    if (s.stack.empty()) s.labels = std::move(s.labels_outside);
 }
 
 void push_label(std::string label) {

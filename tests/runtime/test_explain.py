@@ -143,6 +143,15 @@ def test_every_instruction_has_its_layer_and_implementation(explained: Any) -> N
     assert forward.kind == "convolution"
 
 
+def test_a_label_left_behind_by_an_interrupt_prefixes_nothing() -> None:
+    _engine.push_label("interrupted")
+    try:
+        e = keras.explain(_convnet(), _batch()[0], seconds=0.05)
+    finally:
+        _engine.pop_label()
+    assert {name for i in e.instructions for name in i.layers} == {"conv", "pool", "scores"}
+
+
 def test_refusals_have_reasons(explained: Any) -> None:
     small = _by_op(explained.plans[0], "matmul")[0]
     assert small.implementation.startswith("own")
