@@ -1,5 +1,6 @@
-// Batch and layer normalisation. Statistics of a column are gathered a chunk of rows at a time, each chunk around its
-// own mean while it is in the cache, and combined in double: one pass over memory, no cancellation.
+// Batch and layer normalisation. Statistics of a column are gathered a chunk of rows at a time, each around a value near its
+// mean, and combined in double: one pass over memory, no cancellation. That pass takes the rows from the last one on, as what
+// came before has left it in the cache, and the next pass finds the first rows there.
 #include <cmath>
 #include <limits>
 
@@ -11,17 +12,19 @@
 namespace fk::cpu {
 namespace {
 
-// Scratch of a slot that sums over rows: two rows of n doubles, then two rows of n values of T.
+// Scratch of a slot that sums over rows: two rows of n doubles, then three rows of n values of T.
 template <class T>
 struct Sums {
     double* total;
-    T *first, *second;
+    T *first, *second, *third;
     Sums(std::byte* scratch, int64_t n, int64_t slot)
         : total(reinterpret_cast<double*>(scratch + static_cast<size_t>(slot) * bytes(n))),
           first(reinterpret_cast<T*>(total + 2 * n)),
-          second(first + n) {}
+          second(first + n),
+          third(second + n) {}
     void clear(int64_t n) const { std::fill_n(total, 2 * n, 0.0); }
-    static size_t bytes(int64_t n) { return round_up(static_cast<size_t>(n) * (2 * sizeof(double) + 2 * sizeof(T))); }
+    static size_t bytes(int64_t n) { return round_up(static_cast<size_t>(n) * (2 * sizeof(double) + 3 * sizeof(T))); }
+    [[nodiscard]] ColumnMoments<T> moments(int64_t n) const { return {total, total + n, first, second, third}; }
 };
 
 struct NormPlan {
@@ -37,7 +40,7 @@ struct NormPlan {
 NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply) {
     const TensorType& x = input_type(g, node, 0);
     const int64_t n = x.dims.back(), rows = n == 0 ? 0 : x.size() / n,
-                  chunk = std::clamp<int64_t>(8192 / std::max<int64_t>(n, 1), 8, 512);
+                  chunk = std::clamp<int64_t>(32768 / std::max<int64_t>(n, 1), 64, 512);
     const auto sums =
         static_cast<size_t>(max_threads()) * (x.dtype == DType::f64 ? Sums<double>::bytes(n) : Sums<float>::bytes(n));
     const bool activated = node.is("batch_norm_act") || node.is("batch_norm_act_grad");
@@ -80,20 +83,14 @@ RunFn batch_norm(const NormPlan& p) {
         const RowKernels<T>& kernels = row_kernels<T>();
         const int64_t n = p.n;
         std::vector<double> counts(static_cast<size_t>(p.threads), 0.0);
-        p.statistics.run<T>(a, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
-            const Sums<T> t(a.scratch, n, slot);
-            double& count = counts[static_cast<size_t>(slot)];
-            if (count == 0) t.clear(n);
-            std::fill_n(t.first, 2 * n, T{0});
-            kernels.column_sum(c.input(0), rows, n, t.first);
-            for (int64_t i = 0; i < n; ++i) t.first[i] /= static_cast<T>(rows);
-            kernels.column_square_sum(c.input(0), rows, n, t.first, t.second);
-            const auto added = static_cast<double>(rows);
-            for (int64_t i = 0; i < n; ++i)
-                combine(t.total[i], t.total[n + i], count, static_cast<double>(t.first[i]), static_cast<double>(t.second[i]),
-                        added);
-            count += added;
-        });
+        p.statistics.run<T>(
+            a, n * 2,
+            [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
+                double& count = counts[static_cast<size_t>(slot)];
+                kernels.column_moments(c.input(0), rows, n, count, Sums<T>(a.scratch, n, slot).moments(n));
+                count += static_cast<double>(rows);
+            },
+            true);
         const Sums<T> all(a.scratch, n, 0);
         double count = counts[0];
         for (int slot = 1; slot < p.threads; ++slot) {
@@ -153,12 +150,15 @@ RunFn batch_norm_grad(const NormPlan& p) {
         const T unbounded = std::numeric_limits<T>::quiet_NaN();
         const OpenRange<T> range{scales, static_cast<const T*>(args.in[2]), T{0}, p.act == Act::relu6 ? T{6} : unbounded};
         const OpenRange<T>* open = p.act == Act::none ? nullptr : &range;
-        p.statistics.run<T>(args, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
-            const Sums<T> t(args.scratch, n, slot);
-            std::fill_n(t.first, 2 * n, T{0});
-            kernels.column_norm_sums(c.input(0), c.input(1), rows, n, mean, open, t.first, t.second);
-            for (int64_t i = 0; i < 2 * n; ++i) t.total[i] += static_cast<double>(t.first[i]);
-        });
+        p.statistics.run<T>(
+            args, n * 2,
+            [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
+                const Sums<T> t(args.scratch, n, slot);
+                std::fill_n(t.first, 2 * n, T{0});
+                kernels.column_norm_sums(c.input(0), c.input(1), rows, n, mean, open, t.first, t.second);
+                for (int64_t i = 0; i < 2 * n; ++i) t.total[i] += static_cast<double>(t.first[i]);
+            },
+            true);
         const double* sums = add_slots<T>(args.scratch, n, p.threads);
         // dx = gamma * inv * (dy - sum_dy / rows - (x - mean) * inv^2 * sum_dy_x / rows)
         const auto rows = static_cast<double>(p.rows);

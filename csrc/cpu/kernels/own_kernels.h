@@ -37,6 +37,13 @@ struct OpenRange {
     T low, high;
 };
 
+// Means and sums of squared deviations of columns, made block by block; the rest is scratch that stays between the blocks.
+template <class T>
+struct ColumnMoments {
+    double *mean, *squares;
+    T *sum, *sum_squares, *shift;
+};
+
 // Loops over rows of a contiguous last axis (float and double; 16-bit rows are widened first).
 template <class T>
 struct RowKernels {
@@ -55,9 +62,8 @@ struct RowKernels {
     void (*layer_norm)(const T* x, const T* gamma, const T* beta, int64_t n, T epsilon, T* y);
     // dgamma and dbeta are added to
     void (*layer_norm_grad)(const T* x, const T* gamma, const T* dy, int64_t n, T epsilon, T* dx, T* dgamma, T* dbeta);
-    // adds the rows of a block to sum[n], and (second) the squares of x - mean to sum[n]
-    void (*column_sum)(const T* x, int64_t rows, int64_t n, T* sum);
-    void (*column_square_sum)(const T* x, int64_t rows, int64_t n, const T* mean, T* sum);
+    // brings a block of rows into the moments of the `count` rows before it
+    void (*column_moments)(const T* x, int64_t rows, int64_t n, double count, const ColumnMoments<T>& moments);
     // y = (x - mean) * scale + shift, per column, cut to [low, high]
     void (*column_affine)(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high,
                           T* y);
