@@ -36,6 +36,8 @@ struct NormPlan {
     size_t scratch = 0;
 };
 
+bool has_activation(const Node& node) { return node.op->name.starts_with("batch_norm_a"); }
+
 // Sums come first in scratch, then a chunk of widened operands per thread (both passes use the same place).
 NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply) {
     const TensorType& x = input_type(g, node, 0);
@@ -43,8 +45,7 @@ NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, Oper
                   chunk = std::clamp<int64_t>(32768 / std::max<int64_t>(n, 1), 64, 512);
     const auto sums =
         static_cast<size_t>(max_threads()) * (x.dtype == DType::f64 ? Sums<double>::bytes(n) : Sums<float>::bytes(n));
-    const bool activated = node.is("batch_norm_act") || node.is("batch_norm_act_grad");
-    const Act act = activated ? act_from_name(std::get<std::string>(node.attrs[1])).value() : Act::none;
+    const Act act = has_activation(node) ? act_from_name(std::get<std::string>(node.attrs[1])).value() : Act::none;
     NormPlan p{rows,
                n,
                node.float_attr("epsilon"),
@@ -73,6 +74,23 @@ struct Cut {
     }
 };
 
+// gamma / sqrt(variance + epsilon): from the variance as it is returned, so that whoever computes it again gets the same bits.
+template <class T>
+void set_scales(const NormPlan& p, const T* gamma, const T* variance, T* scale) {
+    for (int64_t i = 0; i < p.n; ++i)
+        scale[i] = static_cast<T>(static_cast<double>(gamma[i]) / std::sqrt(static_cast<double>(variance[i]) + p.epsilon));
+}
+
+template <class T>
+void normalise(const NormPlan& p, const KernelArgs& a, const T* gamma, const T* beta, const T* mean, const T* variance) {
+    T* scale = Sums<T>(a.scratch, p.n, 0).first;
+    set_scales(p, gamma, variance, scale);
+    const Cut<T> cut(p.act);
+    p.apply.run<T>(a, p.n, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t) {
+        row_kernels<T>().column_affine(c.input(0), rows, p.n, mean, scale, beta, cut.low, cut.high, c.output(0));
+    });
+}
+
 template <class T>
 RunFn batch_norm(const NormPlan& p) {
     return [=](const KernelArgs& a) {
@@ -100,17 +118,19 @@ RunFn batch_norm(const NormPlan& p) {
             for (int64_t i = 0; i < n; ++i) combine(all.total[i], all.total[n + i], count, t.total[i], t.total[n + i], added);
             count += added;
         }
-        T* scale = all.first;
         for (int64_t i = 0; i < n; ++i) {
-            const double var = all.total[n + i] / count;
             mean[i] = static_cast<T>(all.total[i]);
-            variance[i] = static_cast<T>(var);
-            scale[i] = static_cast<T>(static_cast<double>(gamma[i]) / std::sqrt(var + p.epsilon));
+            variance[i] = static_cast<T>(all.total[n + i] / count);
         }
-        const Cut<T> cut(p.act);
-        p.apply.run<T>(a, n, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t) {
-            kernels.column_affine(c.input(0), rows, n, mean, scale, beta, cut.low, cut.high, c.output(0));
-        });
+        normalise(p, a, gamma, beta, mean, variance);
+    };
+}
+
+template <class T>
+RunFn batch_norm_apply(const NormPlan& p) {
+    return [=](const KernelArgs& a) {
+        const auto vector = [&](size_t i) { return static_cast<const T*>(a.in[i]); };
+        normalise(p, a, vector(1), vector(2), vector(3), vector(4));
     };
 }
 
@@ -145,8 +165,7 @@ RunFn batch_norm_grad(const NormPlan& p) {
         clear_slots<T>(args.scratch, n, p.threads);
         std::vector<T> factors(static_cast<size_t>(4 * n));
         T *on_dy = factors.data(), *on_x = on_dy + n, *constant = on_x + n, *scales = constant + n;
-        for (int64_t i = 0; i < n; ++i)
-            scales[i] = static_cast<T>(static_cast<double>(gamma[i]) / std::sqrt(static_cast<double>(variance[i]) + p.epsilon));
+        set_scales(p, gamma, variance, scales);
         const T unbounded = std::numeric_limits<T>::quiet_NaN();
         const OpenRange<T> range{scales, static_cast<const T*>(args.in[2]), T{0}, p.act == Act::relu6 ? T{6} : unbounded};
         const OpenRange<T>* open = p.act == Act::none ? nullptr : &range;
@@ -222,10 +241,11 @@ std::string refuse(const Graph& g, const Node& node) {
     const size_t params = node.is("layer_norm_grad")         ? 2
                           : node.is("batch_norm_train_grad") ? 4
                           : node.is("batch_norm_act_grad")   ? 5
+                          : node.is("batch_norm_apply")      ? 5
                                                              : 3;
     for (size_t i = 1; i < params; ++i)
         if (input_type(g, node, i).size() != x.dims.back()) return "a parameter is not one value per channel";
-    if (node.is("batch_norm_act") || node.is("batch_norm_act_grad")) {
+    if (has_activation(node)) {
         const auto& act = std::get<std::string>(node.attrs[1]);
         if (act != "relu" && act != "relu6") return concat("activation ", act);
     }
@@ -253,6 +273,14 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
                      [](auto tag, const NormPlan& p) { return batch_norm<typename decltype(tag)::type>(p); });
 }
 }  // namespace own_batch_norm
+
+namespace own_batch_norm_apply {
+std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    return make_norm(g, node, 0, kX | kY, 0,
+                     [](auto tag, const NormPlan& p) { return batch_norm_apply<typename decltype(tag)::type>(p); });
+}
+}  // namespace own_batch_norm_apply
 
 namespace own_batch_norm_grad {
 std::string match(const Graph& g, const Node& node) {
