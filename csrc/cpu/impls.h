@@ -60,10 +60,14 @@ FK_CPU_IMPL(own_scan)
 FK_CPU_IMPL(own_while)
 // own_norm.cpp
 FK_CPU_IMPL(own_batch_norm)
+FK_CPU_IMPL(own_batch_norm_moments)
 FK_CPU_IMPL(own_batch_norm_apply)
 FK_CPU_IMPL(own_batch_norm_grad)
 FK_CPU_IMPL(own_layer_norm)
 FK_CPU_IMPL(own_layer_norm_grad)
+// own_norm_pointwise.cpp
+FK_CPU_IMPL(own_norm_pointwise)
+FK_CPU_IMPL(own_norm_pointwise_grad)
 // own_recurrent.cpp
 FK_CPU_IMPL(own_recurrent)
 FK_CPU_IMPL(own_recurrent_grad)

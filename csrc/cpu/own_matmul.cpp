@@ -44,6 +44,14 @@ MatmulShape matmul_shape(const Graph& g, const Node& node) {
     return s;
 }
 
+// Whether to compute b^T a instead, and turn it round at the end: vectors run along the columns of the second operand, and a
+// narrow one leaves them partly empty. For a sum long enough to make up for the turn.
+bool is_flipped(const MatmulShape& s, bool plain) {
+    constexpr int64_t lanes = 16, rows = 8, narrow = 48;
+    const auto vectors = [](int64_t m, int64_t n) { return (m + rows - 1) / rows * ((n + lanes - 1) / lanes); };
+    return plain && s.transpose_a && !s.transpose_b && s.batch.empty() && s.n < s.m && s.n <= narrow && s.k >= 512 &&
+           vectors(s.n, s.m) <= vectors(s.m, s.n);
+}
 namespace {
 
 // A part of a product has at least these.
@@ -66,14 +74,6 @@ void batch_offsets(const MatmulShape& s, int64_t i, int64_t& a, int64_t& b) {
     }
 }
 
-// Whether to compute b^T a instead, and turn it round at the end: vectors run along the columns of the second operand, and a
-// narrow one leaves them partly empty. For a sum long enough to make up for the turn.
-bool is_flipped(const MatmulShape& s, bool plain) {
-    constexpr int64_t lanes = 16, rows = 8, narrow = 48;
-    const auto vectors = [](int64_t m, int64_t n) { return (m + rows - 1) / rows * ((n + lanes - 1) / lanes); };
-    return plain && s.transpose_a && !s.transpose_b && s.batch.empty() && s.n < s.m && s.n <= narrow && s.k >= 2 * kLeastDepth &&
-           vectors(s.n, s.m) <= vectors(s.m, s.n);
-}
 MatmulShape flip(MatmulShape s) {
     std::swap(s.m, s.n);
     return s;

@@ -36,7 +36,7 @@ struct NormPlan {
     size_t scratch = 0;
 };
 
-bool has_activation(const Node& node) { return node.op->name.starts_with("batch_norm_a"); }
+bool has_activation(const Node& node) { return node.op->attr_index("act") >= 0; }
 
 // Sums come first in scratch, then a chunk of widened operands per thread (both passes use the same place).
 NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply) {
@@ -48,7 +48,7 @@ NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, Oper
     const Act act = has_activation(node) ? act_from_name(std::get<std::string>(node.attrs[1])).value() : Act::none;
     NormPlan p{rows,
                n,
-               node.float_attr("epsilon"),
+               node.op->attr_index("epsilon") >= 0 ? node.float_attr("epsilon") : 0,
                act,
                RowStream(g, node, statistics, rows, chunk, sums),
                RowStream(g, node, apply, rows, chunk, sums)};
@@ -92,38 +92,45 @@ void normalise(const NormPlan& p, const KernelArgs& a, const T* gamma, const T* 
 }
 
 template <class T>
+void find_moments(const NormPlan& p, const KernelArgs& a, T* mean, T* variance) {
+    const RowKernels<T>& kernels = row_kernels<T>();
+    const int64_t n = p.n;
+    std::vector<double> counts(static_cast<size_t>(p.threads), 0.0);
+    p.statistics.run<T>(
+        a, n * 2,
+        [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
+            double& count = counts[static_cast<size_t>(slot)];
+            kernels.column_moments(c.input(0), rows, n, count, Sums<T>(a.scratch, n, slot).moments(n));
+            count += static_cast<double>(rows);
+        },
+        true);
+    const Sums<T> all(a.scratch, n, 0);
+    double count = counts[0];
+    for (int slot = 1; slot < p.threads; ++slot) {
+        const double added = counts[static_cast<size_t>(slot)];
+        if (added == 0) continue;
+        const Sums<T> t(a.scratch, n, slot);
+        for (int64_t i = 0; i < n; ++i) combine(all.total[i], all.total[n + i], count, t.total[i], t.total[n + i], added);
+        count += added;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+        mean[i] = static_cast<T>(all.total[i]);
+        variance[i] = static_cast<T>(all.total[n + i] / count);
+    }
+}
+
+template <class T>
 RunFn batch_norm(const NormPlan& p) {
     return [=](const KernelArgs& a) {
-        const T* gamma = static_cast<const T*>(a.in[1]);
-        const T* beta = static_cast<const T*>(a.in[2]);
-        T* mean = static_cast<T*>(a.out[1]);
-        T* variance = static_cast<T*>(a.out[2]);
-        const RowKernels<T>& kernels = row_kernels<T>();
-        const int64_t n = p.n;
-        std::vector<double> counts(static_cast<size_t>(p.threads), 0.0);
-        p.statistics.run<T>(
-            a, n * 2,
-            [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
-                double& count = counts[static_cast<size_t>(slot)];
-                kernels.column_moments(c.input(0), rows, n, count, Sums<T>(a.scratch, n, slot).moments(n));
-                count += static_cast<double>(rows);
-            },
-            true);
-        const Sums<T> all(a.scratch, n, 0);
-        double count = counts[0];
-        for (int slot = 1; slot < p.threads; ++slot) {
-            const double added = counts[static_cast<size_t>(slot)];
-            if (added == 0) continue;
-            const Sums<T> t(a.scratch, n, slot);
-            for (int64_t i = 0; i < n; ++i) combine(all.total[i], all.total[n + i], count, t.total[i], t.total[n + i], added);
-            count += added;
-        }
-        for (int64_t i = 0; i < n; ++i) {
-            mean[i] = static_cast<T>(all.total[i]);
-            variance[i] = static_cast<T>(all.total[n + i] / count);
-        }
-        normalise(p, a, gamma, beta, mean, variance);
+        T *mean = static_cast<T*>(a.out[1]), *variance = static_cast<T*>(a.out[2]);
+        find_moments(p, a, mean, variance);
+        normalise(p, a, static_cast<const T*>(a.in[1]), static_cast<const T*>(a.in[2]), mean, variance);
     };
+}
+
+template <class T>
+RunFn batch_norm_moments(const NormPlan& p) {
+    return [=](const KernelArgs& a) { find_moments(p, a, static_cast<T*>(a.out[0]), static_cast<T*>(a.out[1])); };
 }
 
 template <class T>
@@ -242,6 +249,7 @@ std::string refuse(const Graph& g, const Node& node) {
                           : node.is("batch_norm_train_grad") ? 4
                           : node.is("batch_norm_act_grad")   ? 5
                           : node.is("batch_norm_apply")      ? 5
+                          : node.is("batch_norm_moments")    ? 0
                                                              : 3;
     for (size_t i = 1; i < params; ++i)
         if (input_type(g, node, i).size() != x.dims.back()) return "a parameter is not one value per channel";
@@ -273,6 +281,14 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
                      [](auto tag, const NormPlan& p) { return batch_norm<typename decltype(tag)::type>(p); });
 }
 }  // namespace own_batch_norm
+
+namespace own_batch_norm_moments {
+std::string match(const Graph& g, const Node& node) { return own_batch_norm::match(g, node); }
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    return make_norm(g, node, kX, 0, -1,
+                     [](auto tag, const NormPlan& p) { return batch_norm_moments<typename decltype(tag)::type>(p); });
+}
+}  // namespace own_batch_norm_moments
 
 namespace own_batch_norm_apply {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }

@@ -31,6 +31,8 @@ using Refusals = std::vector<Refusal>;
 [[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // matmul/conv + bias + activation -> one op, where an implementation takes it.
 [[nodiscard]] Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// batch normalisation + ReLU -> part of the 1x1 convolutions that read it, where an implementation takes them all.
+[[nodiscard]] Graph absorb_prologues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Makes activations again that a gradient reads long after the forward pass, where that costs less than keeping them.
 [[nodiscard]] Graph recompute_far(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Decides what is stored in 16 bits and what in float32, where a graph names both: casts become part of the kernels beside them.

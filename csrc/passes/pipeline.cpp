@@ -33,6 +33,7 @@ constexpr std::array kPasses = {
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"prune", prune_pass},                // and loops
     PassEntry{"absorb_epilogues", absorb_epilogues},
+    PassEntry{"absorb_prologues", absorb_prologues},
     PassEntry{"recompute_far", recompute_far},
     PassEntry{"cast_mixed", quiet<cast_mixed>},
     PassEntry{"fuse", quiet<fuse>, quiet<lower_unfused>},

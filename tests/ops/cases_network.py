@@ -370,6 +370,26 @@ for _shape, _epsilon in (
             Case([*_fixed, *_moments], _attrs, (2e-6, 4e-6), grad="of batch_norm_train and the act"),
         )
         add(
+            "norm_pointwise",
+            Case(
+                [*_fixed, *_moments, S(1, 1, _c, 7)],
+                _attrs,
+                (1e-5, 2e-5),
+                _DOT,
+                grad="of batch_norm_apply and matmul",
+            ),
+        )
+        add(
+            "norm_pointwise_grad",
+            Case(
+                [*_fixed, *_moments, S(*_shape[:-1], 7)],
+                {**_attrs, "filter_shape": [1, _c, 7]},
+                (2e-5, 4e-5),
+                _DOT,
+                grad="of batch_norm_apply and matmul",
+            ),
+        )
+        add(
             "batch_norm_act_grad",
             Case(
                 [*_fixed, *_moments, vector(_dz)],
@@ -379,6 +399,17 @@ for _shape, _epsilon in (
                 grad="of batch_norm_train_grad and the mask",
             ),
         )
+    add(
+        "batch_norm_moments",
+        Case(
+            [Spec(_shape)],
+            {},
+            (2e-5, 2e-5),
+            "means of cancelling terms",
+            grad=(0,) if _small else "checked on another case",
+            smooth=_small,
+        ),
+    )
     add(
         "batch_norm_train_grad",
         Case(  # the statistics must be those of x: the table cannot say that in a Spec

@@ -26,6 +26,7 @@ _OUTPUTS = {  # of ops that have several, all of one type
     "batch_norm_train": 3,
     "batch_norm_train_grad": 3,
     "batch_norm_act": 3,
+    "batch_norm_moments": 2,
     "batch_norm_act_grad": 3,
     "layer_norm_grad": 3,
     "adam_update": 3,

@@ -107,6 +107,17 @@ def test_activation_behind_batch_normalisation_is_absorbed_with_its_gradient(act
         assert "batch_norm_train" not in executable.lowered_text()
 
 
+def _many_rows(x, gamma, beta, dz, epsilon: float, act: str):
+    """Gradients of batch_norm_act in float64; the oracle of the table writes down Jacobians, for few rows only."""
+    axes = tuple(range(x.ndim - 1))
+    rstd = 1 / np.sqrt(x.var(axes) + epsilon)
+    xhat = (x - x.mean(axes)) * rstd
+    y = xhat * gamma + beta
+    dy = np.where((y > 0) & (y < (6 if act == "relu6" else np.inf)), dz, 0)
+    g = dy * gamma
+    return rstd * (g - g.mean(axes) - xhat * (g * xhat).mean(axes)), (dy * xhat).sum(axes), dy.sum(axes)
+
+
 def test_activation_read_long_after_it_was_made_is_made_again() -> None:
     rng = np.random.default_rng(3)
     rows, width, wide = 4096, 32, 2560  # what comes between is larger than a cache
@@ -124,14 +135,56 @@ def test_activation_read_long_after_it_was_made_is_made_again() -> None:
     got = [np.asarray(t) for t in executable(*given)]
 
     x, gamma, beta, w = (a.astype(np.float64) for a in given)
-    z, mean, variance = ORACLES["batch_norm_act"](x, gamma, beta, epsilon=1e-3, act="relu")
+    z, _, _ = ORACLES["batch_norm_act"](x, gamma, beta, epsilon=1e-3, act="relu")
     dy = 2 * (z @ w)
     want = [
         ((z @ w) ** 2).sum(),
-        *ORACLES["batch_norm_act_grad"](x, gamma, beta, mean, variance, dy @ w.T, epsilon=1e-3, act="relu"),
+        *_many_rows(x, gamma, beta, dy @ w.T, 1e-3, "relu"),
         z.T @ dy,
     ]
     for g, expected in zip(got, want, strict=True):
         np.testing.assert_allclose(g, expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max())
     if not _off("absorb_activations") and not _off("recompute_far"):
         assert "batch_norm_apply(" in executable.lowered_text()
+
+
+@pytest.mark.parametrize("act", ["relu", "relu6"])
+@pytest.mark.parametrize(("width", "channels"), [(40, 24), (24, 72), (130, 5)])
+def test_normalisation_becomes_part_of_the_1x1_convolution_behind_it(
+    act: str, width: int, channels: int
+) -> None:
+    rng = np.random.default_rng(4)
+    shape = (5, 53, 50, width)  # rows that neither threads nor blocks divide evenly
+    x, w = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, (1, 1, width, channels))
+    gamma, beta = np.linspace(0.5, 4, width), np.linspace(-1, 3, width)
+    dy = rng.uniform(-1, 1, (*shape[:-1], channels))
+    given = [a.astype("float32") for a in (x, gamma, beta, w, dy)]
+    attrs = {"strides": [1, 1], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]}
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in given]
+        normal, mean, variance = _engine.call("batch_norm_train", *inputs[:3], epsilon=1e-3)
+        y = _engine.call("conv", _engine.call(act, normal), inputs[3], **attrs)
+        loss = _engine.call("reduce_sum", y * inputs[4], axes=[0, 1, 2, 3])
+        grads = _engine.gradients([loss], inputs[:4])
+    executable = trace.compile([y, mean, variance, *grads])
+    got = [np.asarray(t) for t in executable(*given)]
+    for first, second in zip(got, executable(*given), strict=True):
+        np.testing.assert_array_equal(first, np.asarray(second))
+
+    x, gamma, beta, w, dy = (a.astype(np.float64) for a in given)
+    z, mean, variance = ORACLES["batch_norm_act"](x, gamma, beta, epsilon=1e-3, act=act)
+    dz = dy @ w[0, 0].T
+    want = [
+        z @ w[0, 0],
+        mean,
+        variance,
+        *_many_rows(x, gamma, beta, dz, 1e-3, act),
+        (z.reshape(-1, width).T @ dy.reshape(-1, channels)).reshape(w.shape),
+    ]
+    for g, expected in zip(got, want, strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max())
+    if not _off("absorb_activations") and not _off("absorb_prologues"):
+        assert "norm_pointwise(" in executable.lowered_text()
+        assert "norm_pointwise_grad(" in executable.lowered_text()
+        assert "batch_norm_act(" not in executable.lowered_text()
