@@ -68,6 +68,7 @@ FK_CPU_IMPL(own_layer_norm_grad)
 // own_norm_pointwise.cpp
 FK_CPU_IMPL(own_norm_pointwise)
 FK_CPU_IMPL(own_norm_pointwise_grad)
+FK_CPU_IMPL(own_pointwise_norm_grad)
 // own_recurrent.cpp
 FK_CPU_IMPL(own_recurrent)
 FK_CPU_IMPL(own_recurrent_grad)

@@ -7,6 +7,7 @@
 #include "cpu/epilogue.h"
 #include "cpu/impls.h"
 #include "cpu/kernels/own_kernels.h"
+#include "cpu/norm_factors.h"
 #include "cpu/own_common.h"
 
 namespace fk::cpu {
@@ -74,17 +75,10 @@ struct Cut {
     }
 };
 
-// gamma / sqrt(variance + epsilon): from the variance as it is returned, so that whoever computes it again gets the same bits.
-template <class T>
-void set_scales(const NormPlan& p, const T* gamma, const T* variance, T* scale) {
-    for (int64_t i = 0; i < p.n; ++i)
-        scale[i] = static_cast<T>(static_cast<double>(gamma[i]) / std::sqrt(static_cast<double>(variance[i]) + p.epsilon));
-}
-
 template <class T>
 void normalise(const NormPlan& p, const KernelArgs& a, const T* gamma, const T* beta, const T* mean, const T* variance) {
     T* scale = Sums<T>(a.scratch, p.n, 0).first;
-    set_scales(p, gamma, variance, scale);
+    set_scales(p.n, p.epsilon, gamma, variance, scale);
     const Cut<T> cut(p.act);
     p.apply.run<T>(a, p.n, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t) {
         row_kernels<T>().column_affine(c.input(0), rows, p.n, mean, scale, beta, cut.low, cut.high, c.output(0));
@@ -172,7 +166,7 @@ RunFn batch_norm_grad(const NormPlan& p) {
         clear_slots<T>(args.scratch, n, p.threads);
         std::vector<T> factors(static_cast<size_t>(4 * n));
         T *on_dy = factors.data(), *on_x = on_dy + n, *constant = on_x + n, *scales = constant + n;
-        set_scales(p, gamma, variance, scales);
+        set_scales(n, p.epsilon, gamma, variance, scales);
         const T unbounded = std::numeric_limits<T>::quiet_NaN();
         const OpenRange<T> range{scales, static_cast<const T*>(args.in[2]), T{0}, p.act == Act::relu6 ? T{6} : unbounded};
         const OpenRange<T>* open = p.act == Act::none ? nullptr : &range;
@@ -186,18 +180,7 @@ RunFn batch_norm_grad(const NormPlan& p) {
             },
             true);
         const double* sums = add_slots<T>(args.scratch, n, p.threads);
-        // dx = gamma * inv * (dy - sum_dy / rows - (x - mean) * inv^2 * sum_dy_x / rows)
-        const auto rows = static_cast<double>(p.rows);
-        for (int64_t i = 0; i < n; ++i) {
-            const double inv = 1 / std::sqrt(static_cast<double>(variance[i]) + p.epsilon),
-                         scale = static_cast<double>(gamma[i]) * inv;
-            const double sum_dy = sums[i], sum_dy_x = sums[n + i];
-            dgamma[i] = static_cast<T>(sum_dy_x * inv);
-            dbeta[i] = static_cast<T>(sum_dy);
-            on_dy[i] = static_cast<T>(scale);
-            on_x[i] = static_cast<T>(-scale * inv * inv * sum_dy_x / rows);
-            constant[i] = static_cast<T>(-scale * sum_dy / rows);
-        }
+        set_grad_factors(n, p.rows, p.epsilon, gamma, variance, sums, GradFactors<T>{on_dy, on_x, constant}, dgamma, dbeta);
         p.apply.run<T>(args, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t count, int64_t) {
             kernels.column_norm_grad(c.input(0), c.input(1), count, n, mean, open, on_dy, on_x, constant, c.output(0));
         });

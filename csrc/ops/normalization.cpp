@@ -16,6 +16,7 @@ constexpr std::string_view kBnActGrad[] = {"x", "gamma", "beta", "mean", "varian
 constexpr std::string_view kBnApply[] = {"x", "gamma", "beta", "mean", "variance"};
 constexpr std::string_view kNormXW[] = {"x", "gamma", "beta", "mean", "variance", "w"};
 constexpr std::string_view kNormXDy[] = {"x", "gamma", "beta", "mean", "variance", "dy"};
+constexpr std::string_view kPointwiseNormGrad[] = {"y", "gamma", "beta", "mean", "variance", "dz", "x", "w"};
 constexpr std::string_view kLnGrad[] = {"x", "gamma", "dy"};
 const AttrDef kAxis[] = {{"axis", AttrType::integer, Attr{int64_t{-1}}}};
 const AttrDef kEpsilon[] = {{"epsilon", AttrType::floating}};
@@ -106,6 +107,19 @@ Types infer_norm_pointwise_grad(const InferCall& c) {
     y.dims.back() = c.dims(2).back();
     infer::require_type(c, 5, y);
     return {{y.dtype, c.dims(2)}};
+}
+
+Types infer_pointwise_norm_grad(const InferCall& c) {
+    const TensorType y = infer_norm_apply(c)[0];
+    TensorType x = y;
+    x.dims.back() = c.in[6].dims.empty() ? 0 : c.in[6].dims.back();
+    infer::require_type(c, 5, y);
+    infer::require_type(c, 6, x);
+    const Dims& w = c.in[7].dims;
+    if (w.size() < 2 || w[w.size() - 2] != x.dims.back() || w.back() != y.dims.back() || product(w) != w.back() * x.dims.back())
+        fail<UserError>(c.op.name, ": a filter of shape ", to_string(w), " for input ", to_string(x), " and result ",
+                        to_string(y));
+    return {x, c.in[7], c.in[1], c.in[1]};
 }
 
 // dx, dgamma, dbeta; every operand but x and dy has one value per channel.
@@ -208,6 +222,17 @@ Out batch_norm_act_grad_body(const OpCall& c) {
     return emit_all("batch_norm_train_grad", {x, gamma, mean, var, where(passes(z, act), c.in(5), 0.0)}, {epsilon});
 }
 
+Out pointwise_norm_grad_body(const OpCall& c) {
+    const Expr y = c.in(0), x = c.in(6), w = c.in(7);
+    const int64_t n = y.dims().back(), k = x.dims().back(), rows = y.type().size() / n;
+    const Out d =
+        emit_all("batch_norm_act_grad", {y, c.in(1), c.in(2), c.in(3), c.in(4), c.in(5)}, {c.node->attrs[0], c.node->attrs[1]});
+    const Expr dy = reshape(d[0], {rows, n});
+    const Expr dx = emit("matmul", {dy, reshape(w, {k, n})}, {int64_t{0}, int64_t{1}});
+    const Expr dw = emit("matmul", {reshape(x, {rows, k}), dy}, {int64_t{1}, int64_t{0}});
+    return {reshape(dx, x.dims()), reshape(dw, w.dims()), d[1], d[2]};
+}
+
 Out batch_norm_vjp(const VjpCall& c) {
     const Expr x = c.in(0), gamma = c.in(1), mean = c.out(1), var = c.out(2);
     const double n = static_cast<double>(x.type().size() / x.dims().back());
@@ -297,6 +322,13 @@ std::vector<OpDef> normalization() {
               .attrs = kPointwiseGrad,
               .infer = infer_norm_pointwise_grad,
               .body = norm_pointwise_grad_body},
+        OpDef{.name = "pointwise_norm_grad",
+              .summary = "Gradients dx, dw, dgamma, dbeta of batch_norm_act(y)'s first output, where y is the 1x1 convolution of "
+                         "x with w.",
+              .inputs = kPointwiseNormGrad,
+              .attrs = kEpsilonAct,
+              .infer = infer_pointwise_norm_grad,
+              .body = pointwise_norm_grad_body},
         OpDef{.name = "batch_norm_apply",
               .summary = "batch_norm_act's first output, from the mean and variance that it returned.",
               .inputs = kBnApply,

@@ -1,5 +1,7 @@
-// A normalised activation that only 1x1 convolutions and their filters' gradients read is made inside them, block by block, where
-// the device has these forms: it is never in memory. What remains of the normalisation are its moments.
+// What batch normalisation gives to 1x1 convolutions is made inside them, block by block, where the device has these forms. The
+// gradient that leaves a normalisation and is read by the two products of the gradient of a convolution before it is one of
+// these; so is the activation behind the normalisation: a normalised activation that only 1x1 convolutions and their filters'
+// gradients read is never in memory. What remains of the normalisation are its moments.
 #include <algorithm>
 #include <array>
 #include <unordered_map>
@@ -30,9 +32,81 @@ Node absorbing(const Graph& g, const Node& reader, Value z, const Node& norm, co
     return form;
 }
 
-}  // namespace
+// A normalisation's gradient and the two products that read it.
+struct Backward {
+    uint32_t norm, input_grad, filter_grad;
+};
 
-Graph absorb_prologues(const Graph& g, std::span<const Impl> impls, Refusals*) {
+Graph absorb_gradients(const Graph& g, std::span<const Impl> impls) {
+    const auto live = live_nodes(g);
+    std::vector<std::vector<uint32_t>> readers(g.size());  // of the first output
+    for (uint32_t n = 0; n < g.size(); ++n)
+        if (live[n])
+            for (Value v : g.node(n).inputs)
+                if (v.out == 0 && g.node(v).is("batch_norm_act_grad")) readers[v.node].push_back(n);
+    const OpDef& fused = get_op("pointwise_norm_grad");
+    std::unordered_map<uint32_t, Backward> at, gone;  // by normalisation; by product
+    for (uint32_t n = 0; n < g.size(); ++n) {
+        const Node& norm = g.node(n);
+        const Value dy{n, 0};
+        if (readers[n].size() != 2 || std::ranges::find(g.outputs, dy) != g.outputs.end()) continue;
+        Backward b{n, readers[n][0], readers[n][1]};
+        if (g.node(b.input_grad).is("conv_filter_grad")) std::swap(b.input_grad, b.filter_grad);
+        const Node &dx = g.node(b.input_grad), &dw = g.node(b.filter_grad);
+        if (!dx.is("conv_input_grad") || !dw.is("conv_filter_grad") || dx.inputs[0] != dy || dw.inputs[1] != dy) continue;
+        const Value x = dw.inputs[0], w = dx.inputs[1];
+        if (x == dy || w == dy || x.node > n || w.node > n || g.type(w) != dw.types[0] || g.type(x) != dx.types[0]) continue;
+        if (!is_pointwise(dx, g.type(w).dims) || !is_pointwise(dw, g.type(w).dims)) continue;
+        Node probe{.op = &fused,
+                   .inputs = norm.inputs,
+                   .attrs = norm.attrs,
+                   .types = {dx.types[0], dw.types[0], norm.types[1], norm.types[2]},
+                   .label = norm.label,
+                   .region = nullptr};
+        probe.inputs.push_back(x);
+        probe.inputs.push_back(w);
+        if (!is_claimed(g, probe, impls, "", nullptr)) continue;
+        at[n] = gone[b.input_grad] = gone[b.filter_grad] = b;
+    }
+    if (at.empty()) return g;
+    Graph out;
+    std::vector<std::vector<Value>> map(g.size());
+    for (Value p : g.parameters()) {
+        out.current_label = out.intern_label(g.label(g.node(p).label));
+        map[p.node] = {out.add_parameter(g.type(p))};
+    }
+    for (uint32_t n = 0; n < g.size(); ++n) {
+        const Node& node = g.node(n);
+        if (!live[n] || node.is("parameter") || gone.contains(n)) continue;
+        out.current_label = out.intern_label(g.label(node.label));
+        std::vector<Value> inputs;
+        for (Value v : node.inputs) inputs.push_back(map[v.node][v.out]);
+        if (const auto it = at.find(n); it != at.end()) {
+            const Value x = g.node(it->second.filter_grad).inputs[0], w = g.node(it->second.input_grad).inputs[1];
+            inputs.insert(inputs.end(), {map[x.node][x.out], map[w.node][w.out]});
+            const uint32_t added = out.add(fused, std::move(inputs), node.attrs);
+            map[n] = {Value{}, {added, 2}, {added, 3}};
+            map[it->second.input_grad] = {{added, 0}};
+            map[it->second.filter_grad] = {{added, 1}};
+            continue;
+        }
+        uint32_t added;
+        if (node.region) {
+            Node raw = node;
+            raw.inputs.assign(inputs.begin(), inputs.end());
+            raw.label = out.current_label;
+            added = out.add_raw(std::move(raw));
+        } else {
+            added = out.add(*node.op, std::move(inputs), node.attrs);
+        }
+        for (uint32_t i = 0; i < node.types.size(); ++i) map[n].push_back({added, i});
+    }
+    for (Value v : g.outputs) out.outputs.push_back(map[v.node][v.out]);
+    out.output_aliases = g.output_aliases;
+    return out;
+}
+
+Graph absorb_activations_behind(const Graph& g, std::span<const Impl> impls) {
     const auto live = live_nodes(g);
     std::unordered_map<uint32_t, std::vector<uint32_t>> readers;  // of the activations
     const auto is_norm = [&](uint32_t n) { return live[n] && g.node(n).is("batch_norm_act"); };
@@ -76,6 +150,12 @@ Graph absorb_prologues(const Graph& g, std::span<const Impl> impls, Refusals*) {
         form.inputs.back() = in[1];
         return std::vector<Value>{{out.add(*form.op, form.inputs, form.attrs), 0}};
     });
+}
+
+}  // namespace
+
+Graph absorb_prologues(const Graph& g, std::span<const Impl> impls, Refusals*) {
+    return absorb_gradients(absorb_activations_behind(g, impls), impls);
 }
 
 }  // namespace fk

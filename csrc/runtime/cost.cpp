@@ -111,6 +111,9 @@ Work work_of(const Graph& graph, const Node& node) {
             static_cast<double>((op == "norm_pointwise" ? node.types[0] : graph.type(node.inputs.back())).dims.back());
         return product_of(2.0 * n * static_cast<double>(graph.type(node.inputs[0]).size()));
     }
+    if (op == "pointwise_norm_grad")
+        return product_of(4.0 * static_cast<double>(graph.type(node.inputs[0]).dims.back()) *
+                          static_cast<double>(graph.type(node.inputs[6]).size()));
     if (contains(op, "_pool")) {
         const cpu::ConvShape s = cpu::pool_shape(graph, node);
         return {static_cast<double>(s.batch * s.out_points() * s.taps() * s.out_channels)};

@@ -367,7 +367,13 @@ for _shape, _epsilon in (
         )
         add(
             "batch_norm_apply",
-            Case([*_fixed, *_moments], _attrs, (2e-6, 4e-6), grad="of batch_norm_train and the act"),
+            Case(
+                [*_fixed, *_moments],
+                _attrs,
+                (2e-6, 4e-6),
+                "the difference to the mean cancels",
+                grad="of batch_norm_train and the act",
+            ),
         )
         add(
             "norm_pointwise",
@@ -387,6 +393,16 @@ for _shape, _epsilon in (
                 (2e-5, 4e-5),
                 _DOT,
                 grad="of batch_norm_apply and matmul",
+            ),
+        )
+        add(
+            "pointwise_norm_grad",
+            Case(
+                [*_fixed, *_moments, vector(_dz), S(*_shape[:-1], 4), S(1, 4, _c)],
+                _attrs,
+                (4e-5, 1e-4),
+                "means of cancelling terms, and their products",
+                grad="of batch_norm_act_grad and matmul",
             ),
         )
         add(

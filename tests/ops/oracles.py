@@ -420,6 +420,23 @@ def _batch_norm_act_grad(
     return _batch_norm_train_grad(x, gamma, mean, variance, dy, epsilon)
 
 
+def _pointwise_norm_grad(
+    y: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    dz: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    epsilon: float,
+    act: str,
+):
+    dy, dgamma, dbeta = _batch_norm_act_grad(y, gamma, beta, mean, variance, dz, epsilon, act)
+    dw = x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+    return dy @ w.reshape(w.shape[-2:]).T, dw.reshape(w.shape), dgamma, dbeta
+
+
 def _layer_norm_grad(x: np.ndarray, gamma: np.ndarray, dy: np.ndarray, epsilon: float):
     rstd = 1 / np.sqrt(x.var(-1, keepdims=True) + epsilon)
     xhat = (x - x.mean(-1, keepdims=True)) * rstd
@@ -617,6 +634,7 @@ ORACLES: dict[str, Callable] = {
     "batch_norm_apply": _batch_norm_apply,
     "batch_norm_moments": lambda x: (x.mean(tuple(range(x.ndim - 1))), x.var(tuple(range(x.ndim - 1)))),
     "norm_pointwise": _norm_pointwise,
+    "pointwise_norm_grad": _pointwise_norm_grad,
     "norm_pointwise_grad": _norm_pointwise_grad,
     "batch_norm_act_grad": _batch_norm_act_grad,
     "adam_update": _adam_update,

@@ -188,3 +188,39 @@ def test_normalisation_becomes_part_of_the_1x1_convolution_behind_it(
         assert "norm_pointwise(" in executable.lowered_text()
         assert "norm_pointwise_grad(" in executable.lowered_text()
         assert "batch_norm_act(" not in executable.lowered_text()
+
+
+@pytest.mark.parametrize("act", ["relu", "relu6"])
+@pytest.mark.parametrize(("width", "channels"), [(24, 40), (72, 24), (5, 130)])
+def test_gradient_of_a_normalisation_becomes_part_of_the_1x1_convolution_before_it(
+    act: str, width: int, channels: int
+) -> None:
+    rng = np.random.default_rng(5)
+    shape = (5, 53, 50, width)  # rows that neither threads nor blocks divide evenly
+    x, w = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, (1, 1, width, channels))
+    gamma, beta = np.linspace(0.5, 4, channels), np.linspace(-1, 3, channels)
+    dz = rng.uniform(-1, 1, (*shape[:-1], channels))
+    given = [a.astype("float32") for a in (x, w, gamma, beta, dz)]
+    attrs = {"strides": [1, 1], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]}
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in given]
+        y = _engine.call("conv", inputs[0], inputs[1], **attrs)
+        z = _engine.call(act, _engine.call("batch_norm_train", y, *inputs[2:4], epsilon=1e-3)[0])
+        loss = _engine.call("reduce_sum", z * inputs[4], axes=[0, 1, 2, 3])
+        grads = _engine.gradients([loss], inputs[:4])
+    executable = trace.compile([y, *grads])
+    y, *got = (np.asarray(t) for t in executable(*given))
+    for first, second in zip((y, *got), executable(*given), strict=True):
+        np.testing.assert_array_equal(first, np.asarray(second))
+
+    x, w, gamma, beta, dz = (a.astype(np.float64) for a in given)
+    np.testing.assert_allclose(y, x @ w[0, 0], rtol=1e-4, atol=1e-5)
+    # Where the float32 sum lies on the other side of a kink, the gradient jumps: y as it was computed.
+    dy, dgamma, dbeta = _many_rows(y.astype(np.float64), gamma, beta, dz, 1e-3, act)
+    dw = (x.reshape(-1, width).T @ dy.reshape(-1, channels)).reshape(w.shape)
+    for g, expected in zip(got, (dy @ w[0, 0].T, dw, dgamma, dbeta), strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    if not _off("absorb_activations") and not _off("absorb_prologues"):
+        assert "pointwise_norm_grad(" in executable.lowered_text()
+        assert "batch_norm_act_grad(" not in executable.lowered_text()

@@ -19,6 +19,11 @@ struct GemmArgs {
     T* pack;
     const T* bias = nullptr;  // one row, added to every row of the product
     Act act = Act::none;
+    // What to fetch into the cache meanwhile, for the work that follows: values that lie side by side.
+    struct {
+        const T* at = nullptr;
+        int64_t count = 0;
+    } next[2] = {};
 };
 inline constexpr int64_t kGemmDepth = 256;      // values of k packed at a time
 inline constexpr int64_t kGemmLooseDepth = 64;  // up to here a transposed A is read where it is

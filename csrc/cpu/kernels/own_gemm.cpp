@@ -120,9 +120,19 @@ template <class T>
 class Fetcher {
   public:
     // For tiles of `rows` rows of A from `first` on, with the values of k from k0 on.
-    Fetcher(const GemmArgs<T>& g, int64_t first, int64_t rows, int64_t k0, int64_t kc) {
+    Fetcher(const GemmArgs<T>& g, int64_t panels, int64_t first, int64_t rows, int64_t k0, int64_t kc) {
         constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
-        if (g.a_row == 1 && g.a_col != 1 && g.b_col == 1) {  // both operands have k down the rows: those of the next block of k
+        if (g.next[0].at != nullptr) {  // spread over the tiles
+            const auto tiles_of = [&](int64_t n) { return (n + kRows - 1) / kRows * panels; };
+            const int64_t depths = (g.k + kc - 1) / kc, tiles = tiles_of(g.m) * depths,
+                          before = tiles_of(first) * depths + tiles_of(rows) * (k0 / kc);
+            for (int i = 0; i < 2; ++i) {
+                share_[i] = ((g.next[i].count + tiles - 1) / tiles + line - 1) / line * line;
+                next_at_[i] = g.next[i].at + before * share_[i];
+                next_end_[i] = g.next[i].at + g.next[i].count;
+            }
+            given_ = true;
+        } else if (g.a_row == 1 && g.a_col != 1 && g.b_col == 1) {  // both have k down the rows: those of the next block of k
             if (k0 + kc >= g.k || (rows + g.n) * kc * static_cast<int64_t>(sizeof(T)) > kMostAhead) return;
             a_ = g.a + first + (k0 + kc) * g.a_col, b_ = g.b + (k0 + kc) * g.b_row;
             a_step_ = g.a_col, b_step_ = g.b_row;
@@ -133,6 +143,13 @@ class Fetcher {
     }
     void set(Tile<T>& t, bool first_panel) {
         constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+        if (given_) {
+            for (int i = 0; i < 2; ++i) {
+                t.ahead[i] = {next_at_[i] < next_end_[i] ? next_at_[i] : nullptr, (share_[i] + t.k - 1) / t.k};
+                next_at_[i] += share_[i];
+            }
+            return;
+        }
         if (distance_ > 0) {
             t.ahead[0] = {first_panel ? t.a + distance_ : nullptr, kRows};
             return;
@@ -149,6 +166,9 @@ class Fetcher {
     static constexpr int64_t kMostAhead = 768 << 10;  // bytes: together with the block at work they fit the L2 cache
     static constexpr int64_t kTileAhead = 1024;       // elements
     const T *a_ = nullptr, *b_ = nullptr;
+    const T *next_at_[2] = {}, *next_end_[2] = {};
+    int64_t share_[2] = {};
+    bool given_ = false;
     int64_t a_step_ = 0, b_step_ = 0, a_lines_ = 0, b_lines_ = 0, next_ = 0, distance_ = 0;
 };
 
@@ -204,7 +224,7 @@ void gemm(const GemmArgs<T>& g) {
             const int64_t kc = g.k - k0 < depth ? g.k - k0 : depth;
             const bool pack_a = g.a_row == 1 && g.a_col != 1 && kc > kGemmLooseDepth && g.n > panel;
             if (pack_a) pack_block(g.a + first + k0 * g.a_col, g.a_col, last - first, kc, packed_a);
-            Fetcher<T> fetcher(g, first, last - first, k0, kc);
+            Fetcher<T> fetcher(g, panels, first, last - first, k0, kc);
             const auto multiply = [&](const Panel<T>& p, int64_t m0) {
                 const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
                 Tile<T> t{};
