@@ -15,7 +15,7 @@ namespace fk::cpu {
 namespace {
 
 constexpr int64_t kPoints = kWinogradPoints, kPanel = kWinogradPanel;
-constexpr int64_t kBlockFloats = 192 * 1024;   // of a block's transformed operands, which stay in the L2 cache
+constexpr int64_t kBlockFloats = 216 * 1024;   // of a block's transformed operands, which stay in the L2 cache
 constexpr int64_t kFilterFloats = 256 * 1024;  // of a transformed filter beside it
 constexpr int64_t kSumFloats = 128 * 1024;     // of the gradient of a filter
 constexpr int64_t kSumTiles = 64;              // summed up at a time there
@@ -49,7 +49,8 @@ struct Convolution {
     int64_t tiles = 0;
     int64_t columns = 0, chunks = 0;  // output channels are worked on in chunks, each with its part of the filter,
     int64_t ranges = 0;               // and so are ranges of tiles where there are fewer chunks than threads;
-    int64_t block = 0, depth = 0;     // tiles and input channels of a block
+    int64_t block = 0, depth = 0;     // tiles and input channels of a block;
+    bool keeps_filter = false;        // all input channels of the filter, for the next block of tiles.
     int64_t filter_point = 0, panel = 0, in_point = 0, out_point = 0;
     int64_t filter_at = 0, in_at = 0, out_at = 0, slot = 0;  // floats of scratch for each thread
 };
@@ -68,7 +69,8 @@ Convolution plan(const ConvShape& s, bool input_grad, int64_t threads) {
     c.ranges = ranges_of(c.chunks, c.tiles, threads);
     c.depth = even(in, kDepth, 16);
     c.block = even(parts_of(c.tiles, c.ranges), kBlockFloats / (kPoints * (c.depth + c.columns)), 6);
-    c.panel = in * kPanel;
+    c.keeps_filter = c.block < parts_of(c.tiles, c.ranges);
+    c.panel = (c.keeps_filter ? in : c.depth) * kPanel;
     c.filter_point = point_stride(parts_of(c.columns, kPanel) * c.panel);
     c.in_point = point_stride(c.block * c.depth);
     c.out_point = point_stride(c.block * c.columns);
@@ -78,12 +80,13 @@ Convolution plan(const ConvShape& s, bool input_grad, int64_t threads) {
     return c;
 }
 
-// The filter of an item's chunk, as the products read it.
-void make_filter(const Convolution& c, const float* w, int64_t begin, int64_t end, float* to) {
-    own_kernels().winograd.filter({w, c.from.channels, c.to.channels, c.turned}, begin, end, {to, c.filter_point, c.panel});
+// Transforms some of the filter's weights as the products read them.
+void make_filter(const Convolution& c, const float* w, const WinogradFilterBlock& block, float* to) {
+    own_kernels().winograd.filter({w, c.from.channels, c.to.channels, c.turned}, block, {to, c.filter_point, c.panel});
 }
 
-void convolve(const Convolution& c, const float* x, const float* filter, const float* bias, Act act, WinogradBlock out,
+// One block of tiles; `fresh`: the filter for these output channels is not in the slot yet.
+void convolve(const Convolution& c, const float* x, const float* w, bool fresh, const float* bias, Act act, WinogradBlock out,
               float* slot, float* y) {
     const WinogradKernels& k = own_kernels().winograd;
     const WinogradRows points{slot + c.in_at, c.in_point, c.depth}, sums{slot + c.out_at, c.out_point, c.columns};
@@ -91,12 +94,14 @@ void convolve(const Convolution& c, const float* x, const float* filter, const f
     for (int64_t first = 0; first < c.from.channels; first += c.depth) {
         in.first_channel = first;
         in.channels = std::min(c.depth, c.from.channels - first);
+        float* const filter = slot + (c.keeps_filter ? first * kPanel : 0);
+        if (fresh || !c.keeps_filter) make_filter(c, w, {first, in.channels, out.first_channel, out.channels}, filter);
         k.input(x, c.from, in, points);
         k.multiply({.a = points.data,
                     .a_point = points.point,
                     .a_row = points.row,
                     .a_col = 1,
-                    .b = filter + first * kPanel,
+                    .b = filter,
                     .b_point = c.filter_point,
                     .b_panel = c.panel,
                     .c = sums,
@@ -120,10 +125,10 @@ RunFn convolution(const Convolution& c, int threads, bool has_bias, Act act) {
             for (int64_t item = begin; item < end; ++item) {
                 const int64_t chunk = item / c.ranges, range = item % c.ranges;
                 const int64_t c0 = chunk * c.columns, c1 = std::min(c0 + c.columns, c.to.channels);
-                if (item == begin || range == 0) make_filter(c, w, c0, c1, scratch);
+                bool fresh = item == begin || range == 0;
                 const Slice tiles = slice_of(c.tiles, static_cast<int>(range), static_cast<int>(c.ranges));
-                for (int64_t t = tiles.begin; t < tiles.end; t += c.block)
-                    convolve(c, x, scratch, bias, act, {t, std::min(c.block, tiles.end - t), c0, c1 - c0}, scratch, y);
+                for (int64_t t = tiles.begin; t < tiles.end; t += c.block, fresh = false)
+                    convolve(c, x, w, fresh, bias, act, {t, std::min(c.block, tiles.end - t), c0, c1 - c0}, scratch, y);
             }
         });
     };

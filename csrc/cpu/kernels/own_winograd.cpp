@@ -88,29 +88,62 @@ template <class F>
     }
 }
 
-// Reads tiles of SIZE x SIZE pixels and hands the transformed vectors to `put`.
+// Asks for the line that the next but few vectors will be stored to.
+constexpr int64_t kAhead = 4 * 16;
+[[gnu::always_inline]] inline void store_ahead(float* p, vf v) {
+    store(p, v);
+    __builtin_prefetch(p + kAhead, 1);
+}
+
+// The pixels of a tile of SIZE x SIZE: within the image a step apart, at its edges each by itself.
+struct Inside {
+    const float* first;
+    int64_t down, across;
+    [[gnu::always_inline]] const float* operator()(int i, int j) const { return first + i * down + j * across; }
+};
+template <int SIZE>
+struct AtEdge {
+    const float* pixel[SIZE * SIZE];
+    [[gnu::always_inline]] const float* operator()(int i, int j) const { return pixel[i * SIZE + j]; }
+};
+
+template <int SIZE, class Along, class Pixels, class Put>
+[[gnu::always_inline]] inline void transform_tile(const Pixels& pixels, int64_t channels, Put put) {
+    const int64_t whole = channels / kLane * kLane;
+    vf in[SIZE * SIZE], out[kWinogradPoints];
+    for (int64_t c = 0; c < whole; c += kLane) {
+#pragma GCC unroll 4
+        for (int i = 0; i < SIZE; ++i)
+#pragma GCC unroll 4
+            for (int j = 0; j < SIZE; ++j) in[i * SIZE + j] = load<vf>(pixels(i, j) + c);
+        transform<SIZE, 4, Along>(in, out);
+        put(c, out);
+    }
+    if (whole == channels) return;
+    for (int i = 0; i < SIZE; ++i)
+        for (int j = 0; j < SIZE; ++j) in[i * SIZE + j] = load_part(pixels(i, j) + whole, channels - whole);
+    transform<SIZE, 4, Along>(in, out);
+    put(whole, out);
+}
+
+// Hands the transformed vectors of tiles of SIZE x SIZE pixels to put(tile, channel, vectors).
 template <int SIZE, class Along, class Put>
 [[gnu::always_inline]] inline void transform_tiles(const float* x, const WinogradImages& g, const WinogradBlock& b, Put put) {
-    const int64_t whole = b.channels / kLane * kLane;
     for_tiles(g, b, [&](int64_t t, int64_t n, int64_t row, int64_t column) {
-        const float* pixel[SIZE * SIZE];
+        const auto put_vector = [&](int64_t c, const vf* points) __attribute__((always_inline)) { put(t, c, points); };
+        const float* first = x + ((n * g.height + row) * g.width + column) * g.channels + b.first_channel;
+        if (row >= 0 && row + SIZE <= g.height && column >= 0 && column + SIZE <= g.width) {
+            transform_tile<SIZE, Along>(Inside{first, g.width * g.channels, g.channels}, b.channels, put_vector);
+            return;
+        }
+        AtEdge<SIZE> edge;
         for (int i = 0; i < SIZE; ++i)
             for (int j = 0; j < SIZE; ++j) {
                 const int64_t h = row + i, w = column + j;
                 const bool inside = h >= 0 && h < g.height && w >= 0 && w < g.width;
-                pixel[i * SIZE + j] = inside ? x + ((n * g.height + h) * g.width + w) * g.channels + b.first_channel : kZeros;
+                edge.pixel[i * SIZE + j] = inside ? first + (i * g.width + j) * g.channels : kZeros;
             }
-        vf in[SIZE * SIZE], out[kWinogradPoints];
-        for (int64_t c = 0; c < whole; c += kLane) {
-#pragma GCC unroll 16
-            for (int i = 0; i < SIZE * SIZE; ++i) in[i] = load<vf>(pixel[i] + c);
-            transform<SIZE, 4, Along>(in, out);
-            put(t, c, out);
-        }
-        if (whole == b.channels) return;
-        for (int i = 0; i < SIZE * SIZE; ++i) in[i] = load_part(pixel[i] + whole, b.channels - whole);
-        transform<SIZE, 4, Along>(in, out);
-        put(t, whole, out);
+        transform_tile<SIZE, Along>(edge, b.channels, put_vector);
     });
 }
 
@@ -118,7 +151,7 @@ void transform_input(const float* x, const WinogradImages& images, const Winogra
     transform_tiles<4, InputPoints>(x, images, block, [&](int64_t t, int64_t c, const vf* points) {
         float* at = to.data + t * to.row + c;
 #pragma GCC unroll 16
-        for (int p = 0; p < kWinogradPoints; ++p) store(at + p * to.point, points[p]);
+        for (int p = 0; p < kWinogradPoints; ++p) store_ahead(at + p * to.point, points[p]);
     });
 }
 
@@ -126,7 +159,7 @@ void transform_gradient(const float* dy, const WinogradImages& images, const Win
     transform_tiles<2, GradientPoints>(dy, images, block, [&](int64_t t, int64_t c, const vf* points) {
         float* at = to.data + c / kWinogradPanel * to.panel + t * kWinogradPanel + c % kWinogradPanel;
 #pragma GCC unroll 16
-        for (int p = 0; p < kWinogradPoints; ++p) store(at + p * to.point, points[p]);
+        for (int p = 0; p < kWinogradPoints; ++p) store_ahead(at + p * to.point, points[p]);
     });
 }
 
@@ -135,38 +168,42 @@ void transform_gradient(const float* dy, const WinogradImages& images, const Win
     vf out[kWinogradPoints];
     transform<3, 4, FilterPoints>(taps, out);
 #pragma GCC unroll 16
-    for (int p = 0; p < kWinogradPoints; ++p) store(at + p * point, out[p]);
+    for (int p = 0; p < kWinogradPoints; ++p) store_ahead(at + p * point, out[p]);
 }
 
-void transform_plain_filter(const WinogradFilter& f, int64_t begin, int64_t end, const WinogradPanels& to) {
+// The rows of the filter after next are on their way meanwhile: its taps are streams too many for the processor to foresee.
+void transform_plain_filter(const WinogradFilter& f, const WinogradFilterBlock& b, const WinogradPanels& to) {
     const int64_t tap = f.in * f.out;
-    for (int64_t first = begin; first < end; first += kWinogradPanel) {
-        const int64_t columns = end - first < kWinogradPanel ? end - first : kWinogradPanel;
-        float* const panel = to.data + (first - begin) / kWinogradPanel * to.panel;
-        for (int64_t k = 0; k < f.in; ++k)
+    for (int64_t first = 0; first < b.outputs; first += kWinogradPanel) {
+        const int64_t columns = b.outputs - first < kWinogradPanel ? b.outputs - first : kWinogradPanel;
+        const float* row = f.data + b.first_input * f.out + b.first_output + first;
+        float* at = to.data + first / kWinogradPanel * to.panel;
+        for (int64_t k = 0; k < b.inputs; ++k, row += f.out, at += kWinogradPanel)
             for (int64_t c = 0; c < columns; c += kLane) {
-                const float* from = f.data + k * f.out + first + c;
                 vf taps[9];
 #pragma GCC unroll 9
-                for (int i = 0; i < 9; ++i)
-                    taps[i] = c + kLane <= columns ? load<vf>(from + i * tap) : load_part(from + i * tap, columns - c);
-                put_filter(taps, panel + k * kWinogradPanel + c, to.point);
+                for (int i = 0; i < 9; ++i) {
+                    const float* from = row + i * tap + c;
+                    __builtin_prefetch(from + 2 * f.out);
+                    taps[i] = c + kLane <= columns ? load<vf>(from) : load_part(from, columns - c);
+                }
+                put_filter(taps, at + c, to.point);
             }
     }
 }
 
 // Outputs are the rows of the filter here: a block of it is transposed on the way.
-void transform_turned_filter(const WinogradFilter& f, int64_t begin, int64_t end, const WinogradPanels& to) {
+void transform_turned_filter(const WinogradFilter& f, const WinogradFilterBlock& b, const WinogradPanels& to) {
     constexpr int64_t size = 16;
     const int64_t tap = f.in * f.out;
-    for (int64_t first = begin; first < end; first += size) {
-        const int64_t columns = end - first < size ? end - first : size;
-        float* const panel = to.data + (first - begin) / kWinogradPanel * to.panel + (first - begin) % kWinogradPanel;
-        for (int64_t k0 = 0; k0 < f.in; k0 += size) {
-            const int64_t depth = f.in - k0 < size ? f.in - k0 : size;
+    for (int64_t first = 0; first < b.outputs; first += size) {
+        const int64_t columns = b.outputs - first < size ? b.outputs - first : size;
+        float* const panel = to.data + first / kWinogradPanel * to.panel + first % kWinogradPanel;
+        for (int64_t k0 = 0; k0 < b.inputs; k0 += size) {
+            const int64_t depth = b.inputs - k0 < size ? b.inputs - k0 : size;
             alignas(64) float block[9][size * size];
             for (int64_t i = 0; i < 9; ++i) {
-                const float* from = f.data + (8 - i) * tap + first * f.in + k0;
+                const float* from = f.data + (8 - i) * tap + (b.first_output + first) * f.in + b.first_input + k0;
                 if (columns == size && depth == size) {
                     transpose_16(from, f.in, block[i], size);
                     continue;
@@ -185,8 +222,8 @@ void transform_turned_filter(const WinogradFilter& f, int64_t begin, int64_t end
     }
 }
 
-void transform_filter(const WinogradFilter& f, int64_t begin, int64_t end, const WinogradPanels& to) {
-    f.turned ? transform_turned_filter(f, begin, end, to) : transform_plain_filter(f, begin, end, to);
+void transform_filter(const WinogradFilter& filter, const WinogradFilterBlock& block, const WinogradPanels& to) {
+    filter.turned ? transform_turned_filter(filter, block, to) : transform_plain_filter(filter, block, to);
 }
 
 // Tiles of few rows by a whole panel, if there are registers for that many sums.

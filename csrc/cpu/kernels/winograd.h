@@ -42,6 +42,10 @@ struct WinogradFilter {
     int64_t in, out;
     bool turned;
 };
+// Some of the inputs and outputs of the convolution that the filter is for.
+struct WinogradFilterBlock {
+    int64_t first_input, inputs, first_output, outputs;
+};
 
 // c = a b, or += when `accumulate`, for every point: rows of c by whole vectors of columns.
 struct WinogradProduct {
@@ -58,8 +62,7 @@ struct WinogradKernels {
     // The points of 4x4 tiles of an input, and of 2x2 tiles of a result's gradient.
     void (*input)(const float* x, const WinogradImages& images, const WinogradBlock& block, const WinogradRows& to);
     void (*gradient)(const float* dy, const WinogradImages& images, const WinogradBlock& block, const WinogradPanels& to);
-    // All inputs and the outputs [begin, end) of a filter (inputs and outputs of the convolution that is to be computed).
-    void (*filter)(const WinogradFilter& filter, int64_t begin, int64_t end, const WinogradPanels& to);
+    void (*filter)(const WinogradFilter& filter, const WinogradFilterBlock& block, const WinogradPanels& to);
     void (*multiply)(const WinogradProduct& args);
     // 2x2 tiles from the points of products, with the bias of the block's channels (or null) and the activation.
     void (*output)(const WinogradRows& from, const WinogradImages& images, const WinogradBlock& block, const float* bias, Act act,
