@@ -236,21 +236,20 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
     };
 }
 
-// Costs are in multiply-adds. Transforms cost so many for each tile and channel, and for each weight: measured, they wait for the
-// L2 cache more than for arithmetic.
-constexpr int64_t kTileCost = 150, kWeightCost = 400;
+// Costs are in multiply-adds, as measured: transforms wait for the caches more than for arithmetic. A tile costs something by
+// itself and for each channel each time it is transformed; a weight is transformed, while direct convolutions copy it.
+constexpr int64_t kTileCost = 4000, kChannelCost = 150, kWeightCost = 350, kCopyCost = 150;
 constexpr double kMargin = 0.85;  // of the direct convolution's cost
 
-int64_t cost(const Convolution& c) {
-    const int64_t in = c.from.channels, out = c.to.channels;
-    return c.tiles * (kPoints * in * out + kTileCost * (in * c.chunks + out)) + kWeightCost * in * out * c.ranges;
+int64_t cost(int64_t tiles, int64_t ranges, int64_t in, int64_t out, int64_t in_again, int64_t out_again) {
+    const int64_t channels = vectors_of(in) * in_again + vectors_of(out) * out_again;
+    return tiles * (kPoints * in * vectors_of(out) + kTileCost + kChannelCost * channels) + kWeightCost * in * out * ranges;
 }
-int64_t cost(const FilterGradient& f) {
-    const int64_t in = f.x.channels, out = f.dy.channels;
-    return f.tiles * (kPoints * in * out + kTileCost * (in * f.by_columns + out * f.by_rows)) + kWeightCost * in * out * f.ranges;
-}
+int64_t cost(const Convolution& c) { return cost(c.tiles, c.ranges, c.from.channels, c.to.channels, c.chunks, 1); }
+int64_t cost(const FilterGradient& f) { return cost(f.tiles, f.ranges, f.x.channels, f.dy.channels, f.by_columns, f.by_rows); }
 bool is_quicker(int64_t cost, const ConvShape& s) {
-    return static_cast<double>(cost) < kMargin * static_cast<double>(s.multiply_adds());
+    return static_cast<double>(cost) <
+           kMargin * static_cast<double>(s.multiply_adds() + kCopyCost * s.in_channels * s.out_channels);
 }
 
 enum class Use : uint8_t { where_quicker, never, always };
