@@ -76,7 +76,7 @@ template <int IN, int OUT, class Along>
 
 // Calls f(index, image, row, column of the first pixel) for each tile of a block.
 template <class F>
-[[gnu::always_inline]] inline void for_tiles(const WinogradImages& g, const WinogradBlock& b, F f) {
+[[gnu::always_inline]] inline void for_tiles(WinogradImages g, WinogradBlock b, F f) {
     int64_t j = b.first_tile % g.tiles_across, i = b.first_tile / g.tiles_across % g.tiles_down,
             n = b.first_tile / (g.tiles_across * g.tiles_down);
     for (int64_t t = 0; t < b.tiles; ++t) {
@@ -94,6 +94,14 @@ constexpr int64_t kAhead = 4 * 16;
     store(p, v);
     __builtin_prefetch(p + kAhead, 1);
 }
+[[gnu::always_inline]] inline void store_points(float* at, int64_t point, const vf* points) {
+#pragma GCC unroll 16
+    for (int p = 0; p < kWinogradPoints; ++p, at += point) store_ahead(at, points[p]);
+}
+[[gnu::always_inline]] inline void load_points(const float* at, int64_t point, vf* points) {
+#pragma GCC unroll 16
+    for (int p = 0; p < kWinogradPoints; ++p, at += point) points[p] = load<vf>(at);
+}
 
 // The pixels of a tile of SIZE x SIZE: within the image a step apart, at its edges each by itself.
 struct Inside {
@@ -108,7 +116,7 @@ struct AtEdge {
 };
 
 template <int SIZE, class Along, class Pixels, class Put>
-[[gnu::always_inline]] inline void transform_tile(const Pixels& pixels, int64_t channels, Put put) {
+[[gnu::always_inline]] inline void transform_tile(const Pixels pixels, int64_t channels, Put put) {
     const int64_t whole = channels / kLane * kLane;
     vf in[SIZE * SIZE], out[kWinogradPoints];
     for (int64_t c = 0; c < whole; c += kLane) {
@@ -128,9 +136,9 @@ template <int SIZE, class Along, class Pixels, class Put>
 
 // Hands the transformed vectors of tiles of SIZE x SIZE pixels to put(tile, channel, vectors).
 template <int SIZE, class Along, class Put>
-[[gnu::always_inline]] inline void transform_tiles(const float* x, const WinogradImages& g, const WinogradBlock& b, Put put) {
-    for_tiles(g, b, [&](int64_t t, int64_t n, int64_t row, int64_t column) {
-        const auto put_vector = [&](int64_t c, const vf* points) __attribute__((always_inline)) { put(t, c, points); };
+[[gnu::always_inline]] inline void transform_tiles(const float* x, WinogradImages g, WinogradBlock b, Put put) {
+    for_tiles(g, b, [=](int64_t t, int64_t n, int64_t row, int64_t column) {
+        const auto put_vector = [=](int64_t c, const vf* points) __attribute__((always_inline)) { put(t, c, points); };
         const float* first = x + ((n * g.height + row) * g.width + column) * g.channels + b.first_channel;
         if (row >= 0 && row + SIZE <= g.height && column >= 0 && column + SIZE <= g.width) {
             transform_tile<SIZE, Along>(Inside{first, g.width * g.channels, g.channels}, b.channels, put_vector);
@@ -147,19 +155,16 @@ template <int SIZE, class Along, class Put>
     });
 }
 
+// What the loops use is in variables of their own: stores could change what a reference refers to.
 void transform_input(const float* x, const WinogradImages& images, const WinogradBlock& block, const WinogradRows& to) {
-    transform_tiles<4, InputPoints>(x, images, block, [&](int64_t t, int64_t c, const vf* points) {
-        float* at = to.data + t * to.row + c;
-#pragma GCC unroll 16
-        for (int p = 0; p < kWinogradPoints; ++p) store_ahead(at + p * to.point, points[p]);
+    transform_tiles<4, InputPoints>(x, images, block, [to = to](int64_t t, int64_t c, const vf* points) {
+        store_points(to.data + t * to.row + c, to.point, points);
     });
 }
 
 void transform_gradient(const float* dy, const WinogradImages& images, const WinogradBlock& block, const WinogradPanels& to) {
-    transform_tiles<2, GradientPoints>(dy, images, block, [&](int64_t t, int64_t c, const vf* points) {
-        float* at = to.data + c / kWinogradPanel * to.panel + t * kWinogradPanel + c % kWinogradPanel;
-#pragma GCC unroll 16
-        for (int p = 0; p < kWinogradPoints; ++p) store_ahead(at + p * to.point, points[p]);
+    transform_tiles<2, GradientPoints>(dy, images, block, [to = to](int64_t t, int64_t c, const vf* points) {
+        store_points(to.data + c / kWinogradPanel * to.panel + t * kWinogradPanel + c % kWinogradPanel, to.point, points);
     });
 }
 
@@ -167,8 +172,7 @@ void transform_gradient(const float* dy, const WinogradImages& images, const Win
 [[gnu::always_inline]] inline void put_filter(const vf* taps, float* at, int64_t point) {
     vf out[kWinogradPoints];
     transform<3, 4, FilterPoints>(taps, out);
-#pragma GCC unroll 16
-    for (int p = 0; p < kWinogradPoints; ++p) store_ahead(at + p * point, out[p]);
+    store_points(at, point, out);
 }
 
 // The rows of the filter after next are on their way meanwhile: its taps are streams too many for the processor to foresee.
@@ -279,15 +283,14 @@ void multiply(const WinogradProduct& g) {
 void transform_output(const WinogradRows& from, const WinogradImages& g, const WinogradBlock& b, const float* bias, Act act,
                       float* y) {
     const bool ends = bias != nullptr || act != Act::none;
-    for_tiles(g, b, [&](int64_t t, int64_t n, int64_t row, int64_t column) {
+    for_tiles(g, b, [=, from = from, g = g, b = b](int64_t t, int64_t n, int64_t row, int64_t column) {
         const int64_t line = g.width * g.channels;
         float* const to = y + ((n * g.height + row) * g.width + column) * g.channels + b.first_channel;
         const int64_t down = g.height - row < 2 ? 1 : 2, across = g.width - column < 2 ? 1 : 2;
         for (int64_t c = 0; c < b.channels; c += kLane) {
             const float* at = from.data + t * from.row + c;
             vf points[kWinogradPoints], out[4];
-#pragma GCC unroll 16
-            for (int p = 0; p < kWinogradPoints; ++p) points[p] = load<vf>(at + p * from.point);
+            load_points(at, from.point, points);
             transform<4, 2, OutputValues>(points, out);
             const int64_t left = b.channels - c;
             if (down == 2 && across == 2 && left >= kLane) {
