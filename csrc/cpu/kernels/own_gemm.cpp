@@ -1,11 +1,8 @@
 // Matrix product for operands of any strides: register tiles of MR rows by NV vectors, B taken in place where its rows
 // are contiguous and few row tiles would use a packed copy, packed into panels otherwise. A is read by broadcasts
 // where it lies; only a transposed A of many values a row is packed.
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 #include "cpu/kernels/gemm_tile.h"
+#include "cpu/kernels/transpose.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
@@ -29,47 +26,6 @@ void pack_rows(const T* b, int64_t b_row, int64_t kc, int64_t columns, int64_t w
         }
     }
 }
-
-#if defined(__AVX512F__)
-// Transposes 16 x 16 floats: rows `from` apart become columns, rows `to` apart.
-inline void transpose_16(const float* src, int64_t from, float* dst, int64_t to) {
-    __m512 r[16], t[16];
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(src + i * from);
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        const auto low = [](__m512 a, __m512 b) {
-            return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-        };
-        const auto high = [](__m512 a, __m512 b) {
-            return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-        };
-        r[i] = low(t[i], t[i + 2]);
-        r[i + 1] = high(t[i], t[i + 2]);
-        r[i + 2] = low(t[i + 1], t[i + 3]);
-        r[i + 3] = high(t[i + 1], t[i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        _mm512_storeu_ps(dst + i * to, _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
-        _mm512_storeu_ps(dst + (i + 4) * to, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88));
-        _mm512_storeu_ps(dst + (i + 8) * to, _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd));
-        _mm512_storeu_ps(dst + (i + 12) * to, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd));
-    }
-}
-#endif
 
 // The same from columns `b_col` apart whose elements are `b_row` apart.
 template <class T>

@@ -7,6 +7,7 @@
 
 #include "cpu/kernels/own_types.h"
 #include "cpu/kernels/recurrent.h"
+#include "cpu/kernels/winograd.h"
 
 namespace fk::cpu {
 
@@ -169,6 +170,7 @@ struct OwnKernels {
     PoolKernels<Bf16> pool_bf16;
     PoolKernels<F16> pool_f16;
     RecurrentKernels recurrent;
+    WinogradKernels winograd;
     void (*mixed_gemm)(const MixedGemmArgs& args);
     // Floats of scratch that either takes.
     int64_t (*attention_scratch)(const AttentionHead& head);
