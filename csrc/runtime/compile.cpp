@@ -216,7 +216,7 @@ class Planner {
             d.label = g().label(node.label);
             d.fallible = may_report(node);
             d.steady = node.steady;
-            for (Prepared& form : d.kernel->take_prepared()) prepare(d, std::move(form));
+            for (Prepared& form : std::exchange(d.kernel->prepared, {})) prepare(d, std::move(form));
             add_draft(std::move(d));
         }
     }

@@ -54,7 +54,13 @@ struct KernelArgs {
     RunErrors* errors;
 };
 
-struct Prepared;
+class Kernel;
+// A form of an input that a kernel wants: packed, in another layout.
+struct Prepared {
+    int input = 0;
+    size_t bytes = 0;
+    std::unique_ptr<Kernel> kernel;  // makes it from the input
+};
 
 class Kernel {
   public:
@@ -66,18 +72,10 @@ class Kernel {
     [[nodiscard]] virtual bool may_share(int /*out*/, int /*in*/) const { return false; }
     [[nodiscard]] virtual std::string describe() const = 0;           // "onednn:brgemm:avx512_core", "tile:7 instrs"
     [[nodiscard]] virtual std::string details() const { return ""; }  // what it runs inside, on several lines
-    // The inputs that it wants in another form than they are stored in. Who plans asks once, and hands over these forms in their
-    // place at every run. Worth it for steady inputs, whose form is made once for many runs.
-    [[nodiscard]] virtual std::vector<Prepared> take_prepared();
+    // The inputs that it wants in another form than they are stored in, at every run in their place. Worth it for steady inputs,
+    // whose form is made once for many runs. The planner takes them.
+    std::vector<Prepared> prepared;
 };
-
-// A form of an input that a kernel wants: packed, in another layout.
-struct Prepared {
-    int input = 0;
-    size_t bytes = 0;
-    std::unique_ptr<Kernel> kernel;  // makes it from the input
-};
-inline std::vector<Prepared> Kernel::take_prepared() { return {}; }
 
 struct Impl {
     std::string_view op;                                         // name of the op it implements
