@@ -36,6 +36,7 @@ struct Tile {
     int64_t k;
     int tail;  // valid columns of the last vector
     bool accumulate;
+    int64_t ahead = 0;  // elements from a row of b to what is fetched into the cache meanwhile; 0: nothing
 };
 
 template <class T, int MR, int NV>
@@ -50,6 +51,9 @@ void multiply_tile(const Tile<T>& t) {
         Vec row[NV];
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) row[j] = *reinterpret_cast<const Loose*>(b + j * lanes);
+        if (t.ahead != 0)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) __builtin_prefetch(b + t.ahead + j * lanes, 0, 2);
 #pragma GCC unroll 16
         for (int i = 0; i < MR; ++i) {
             const T x = a[i * t.a_row];

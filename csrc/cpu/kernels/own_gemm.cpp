@@ -61,7 +61,52 @@ void pack_block(const T* a, int64_t a_col, int64_t rows, int64_t kc, T* out) {
     }
 }
 
+// Packed panels lie in the order in which they are read. Weights that are read once a run come from far: this many bytes ahead
+// they are asked for.
+constexpr int64_t kAheadBytes = 8192;
+
+// How n and k are divided. Panels of about one width: a narrow last one would leave the vector units waiting.
+template <class T>
+struct Blocking {
+    static constexpr int64_t lanes = Simd<T>::lanes;
+    int64_t panel, depth;
+    Blocking(int64_t n, int64_t k) {
+        const int64_t vectors = (n + lanes - 1) / lanes, panels = (vectors + kVectors - 1) / kVectors;
+        panel = (vectors + panels - 1) / (panels == 0 ? 1 : panels) * lanes;
+        const int64_t blocks = gemm_blocks(k);
+        depth = blocks == 0 ? 0 : (k + blocks - 1) / blocks;
+    }
+};
+
+// Columns [n0, n0 + columns) of values [k0, k0 + kc) of b.
+template <class T>
+void pack_panel(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0, int64_t columns, int64_t width, T* out) {
+    const T* b = g.b + k0 * g.b_row + n0 * g.b_col;
+    if (g.b_col == 1)
+        pack_rows(b, g.b_row, kc, columns, width, out);
+    else
+        pack_columns(b, g.b_row, g.b_col, kc, columns, width, out);
+}
+
+// Where a packed panel begins: the panels of a block follow each other, and so do the blocks.
+template <class T>
+int64_t panel_at(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0) {
+    return k0 * ((g.n + Simd<T>::lanes - 1) / Simd<T>::lanes * Simd<T>::lanes) + kc * n0;
+}
+
 }  // namespace
+
+template <class T>
+void pack_b(const GemmArgs<T>& g, int64_t block, T* out) {
+    constexpr int64_t lanes = Simd<T>::lanes;
+    static_assert(16 % lanes == 0);
+    const Blocking<T> by(g.n, g.k);
+    const int64_t k0 = block * by.depth, kc = g.k - k0 < by.depth ? g.k - k0 : by.depth;
+    for (int64_t n0 = 0; n0 < g.n && kc > 0; n0 += by.panel) {
+        const int64_t columns = g.n - n0 < by.panel ? g.n - n0 : by.panel, width = (columns + lanes - 1) / lanes * lanes;
+        pack_panel(g, k0, kc, n0, columns, width, out + panel_at(g, k0, kc, n0));
+    }
+}
 
 template <class T>
 void gemm(const GemmArgs<T>& g) {
@@ -71,10 +116,7 @@ void gemm(const GemmArgs<T>& g) {
         for (int64_t i = 0; i < g.m; ++i)
             for (int64_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = 0;
     const bool few_rows = g.m <= 4 * kRows;
-    // Panels of about one width: a narrow last one would leave the vector units waiting.
-    const int64_t vectors_of_n = (g.n + lanes - 1) / lanes, panels = (vectors_of_n + kVectors - 1) / kVectors;
-    const int64_t panel = (vectors_of_n + panels - 1) / (panels == 0 ? 1 : panels) * lanes;
-    const int64_t depths = (g.k + kGemmDepth - 1) / kGemmDepth, depth = depths == 0 ? 0 : (g.k + depths - 1) / depths;
+    const auto [panel, depth] = Blocking<T>(g.n, g.k);
     T* const packed_a = g.pack + depth * kGemmMaxPanel;
     for (int64_t first = 0; first < g.m; first += kGemmRows) {
         const int64_t last = g.m - first < kGemmRows ? g.m : first + kGemmRows;
@@ -87,22 +129,24 @@ void gemm(const GemmArgs<T>& g) {
                 const int64_t vectors = (columns + lanes - 1) / lanes, tail = columns - (vectors - 1) * lanes;
                 const T* b = g.b + k0 * g.b_row + n0 * g.b_col;
                 int64_t b_row = g.b_row;
-                if (g.b_col != 1 || tail != lanes || !few_rows) {
-                    if (g.b_col == 1)
-                        pack_rows(b, g.b_row, kc, columns, vectors * lanes, g.pack);
-                    else
-                        pack_columns(b, g.b_row, g.b_col, kc, columns, vectors * lanes, g.pack);
+                if (g.packed != nullptr) {
+                    b = g.packed + panel_at(g, k0, kc, n0);
+                    b_row = vectors * lanes;
+                } else if (g.b_col != 1 || tail != lanes || !few_rows) {
+                    pack_panel(g, k0, kc, n0, columns, vectors * lanes, g.pack);
                     b = g.pack;
                     b_row = vectors * lanes;
                 }
                 Tile<T> t{
                     nullptr, g.a_row, g.a_col, b, b_row, nullptr, g.ldc, kc, static_cast<int>(tail), g.accumulate || k0 > 0};
                 if (pack_a) t.a_col = kRows;
+                if (g.packed != nullptr) t.ahead = kAheadBytes / static_cast<int64_t>(sizeof(T));
                 const TileFn<T> full = tile_function<T>(kRows, static_cast<int>(vectors));
                 for (int64_t m0 = first; m0 < last; m0 += kRows) {
                     const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
                     t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
                     t.c = g.c + m0 * g.ldc + n0;
+                    if (m0 > first) t.ahead = 0;  // it is there
                     (rows == kRows ? full : tile_function<T>(static_cast<int>(rows), static_cast<int>(vectors)))(t);
                 }
                 if (k0 + kc == g.k && (g.bias != nullptr || g.act != Act::none))  // while the block is in the cache
@@ -112,10 +156,14 @@ void gemm(const GemmArgs<T>& g) {
     }
 }
 
+template void pack_b<float>(const GemmArgs<float>&, int64_t, float*);
+template void pack_b<double>(const GemmArgs<double>&, int64_t, double*);
 template void gemm<float>(const GemmArgs<float>&);
 template void gemm<double>(const GemmArgs<double>&);
 
 void fill_gemm(OwnKernels& table) {
+    table.rows_f32.pack_b = pack_b<float>;
+    table.rows_f64.pack_b = pack_b<double>;
     table.rows_f32.gemm = gemm<float>;
     table.rows_f64.gemm = gemm<double>;
 }

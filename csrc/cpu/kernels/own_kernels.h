@@ -25,6 +25,7 @@ struct GemmArgs {
     T* pack;
     const T* bias = nullptr;  // one row, added to every row of the product
     Act act = Act::none;
+    const T* packed = nullptr;  // b as pack_b left it: then b is not read
 };
 inline constexpr int64_t kGemmDepth = 256;      // values of k packed at a time
 inline constexpr int64_t kGemmLooseDepth = 64;  // up to here a transposed A is read where it is
@@ -34,6 +35,10 @@ inline constexpr int64_t gemm_pack_elements(int64_t m, int64_t k, bool transpose
     const int64_t depth = k < kGemmDepth ? k : kGemmDepth, rows = m + 8 < kGemmRows ? m + 8 : kGemmRows;
     return depth * (kGemmMaxPanel + (transposed_a && k > kGemmLooseDepth ? rows : 0));
 }
+
+// Values of k are worked on in blocks of about one depth. pack_b leaves each, and in all k * gemm_packed_columns(n) elements.
+inline constexpr int64_t gemm_blocks(int64_t k) { return (k + kGemmDepth - 1) / kGemmDepth; }
+inline constexpr int64_t gemm_packed_columns(int64_t n) { return (n + 15) / 16 * 16; }
 
 // The same for operands stored as float or in 16 bits, computed in float, with a bias (one float per column) and relu:
 // kernels/own_mixed_gemm.cpp. `accumulate` is for a float result without these. `pack` has kMixedPackElements floats.
@@ -100,6 +105,8 @@ struct OpenRange {
 template <class T>
 struct RowKernels {
     void (*gemm)(const GemmArgs<T>& args);
+    // One block of `b` for products with these strides, n and k; `out` is that of all blocks.
+    void (*pack_b)(const GemmArgs<T>& args, int64_t block, T* out);
     // c[r, :] = act(c[r, :] + bias); a null bias adds nothing. Row stride ldc.
     void (*epilogue)(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, Act act);
     void (*softmax)(const T* x, int64_t rows, int64_t n, bool log, T* y);
