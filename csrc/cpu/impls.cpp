@@ -73,6 +73,7 @@ const Impl kImpls[] = {
     FK_ENTRY("batch_norm_train", "own", own_batch_norm),
     FK_ENTRY("batch_norm_train_grad", "own", own_batch_norm_grad),
     FK_ENTRY("batch_norm_act", "own", own_batch_norm),
+    FK_ENTRY("batch_norm_apply", "own", own_batch_norm_apply),
     FK_ENTRY("batch_norm_act_grad", "own", own_batch_norm_grad),
     FK_ENTRY("layer_norm", "own", own_layer_norm),
     FK_ENTRY("layer_norm_grad", "own", own_layer_norm_grad),

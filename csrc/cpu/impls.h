@@ -62,6 +62,7 @@ FK_CPU_IMPL(own_scan)
 FK_CPU_IMPL(own_while)
 // own_norm.cpp
 FK_CPU_IMPL(own_batch_norm)
+FK_CPU_IMPL(own_batch_norm_apply)
 FK_CPU_IMPL(own_batch_norm_grad)
 FK_CPU_IMPL(own_layer_norm)
 FK_CPU_IMPL(own_layer_norm_grad)

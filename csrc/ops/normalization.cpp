@@ -13,6 +13,7 @@ constexpr std::string_view kX[] = {"x"};
 constexpr std::string_view kXGB[] = {"x", "gamma", "beta"};
 constexpr std::string_view kBnGrad[] = {"x", "gamma", "mean", "variance", "dy"};
 constexpr std::string_view kBnActGrad[] = {"x", "gamma", "beta", "mean", "variance", "dz"};
+constexpr std::string_view kBnApply[] = {"x", "gamma", "beta", "mean", "variance"};
 constexpr std::string_view kLnGrad[] = {"x", "gamma", "dy"};
 const AttrDef kAxis[] = {{"axis", AttrType::integer, Attr{int64_t{-1}}}};
 const AttrDef kEpsilon[] = {{"epsilon", AttrType::floating}};
@@ -65,6 +66,14 @@ Types infer_batch_norm(const InferCall& c) {
 Types infer_layer_norm(const InferCall& c) {
     check_affine(c);
     return {c.in[0]};
+}
+
+Types infer_norm_apply(const InferCall& c) {
+    infer::require_float(c, 0);
+    const TensorType& x = c.in[0];
+    if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
+    for (size_t i = 1; i < c.in.size(); ++i) infer::require_type(c, i, TensorType{x.dtype, {x.dims.back()}});
+    return {x};
 }
 
 // dx, dgamma, dbeta; every operand but x and dy has one value per channel.
@@ -123,11 +132,20 @@ Out batch_norm_act_body(const OpCall& c) {
     return out;
 }
 
+Expr normalised(Expr x, Expr gamma, Expr beta, Expr mean, Expr variance, double epsilon) {
+    return (x - mean) * (rsqrt(variance + epsilon) * gamma) + beta;
+}
+
+Out batch_norm_apply_body(const OpCall& c) {
+    const auto& act = std::get<std::string>(c.node->attrs[1]);
+    return {unary(cutting_act(act), normalised(c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.node->float_attr("epsilon")))};
+}
+
 Out batch_norm_act_grad_body(const OpCall& c) {
     const Expr x = c.in(0), gamma = c.in(1), beta = c.in(2), mean = c.in(3), var = c.in(4);
     const double epsilon = c.node->float_attr("epsilon");
     const auto& act = std::get<std::string>(c.node->attrs[1]);
-    const Expr z = (x - mean) * (rsqrt(var + epsilon) * gamma) + beta;
+    const Expr z = normalised(x, gamma, beta, mean, var, epsilon);
     return emit_all("batch_norm_train_grad", {x, gamma, mean, var, where(passes(z, act), c.in(5), 0.0)}, {epsilon});
 }
 
@@ -203,6 +221,12 @@ std::vector<OpDef> normalization() {
               .attrs = kEpsilonAct,
               .infer = infer_batch_norm,
               .body = batch_norm_act_body},
+        OpDef{.name = "batch_norm_apply",
+              .summary = "batch_norm_act's first output, from the mean and variance that it returned.",
+              .inputs = kBnApply,
+              .attrs = kEpsilonAct,
+              .infer = infer_norm_apply,
+              .body = batch_norm_apply_body},
         OpDef{.name = "batch_norm_act_grad",
               .summary = "Gradients of batch_norm_act's first output: dx, dgamma, dbeta.",
               .inputs = kBnActGrad,

@@ -255,7 +255,9 @@ class Planner {
             const Draft& d = drafts_[i];
             size_t read = 0;
             for (Value v : d.in) read += bytes_of(v);
-            const auto pays = [&](size_t o) { return !read_later.contains(d.out[o]) || d.out_bytes[o] <= std::max(kSmall, 2 * read); };
+            const auto pays = [&](size_t o) {
+                return !read_later.contains(d.out[o]) || d.out_bytes[o] <= std::max(kSmall, 2 * read);
+            };
             ahead[i] = d.steady && !d.fallible;
             for (size_t o = 0; o < d.out.size(); ++o) ahead[i] = ahead[i] && pays(o);
             if (!ahead[i]) read_later.insert(d.in.begin(), d.in.end());
@@ -442,8 +444,7 @@ class Planner {
         for (size_t i = 0; i < prologue_; ++i) {
             group[i] = i;
             for (Value v : drafts_[i].in) {
-                if (const auto it = writer_.find(v); it != writer_.end())
-                    group[find(it->second)] = find(i);
+                if (const auto it = writer_.find(v); it != writer_.end()) group[find(it->second)] = find(i);
             }
         }
         std::set<uint32_t> all;

@@ -79,9 +79,7 @@ TEST_CASE("fold_scales: a batch normalisation vanishes into the product in front
          }},
         {"dense", [](Graph& g) { return emit("matmul", {param(g, {8, 12}), steady(g, {12, 20})}); }},
         {"transposed weights",
-         [](Graph& g) {
-             return emit("matmul", {param(g, {8, 12}), steady(g, {20, 12})}, {int64_t{0}, int64_t{1}});
-         }},
+         [](Graph& g) { return emit("matmul", {param(g, {8, 12}), steady(g, {20, 12})}, {int64_t{0}, int64_t{1}}); }},
         {"dense with a bias",
          [](Graph& g) {
              const Expr y = emit("matmul", {param(g, {8, 12}), steady(g, {12, 20})});

@@ -366,6 +366,10 @@ for _shape, _epsilon in (
             ),
         )
         add(
+            "batch_norm_apply",
+            Case([*_fixed, *_moments], _attrs, (2e-6, 4e-6), grad="of batch_norm_train and the act"),
+        )
+        add(
             "batch_norm_act_grad",
             Case(
                 [*_fixed, *_moments, vector(_dz)],

@@ -365,6 +365,18 @@ def _batch_norm_act(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon:
     return np.clip(y, 0, _CUTS[act]), mean, variance
 
 
+def _batch_norm_apply(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    epsilon: float,
+    act: str,
+) -> np.ndarray:
+    return np.clip((x - mean) / np.sqrt(variance + epsilon) * gamma + beta, 0, _CUTS[act])
+
+
 def _batch_norm_act_grad(
     x: np.ndarray,
     gamma: np.ndarray,
@@ -574,6 +586,7 @@ ORACLES: dict[str, Callable] = {
     "layer_norm": _layer_norm,
     "layer_norm_grad": _layer_norm_grad,
     "batch_norm_act": _batch_norm_act,
+    "batch_norm_apply": _batch_norm_apply,
     "batch_norm_act_grad": _batch_norm_act_grad,
     "adam_update": _adam_update,
     "class_probability": lambda p, labels: np.take_along_axis(p, labels[..., None].astype(int), -1)[..., 0],

@@ -105,3 +105,33 @@ def test_activation_behind_batch_normalisation_is_absorbed_with_its_gradient(act
         assert "batch_norm_act(" in executable.lowered_text()
         assert "batch_norm_act_grad(" in executable.lowered_text()
         assert "batch_norm_train" not in executable.lowered_text()
+
+
+def test_activation_read_long_after_it_was_made_is_made_again() -> None:
+    rng = np.random.default_rng(3)
+    rows, width, wide = 4096, 32, 2560  # what comes between is larger than a cache
+    x, w = rng.uniform(-1, 1, (rows, width)), rng.uniform(-1, 1, (width, wide)) / wide
+    gamma, beta = np.linspace(0.5, 2, width), np.linspace(-1, 1, width)
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in (x, gamma, beta, w)]
+        z = _engine.call("relu", _engine.call("batch_norm_train", *inputs[:3], epsilon=1e-3)[0])
+        y = _engine.call("matmul", z, inputs[3])
+        loss = _engine.call("reduce_sum", y * y, axes=[0, 1])
+        grads = _engine.gradients([loss], inputs)
+    executable = trace.compile([loss, *grads])
+    given = [a.astype("float32") for a in (x, gamma, beta, w)]
+    got = [np.asarray(t) for t in executable(*given)]
+
+    x, gamma, beta, w = (a.astype(np.float64) for a in given)
+    z, mean, variance = ORACLES["batch_norm_act"](x, gamma, beta, epsilon=1e-3, act="relu")
+    dy = 2 * (z @ w)
+    want = [
+        ((z @ w) ** 2).sum(),
+        *ORACLES["batch_norm_act_grad"](x, gamma, beta, mean, variance, dy @ w.T, epsilon=1e-3, act="relu"),
+        z.T @ dy,
+    ]
+    for g, expected in zip(got, want, strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max())
+    if not _off("absorb_activations") and not _off("recompute_far"):
+        assert "batch_norm_apply(" in executable.lowered_text()
