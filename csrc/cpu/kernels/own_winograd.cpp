@@ -324,6 +324,8 @@ void filter_gradient(const WinogradRows& from, int64_t parts, int64_t part, int6
             float* to = dw + r * row + c;
             const int64_t left = columns - c;
 #pragma GCC unroll 9
+            for (int i = 0; i < 9; ++i) __builtin_prefetch(to + i * tap + row, 1);  // for the next row
+#pragma GCC unroll 9
             for (int i = 0; i < 9; ++i)
                 if (left >= kLane)
                     store(to + i * tap, out[i]);
