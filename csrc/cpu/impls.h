@@ -17,8 +17,10 @@ FK_CPU_IMPL(onednn_matmul)
 FK_CPU_IMPL(onednn_conv)
 FK_CPU_IMPL(onednn_conv_input_grad)
 FK_CPU_IMPL(onednn_conv_filter_grad)
-// own_pointwise.cpp, own_patches.cpp
+// own_pointwise.cpp, own_winograd.cpp, own_patches.cpp
 FK_CPU_IMPL(own_pointwise)
+FK_CPU_IMPL(own_winograd)
+FK_CPU_IMPL(own_winograd_filter_grad)
 FK_CPU_IMPL(own_patches)
 FK_CPU_IMPL(own_patches_input_grad)
 FK_CPU_IMPL(own_patches_filter_grad)

@@ -183,11 +183,19 @@ void StepBuilder::reorder(const Binding& from, const Binding& to, bool add_to) {
     add(dnnl::reorder(pd), pd, {source, target});
 }
 
+void StepBuilder::prepare(int input, const dnnl::memory::desc& from, const dnnl::memory::desc& to) {
+    StepBuilder steps;
+    steps.reorder({DNNL_ARG_FROM, from, Place::input, 0}, {DNNL_ARG_TO, to, Place::output, 0});
+    prepared_.push_back({input, to.get_size(), steps.finish("onednn:reorder")});
+}
+
 std::unique_ptr<Kernel> StepBuilder::finish(std::string text) {
     for (const Stage& stage : stages_)
         if (stage.size() > 1) text += concat(", ", stage.size(), " parts");
     std::erase_if(stages_, [](const Stage& s) { return s.size() == 1 && s[0].empty(); });
-    return std::make_unique<OnednnKernel>(std::move(text), std::move(stages_), scratch_);
+    auto kernel = std::make_unique<OnednnKernel>(std::move(text), std::move(stages_), scratch_);
+    kernel->prepared = std::move(prepared_);
+    return kernel;
 }
 
 }  // namespace fk::cpu

@@ -77,11 +77,14 @@ class StepBuilder {
              size_t part = 0);
     // `add`: to what is there already.
     void reorder(const Binding& from, const Binding& to, bool add = false);
+    // The kernel wants its input `input`, which is stored as `from`, as `to`.
+    void prepare(int input, const dnnl::memory::desc& from, const dnnl::memory::desc& to);
     [[nodiscard]] std::unique_ptr<Kernel> finish(std::string text);
 
   private:
     size_t scratch_ = 0;
     std::vector<Stage> stages_;
+    std::vector<Prepared> prepared_;
 };
 
 // Skips implementations that are plain loops for reference. False: there is no other.

@@ -116,10 +116,14 @@ dnnl::convolution_forward::primitive_desc forward_desc(const ConvDescs& d, const
     return {onednn_engine(), kind, kDirect, d.x, w, d.y, d.strides, d.dilations, d.low, d.high, attr};
 }
 
-// Where the primitive reads the filter from: the input itself, or scratch after a reorder.
-Binding packed_filter(StepBuilder& steps, const Md& stored, const Md& wanted) {
+// Where the primitive reads the filter from: the input itself, that in another layout, or scratch after a reorder at each run.
+Binding packed_filter(StepBuilder& steps, const Md& stored, const Md& wanted, bool steady) {
     const Binding from{DNNL_ARG_WEIGHTS, stored, Place::input, 1};
     if (stored == wanted) return from;
+    if (steady) {
+        steps.prepare(1, stored, wanted);
+        return {DNNL_ARG_WEIGHTS, wanted, Place::input, 1};
+    }
     const Binding to{DNNL_ARG_WEIGHTS, wanted, Place::scratch, steps.reserve(wanted)};
     steps.reorder(from, to);
     return to;
@@ -154,7 +158,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
         auto pd = forward_desc(d, filter ? filter->desc : d.any_w, fused ? &bias : nullptr, act);
         if (!skip_reference(pd)) return nullptr;
         if (!filter) {
-            filter = packed_filter(steps, d.w, pd.weights_desc());
+            filter = packed_filter(steps, d.w, pd.weights_desc(), g.steady(node.inputs[1]));
             text = concat("onednn:", pd.impl_info_str());
             steps.next_stage();
         }
@@ -194,7 +198,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
             }
         if (!skip_reference(pd)) return nullptr;
         if (!filter) {
-            filter = packed_filter(steps, d.w, pd.weights_desc());
+            filter = packed_filter(steps, d.w, pd.weights_desc(), g.steady(node.inputs[1]));
             text = concat("onednn:", pd.impl_info_str());
             steps.next_stage();
         }

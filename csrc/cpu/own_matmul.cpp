@@ -114,6 +114,49 @@ void add_partials(const T* partial, int64_t count, int64_t size, T* c) {
     });
 }
 
+// Where the columns and depths of one part of b begin and end.
+struct PartOfB {
+    int64_t n0, n1, k0, k1;
+    PartOfB(const MatmulShape& s, const Split& split, int64_t pn, int64_t pk)
+        : n0(cut(s.n, pn, split.by_n, 16)),
+          n1(cut(s.n, pn + 1, split.by_n, 16)),
+          k0(cut(s.k, pk, split.by_k, 16)),
+          k1(cut(s.k, pk + 1, split.by_k, 16)) {}
+};
+
+// b packed for each part. The parts begin at whole vectors, so no part reaches into the next.
+int64_t packed_elements(const MatmulShape& s) { return s.k * gemm_packed_columns(s.n); }
+int64_t packed_at(const MatmulShape& s, const PartOfB& part) {
+    return part.k0 * gemm_packed_columns(s.n) + (part.k1 - part.k0) * part.n0;
+}
+
+template <class T>
+GemmArgs<T> operand_b(const MatmulShape& s, const PartOfB& part, const T* b) {
+    GemmArgs<T> g{};
+    g.b_row = s.transpose_b ? 1 : s.n;
+    g.b_col = s.transpose_b ? s.k : 1;
+    g.b = b + part.n0 * g.b_col + part.k0 * g.b_row;
+    g.n = part.n1 - part.n0;
+    g.k = part.k1 - part.k0;
+    return g;
+}
+
+template <class T>
+RunFn pack_product(const MatmulShape& s, const Split& split) {
+    return [=](const KernelArgs& args) {
+        const T* b = static_cast<const T*>(args.in[0]);
+        T* out = static_cast<T*>(args.out[0]);
+        const int64_t blocks = gemm_blocks(s.k / split.by_k + 32), parts = split.by_n * split.by_k;
+        parallel_ranges(parts * blocks, packed_elements(s) / (parts * blocks), [&](int64_t begin, int64_t end) {
+            for (int64_t item = begin; item < end; ++item) {
+                const PartOfB part(s, split, item / blocks / split.by_k, item / blocks % split.by_k);
+                const GemmArgs<T> g = operand_b(s, part, b);
+                if (item % blocks < gemm_blocks(g.k)) row_kernels<T>().pack_b(g, item % blocks, out + packed_at(s, part));
+            }
+        });
+    };
+}
+
 // c[m, n] = the sum of the partial results, which are [n, m].
 template <class T>
 void add_turned(const T* partial, int64_t count, int64_t m, int64_t n, T* c) {
@@ -127,9 +170,10 @@ void add_turned(const T* partial, int64_t count, int64_t m, int64_t n, T* c) {
     });
 }
 
-// `s` is the product to compute; if `flipped`, that is the second operand transposed times the first one.
+// `s` is the product to compute; if `flipped`, that is the second operand transposed times the first one. If
+// `packed`, b is what pack_product left.
 template <class T>
-RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, bool has_bias, Act act) {
+RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, bool has_bias, Act act, bool packed) {
     const int threads = max_threads();
     return [=](const KernelArgs& args) {
         const T* a = static_cast<const T*>(args.in[flipped ? 1 : 0]);
@@ -145,25 +189,21 @@ RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, bool
                            for (int64_t item = begin; item < end; ++item) {
                                const int64_t pk = item % by_k, rest = item / by_k;
                                const int64_t batch = rest / (by_n * by_m), pn = rest % (by_n * by_m) / by_m, pm = rest % by_m;
-                               const int64_t n0 = cut(s.n, pn, by_n, 16), n1 = cut(s.n, pn + 1, by_n, 16);
+                               const PartOfB part(s, split, pn, pk);
+                               const auto [n0, n1, k0, k1] = part;
                                const int64_t m0 = cut(s.m, pm, by_m, 8), m1 = cut(s.m, pm + 1, by_m, 8);
-                               const int64_t k0 = cut(s.k, pk, by_k, 16), k1 = cut(s.k, pk + 1, by_k, 16);
                                if (n0 == n1 || m0 == m1) continue;
                                int64_t at_a, at_b;
                                batch_offsets(s, batch, at_a, at_b);
-                               GemmArgs<T> g{};
+                               GemmArgs<T> g = operand_b(s, part, b + at_b);
+                               if (packed) g.packed = b + packed_at(s, part);
                                g.a_row = s.transpose_a ? 1 : s.k;
                                g.a_col = s.transpose_a ? s.m : 1;
-                               g.b_row = s.transpose_b ? 1 : s.n;
-                               g.b_col = s.transpose_b ? s.k : 1;
                                g.a = a + at_a + m0 * g.a_row + k0 * g.a_col;
-                               g.b = b + at_b + n0 * g.b_col + k0 * g.b_row;
                                const int64_t result = flipped ? pk : pk - 1;  // of the partial ones
                                g.c = (result < 0 ? c + batch * s.m * s.n : partial + result * s.m * s.n) + m0 * s.n + n0;
                                g.ldc = s.n;
                                g.m = m1 - m0;
-                               g.n = n1 - n0;
-                               g.k = k1 - k0;
                                g.pack = reinterpret_cast<T*>(args.scratch) + slot * pack_elements(s);
                                if (ends_here) {
                                    g.bias = bias ? bias + n0 : nullptr;
@@ -276,16 +316,29 @@ RunFn integer_product(const MatmulShape& s) {
 
 }  // namespace
 
+// Packed weights are a second copy of them. It pays where packing them is a part of the work that counts; a single row reads
+// them as well where they lie, unless they are transposed.
+bool pays_to_pack(const MatmulShape& s) {
+    constexpr int64_t kMostRows = 2048;
+    return product(s.batch_b) == 1 && s.m <= kMostRows && (s.m > 1 || s.transpose_b || product(s.batch) > 1);
+}
+
 std::unique_ptr<Kernel> make_product(const Graph& g, const Node& node, const MatmulShape& s, Act act, std::string text) {
     const bool fused = node.inputs.size() == 3, wide = input_type(g, node, 0).dtype == DType::f64;
     const bool flipped = is_flipped(s, !fused && act == Act::none);
     const MatmulShape shape = flipped ? flip(s) : s;
     const Split split(shape, max_threads());
-    const RunFn body =
-        wide ? float_product<double>(shape, split, flipped, fused, act) : float_product<float>(shape, split, flipped, fused, act);
-    const auto scratch =
-        static_cast<size_t>(pack_elements(shape) * max_threads() + split.partials(shape, flipped)) * (wide ? 8 : 4);
-    return make_widened(g, node, std::move(text), body, scratch);
+    const bool packed = !flipped && g.steady(node.inputs[1]) && !is_half(input_type(g, node, 1).dtype) && pays_to_pack(s);
+    const RunFn body = wide ? float_product<double>(shape, split, flipped, fused, act, packed)
+                            : float_product<float>(shape, split, flipped, fused, act, packed);
+    const size_t element = wide ? 8 : 4;
+    const auto scratch = static_cast<size_t>(pack_elements(shape) * max_threads() + split.partials(shape, flipped)) * element;
+    std::unique_ptr<Kernel> kernel = make_widened(g, node, std::move(text), body, scratch);
+    if (packed)
+        kernel->prepared.push_back(
+            {1, static_cast<size_t>(packed_elements(s)) * element,
+             make_kernel("own:pack", wide ? pack_product<double>(s, split) : pack_product<float>(s, split))});
+    return kernel;
 }
 
 namespace own_matmul {

@@ -93,6 +93,7 @@ class PatchKernel final : public Kernel {
             node.is("conv_bias_act") ? act_from_name(std::get<std::string>(node.attrs[5])).value_or(Act::none) : Act::none;
         product_ = make_product(g, node, m, act, "own:patches");
         patches_at_ = round_up(product_->scratch_bytes());
+        prepared = std::exchange(product_->prepared, {});
     }
     void run(const KernelArgs& a) const override {
         auto* patches = reinterpret_cast<float*>(a.scratch + patches_at_);

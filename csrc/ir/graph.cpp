@@ -1,6 +1,7 @@
 // The node table and its hash-consing builder.
 #include "ir/graph.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "core/errors.h"
@@ -100,17 +101,17 @@ uint32_t Graph::add(const OpDef& op, Values inputs, Attrs attrs) {
               .label = current_label,
               .region = nullptr};
     node.types = op.infer(InferCall{op, types, node.attrs});
-    nodes_.push_back(std::move(node));
-    remember(hash, size() - 1);
+    remember(hash, append(std::move(node)));
     return size() - 1;
 }
 
 uint32_t Graph::add_known(const OpDef& op, Values inputs, const Attrs& attrs, const Types& types) {
     const uint64_t hash = hash_node(&op, inputs, attrs);
     if (const uint32_t equal = find_equal(hash, op, inputs, attrs); equal != UINT32_MAX) return equal;
-    nodes_.push_back(
-        {.op = &op, .inputs = std::move(inputs), .attrs = attrs, .types = types, .label = current_label, .region = nullptr});
-    remember(hash, size() - 1);
+    remember(
+        hash,
+        append(
+            {.op = &op, .inputs = std::move(inputs), .attrs = attrs, .types = types, .label = current_label, .region = nullptr}));
     return size() - 1;
 }
 
@@ -139,22 +140,41 @@ void Graph::remember(uint64_t hash, uint32_t node) {
     ++in_table_;
 }
 
-Value Graph::add_parameter(TensorType type) {
+Value Graph::add_parameter(TensorType type, bool steady) {
     static const OpDef& op = get_op("parameter");
     Node node{.op = &op,
               .inputs = {},
               .attrs = {static_cast<int64_t>(parameters_.size())},
               .types = {std::move(type)},
               .label = current_label,
-              .region = nullptr};
+              .region = nullptr,
+              .steady = steady};
+    has_steady_ = has_steady_ || steady;
     nodes_.push_back(std::move(node));
     parameters_.push_back({size() - 1, 0});
     return parameters_.back();
 }
 
-uint32_t Graph::add_raw(Node node) {
+uint32_t Graph::add_raw(Node node) { return append(std::move(node)); }
+
+uint32_t Graph::append(Node node) {
+    node.steady = computes_steady(node);
     nodes_.push_back(std::move(node));
     return size() - 1;
+}
+
+bool Graph::computes_steady(const Node& node) const {
+    return has_steady_ && std::ranges::all_of(node.inputs, [this](Value v) { return nodes_[v.node].steady; });
+}
+
+void Graph::mark_steady(std::span<const uint8_t> parameters) {
+    check_internal(parameters.size() == parameters_.size(), "a graph of ", parameters_.size(), " parameters got ",
+                   parameters.size(), " flags");
+    has_steady_ = std::ranges::count(parameters, 0) != std::ssize(parameters);
+    for (size_t i = 0; i < parameters.size(); ++i) nodes_[parameters_[i].node].steady = parameters[i] != 0;
+    static const OpDef& parameter = get_op("parameter");
+    for (uint32_t n = 0; n < size(); ++n)
+        if (nodes_[n].op != &parameter) nodes_[n].steady = computes_steady(nodes_[n]);
 }
 
 uint32_t Graph::intern_label(const std::string& text) {

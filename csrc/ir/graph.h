@@ -43,6 +43,7 @@ struct Node {
     Types types;                           // one per output
     uint32_t label = 0;                    // index into Graph::labels: the layer that recorded it
     std::shared_ptr<const Region> region;  // `fused` nodes only
+    bool steady = false;                   // the same at every run while no variable is assigned; kept by the graph
 
     [[nodiscard]] int64_t int_attr(std::string_view name) const;
     [[nodiscard]] double float_attr(std::string_view name) const;
@@ -62,8 +63,11 @@ class Graph {
     uint32_t add(const OpDef& op, Values inputs, Attrs attrs = {});
     // The same for a node taken from another graph, whose attributes are complete and whose types are known.
     uint32_t add_known(const OpDef& op, Values inputs, const Attrs& attrs, const Types& types);
-    // A graph input. Parameters are never merged.
-    Value add_parameter(TensorType type);
+    // A graph input. Parameters are never merged. A steady one is the same tensor at every run, as a rule: a variable that the
+    // graph reads and does not assign. Where there is one, what depends on such parameters only, or on none, is steady, too.
+    Value add_parameter(TensorType type, bool steady = false);
+    // Marks parameters of a graph that is complete; one flag for each.
+    void mark_steady(std::span<const uint8_t> parameters);
     // Nodes added from here on are never merged with those before.
     void stop_merging() { table_.clear(), in_table_ = 0; }
     // A node whose types are given (a `fused` region, an impl-specific op): no inference, no merging.
@@ -72,6 +76,7 @@ class Graph {
     [[nodiscard]] const Node& node(uint32_t i) const { return nodes_[i]; }
     [[nodiscard]] const Node& node(Value v) const { return nodes_[v.node]; }
     [[nodiscard]] const TensorType& type(Value v) const { return nodes_[v.node].types[v.out]; }
+    [[nodiscard]] bool steady(Value v) const { return nodes_[v.node].steady; }
     [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
     [[nodiscard]] const std::vector<Value>& parameters() const { return parameters_; }
 
@@ -90,8 +95,12 @@ class Graph {
     [[nodiscard]] uint32_t find_equal(uint64_t hash, const OpDef& op, const Values& inputs,
                                       const Attrs& attrs) const;  // UINT32_MAX when there is none
 
+    uint32_t append(Node node);
+    [[nodiscard]] bool computes_steady(const Node& node) const;
+
     StableVector<Node> nodes_;  // references to nodes stay valid while bodies and gradients add more
     std::vector<Value> parameters_;
+    bool has_steady_ = false;  // parameters
     std::vector<std::string> labels_;
     void remember(uint64_t hash, uint32_t node);
     // Open addressing: the hash and number of each node that may be found again; UINT32_MAX marks an empty place.

@@ -5,40 +5,30 @@
 #include "ops/expr.h"
 #include "passes/claims.h"
 #include "passes/rewrite.h"
+#include "passes/uses.h"
 
 namespace fk {
 namespace {
 
-struct Uses {
-    std::vector<uint32_t> count;
-    std::vector<uint32_t> user;  // the only user, where count is 1
-    explicit Uses(const Graph& g) : count(g.size(), 0), user(g.size(), UINT32_MAX) {
-        const auto live = live_nodes(g);
-        for (uint32_t n = 0; n < g.size(); ++n)
-            if (live[n])
-                for (Value v : g.node(n).inputs) ++count[v.node], user[v.node] = n;
-        for (Value v : g.outputs) ++count[v.node], user[v.node] = UINT32_MAX;
-    }
-    [[nodiscard]] uint32_t only(uint32_t n) const { return count[n] == 1 ? user[n] : UINT32_MAX; }
-};
-
-// The vector over the last dimension that `v` broadcasts, if it is one.
-Value broadcast_vector(const Graph& g, Value v) {
-    while (g.node(v).is("broadcast_to") || g.node(v).is("reshape")) {
-        const Value x = g.node(v).inputs[0];
-        const Dims &from = g.type(x).dims, &to = g.type(v).dims;
-        if (from.empty() || from.back() != to.back() || product(from) != from.back()) break;
-        v = x;
-    }
-    return g.type(v).rank() == 1 ? v : Value{};
+bool limits(const Graph& g, const Node& n, Prim prim, double bound) {
+    return n.op->prim == prim && g.node(n.inputs[1]).is("full") && std::get<double>(g.node(n.inputs[1]).attrs[0]) == bound;
 }
 
-std::string activation_of(const Graph& g, const Node& n) {
-    if (n.op->prim == Prim::sigmoid) return "sigmoid";
-    if (n.op->prim == Prim::tanh) return "tanh";
-    if (n.op->prim == Prim::maximum && g.node(n.inputs[1]).is("full") && std::get<double>(g.node(n.inputs[1]).attrs[0]) == 0.0)
-        return "relu";
-    return "";
+// The activation that begins with the only user of `n`, and the last node of it.
+struct Activation {
+    std::string name = "none";
+    uint32_t last = UINT32_MAX;
+};
+Activation activation_after(const Graph& g, const Uses& uses, uint32_t n) {
+    const uint32_t next = uses.only(n);
+    if (next == UINT32_MAX) return {"none", n};
+    const Node& act = g.node(next);
+    if (act.op->prim == Prim::sigmoid) return {"sigmoid", next};
+    if (act.op->prim == Prim::tanh) return {"tanh", next};
+    if (!limits(g, act, Prim::maximum, 0.0)) return {"none", n};
+    if (const uint32_t cut = uses.only(next); cut != UINT32_MAX && limits(g, g.node(cut), Prim::minimum, 6.0))
+        return {"relu6", cut};
+    return {"relu", next};
 }
 
 }  // namespace
@@ -62,10 +52,7 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* re
         const Value other = sum.inputs[0].node == n ? sum.inputs[1] : sum.inputs[0];
         const Value bias = broadcast_vector(g, other);
         if (!bias.valid() || bias.node == n) continue;
-        std::string act = "none";
-        uint32_t last = add;
-        if (const uint32_t next = uses.only(add); next != UINT32_MAX)
-            if (std::string found = activation_of(g, g.node(next)); !found.empty()) act = found, last = next;
+        auto [act, last] = activation_after(g, uses, add);
         const OpDef& fused = get_op(std::string(base.op->name) + "_bias_act");
         Node probe{.op = &fused,
                    .inputs = {base.inputs[0], base.inputs[1], bias},
@@ -88,7 +75,7 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* re
     std::vector<std::vector<Value>> map(g.size());
     for (Value p : g.parameters()) {
         out.current_label = out.intern_label(g.label(g.node(p).label));
-        map[p.node] = {out.add_parameter(g.type(p))};
+        map[p.node] = {out.add_parameter(g.type(p), g.steady(p))};
     }
     for (uint32_t n = 0; n < g.size(); ++n) {
         const Node& node = g.node(n);

@@ -57,7 +57,7 @@ class CastMixed {
         find_readers();
         for (Value p : g_.parameters()) {
             out_.current_label = out_.intern_label(g_.label(g_.node(p).label));
-            map_[p.node] = {out_.add_parameter(g_.type(p))};
+            map_[p.node] = {out_.add_parameter(g_.type(p), g_.steady(p))};
         }
         for (uint32_t n = 0; n < g_.size(); ++n)
             if (live_[n] && !g_.node(n).is("parameter")) copy(n);

@@ -3,7 +3,8 @@
 // 1. `classify`: a value is stored when a kernel, a reduction's consumer or the caller needs it in memory, or when it has
 //    several users and is not cheap to compute again.
 // 2. `group`: stored values over the same iteration space share a region when one feeds the other or they read the same
-//    memory, and no path leaves the region and comes back.
+//    memory, and no path leaves the region and comes back. Steady values, which the plan computes ahead of its runs, are
+//    stored where others read them and share regions among themselves only.
 // 3. `emit`: groups and kernels become nodes of the new graph in dependency order; stores that nobody outside the group
 //    reads are dropped.
 #include <algorithm>
@@ -109,6 +110,9 @@ class Fuser {
             if (!inlined && s_.origin[n] == Origin::external)  // kernels and reshapes read memory
                 for (Value v : node.inputs) make_root(v.node);
             if (node.is("random_bits")) make_root(node.inputs[0].node), draws_ = true;
+            if (!node.steady)
+                for (Value v : node.inputs)
+                    if (g_.steady(v)) keep(v, cost);
             if (!merge_ && node.op->kind == OpKind::prim) make_root(n);
             cost[n] = cost_of(node);
             for (Value v : node.inputs)
@@ -121,6 +125,22 @@ class Fuser {
             }
             if (cost[n] > 48 && node.op->kind == OpKind::prim) make_root(n), cost[n] = 0;  // bounds the size of one region
         }
+    }
+
+    // A steady value that the loop of an unsteady one reads: what computes it becomes a loop of its own, to run ahead, unless the
+    // result is much larger than what it is made of.
+    void keep(Value v, std::vector<int>& cost) {
+        const Node& n = g_.node(v);
+        if (s_.origin[v.node] != Origin::inlined) return;
+        if (n.op->kind != OpKind::prim) {
+            if (!n.is("random_bits"))
+                for (Value x : n.inputs) keep(x, cost);
+            return;
+        }
+        constexpr size_t kSmall = 64 << 10;
+        size_t read = 0;
+        for (Value x : loads_of_root(v.node)) read += g_.type(x).bytes();
+        if (g_.type(v).bytes() <= std::max(kSmall, 2 * read)) make_root(v.node), cost[v.node] = 0;
     }
 
     // Values in memory that computing `root` reads, through its inlined operands.
@@ -184,6 +204,7 @@ class Fuser {
     bool try_join(uint32_t root, const std::set<Value>& loads, int32_t target) {
         auto& roots = groups_[static_cast<size_t>(target)];
         if (roots.size() >= kMaxRoots || space_of(g_, roots[0]) != space_of(g_, root)) return false;
+        if (g_.node(roots[0]).steady != g_.node(root).steady) return false;
         if (draws_ && draws_with({root, 0}, target)) return false;
         for (Value v : loads)  // a reshape of the group's own result
             if (s_.origin[v.node] == Origin::external && unit_of(v.node) == target) return false;
@@ -258,7 +279,7 @@ class Fuser {
         Graph out;
         for (Value p : g_.parameters()) {
             out.current_label = out.intern_label(g_.label(g_.node(p).label));
-            map_[p] = out.add_parameter(g_.type(p));
+            map_[p] = out.add_parameter(g_.type(p), g_.steady(p));
         }
         // Units in dependency order, the earliest recorded first: a depth-first walk would lengthen lifetimes.
         std::set<int64_t> units;

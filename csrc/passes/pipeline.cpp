@@ -19,6 +19,7 @@ struct PassEntry {
 };
 
 Graph prune_pass(const Graph& g, std::span<const Impl>, Refusals*) { return prune(g); }
+Graph fold_scales_pass(const Graph& g, std::span<const Impl>, Refusals*) { return fold_scales(g); }
 Graph simplify_pass(const Graph& g, std::span<const Impl>, Refusals*) { return simplify(g); }
 template <auto F>  // a pass that refuses nothing
 Graph quiet(const Graph& g, std::span<const Impl> impls, Refusals*) {
@@ -32,6 +33,7 @@ constexpr std::array kPasses = {
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"prune", prune_pass},                // and loops
+    PassEntry{"fold_scales", fold_scales_pass},
     PassEntry{"absorb_epilogues", absorb_epilogues},
     PassEntry{"absorb_prologues", absorb_prologues},
     PassEntry{"recompute_far", recompute_far},

@@ -12,7 +12,7 @@ Graph rewrite(const Graph& in, const Rule& rule) {
     std::vector<std::vector<Value>> map(in.size());
     for (Value p : in.parameters()) {
         out.current_label = out.intern_label(in.label(in.node(p).label));
-        map[p.node] = {out.add_parameter(in.type(p))};
+        map[p.node] = {out.add_parameter(in.type(p), in.steady(p))};
     }
     std::vector<Value> inputs;
     uint32_t last_label = UINT32_MAX;

@@ -82,6 +82,7 @@ void bind_trace(nb::module_& m) {
             }
             d["steps"] = p.steps.size();
             d["arena_bytes"] = p.arena_bytes;
+            d["kept_bytes"] = p.kept_bytes;
             d["runs"] = e.exe->runs;
             d["pass_microseconds"] = passes;
             return d;

@@ -165,9 +165,11 @@ class Planner {
     void run() {
         timed("select_kernels", [&] { select(); });
         timed("plan_memory", [&] {
+            split_prologue();
             if (inplace_) delay_writes();
             place_outputs();
             place_rest();
+            group_prologue();
             resolve();
         });
     }
@@ -187,7 +189,9 @@ class Planner {
         std::vector<size_t> out_bytes;
         uint32_t node = UINT32_MAX;
         std::string op, label;
+        std::vector<TensorType> types;  // of the operands, where there is no node
         bool fallible = false;
+        bool steady = false;
         int32_t copy_to_output = -1;  // a final copy: its destination
     };
 
@@ -211,9 +215,76 @@ class Planner {
             d.op = node.op->name;
             d.label = g().label(node.label);
             d.fallible = may_report(node);
-            for (uint32_t i = 0; i < node.types.size(); ++i) writer_[{n, i}] = drafts_.size();
-            drafts_.push_back(std::move(d));
+            d.steady = node.steady;
+            for (Prepared& form : std::exchange(d.kernel->prepared, {})) prepare(d, std::move(form));
+            add_draft(std::move(d));
         }
+    }
+
+    void add_draft(Draft d) {
+        for (Value v : d.out) writer_[v] = drafts_.size();
+        drafts_.push_back(std::move(d));
+    }
+    // A value that no node of the graph stands for.
+    Value unnamed() { return {UINT32_MAX - 1 - static_cast<uint32_t>(unnamed_++), 0}; }
+
+    // A step that makes the form in which the reader wants an input.
+    void prepare(Draft& reader, Prepared form) {
+        Value& input = reader.in[static_cast<size_t>(form.input)];
+        Draft d;
+        d.kernel = std::move(form.kernel);
+        d.in = {input};
+        d.out = {input = unnamed()};
+        d.out_bytes = {form.bytes};
+        d.op = "prepare";
+        d.label = reader.label;
+        const Value stored = g().node(reader.node).inputs[static_cast<size_t>(form.input)];
+        d.steady = g().steady(stored);
+        d.types = {g().type(stored), {DType::u8, {static_cast<int64_t>(form.bytes)}}};
+        add_draft(std::move(d));
+    }
+
+    // Which steps run ahead, as long as no steady parameter changes: those of steady values, unless what would have to be kept
+    // for the others is larger than it is worth. They come first.
+    void split_prologue() {
+        constexpr size_t kSmall = 64 << 10;
+        std::set<Value> read_later;
+        for (Value v : g().outputs) read_later.insert(root(v));
+        std::vector<uint8_t> ahead(drafts_.size(), 0);
+        for (size_t i = drafts_.size(); i-- > 0;) {
+            const Draft& d = drafts_[i];
+            size_t read = 0;
+            for (Value v : d.in) read += bytes_of(v);
+            const auto pays = [&](size_t o) {
+                return !read_later.contains(d.out[o]) || d.out_bytes[o] <= std::max(kSmall, 2 * read);
+            };
+            ahead[i] = d.steady && !d.fallible;
+            for (size_t o = 0; o < d.out.size(); ++o) ahead[i] = ahead[i] && pays(o);
+            if (!ahead[i]) read_later.insert(d.in.begin(), d.in.end());
+        }
+        prologue_ = static_cast<size_t>(std::ranges::count(ahead, 1));
+        if (prologue_ == 0) return;
+        reorder(drafts_.size(), ahead, {1, 0});
+        for (size_t i = 0; i < prologue_; ++i)
+            for (size_t o = 0; o < drafts_[i].out.size(); ++o)
+                if (const Value v = drafts_[i].out[o]; read_later.contains(v))
+                    place_[v] = {Place::kept, kept_.take(drafts_[i].out_bytes[o])};
+    }
+    [[nodiscard]] size_t bytes_of(Value v) const {
+        if (v.node < g().size()) return g().type(v).bytes();
+        const Draft& d = drafts_[writer_.at(v)];
+        return d.out_bytes[static_cast<size_t>(std::ranges::find(d.out, v) - d.out.begin())];
+    }
+
+    // Puts the first `end` drafts in the order of their classes, which keep theirs.
+    void reorder(size_t end, const std::vector<uint8_t>& class_of, std::initializer_list<uint8_t> classes) {
+        std::vector<Draft> order;
+        for (uint8_t c : classes)
+            for (size_t i = 0; i < end; ++i)
+                if (class_of[i] == c) order.push_back(std::move(drafts_[i]));
+        std::ranges::move(order, drafts_.begin());
+        for (size_t i = 0; i < end; ++i)
+            for (Value v : drafts_[i].out) writer_[v] = i;
     }
 
     // Steps that give variables their new values go behind the last step that can still report bad data, unless that step
@@ -229,17 +300,12 @@ class Planner {
                     if (const auto it = writer_.find(v); it != writer_.end()) needed[it->second] = 1;
         for (size_t k = 0; k < g().outputs.size(); ++k)
             if (const auto it = writer_.find(root(g().outputs[k])); it != writer_.end() && plan_.output_aliases[k] >= 0)
-                if (it->second < end && !drafts_[it->second].fallible) late[it->second] = !needed[it->second];
+                if (it->second >= prologue_ && it->second < end && !drafts_[it->second].fallible)
+                    late[it->second] = !needed[it->second];
         for (size_t i = 0; i < end; ++i)  // what reads a delayed value comes after it
             for (Value v : drafts_[i].in)
                 if (const auto it = writer_.find(v); it != writer_.end() && late[it->second]) late[i] = 1;
-        std::vector<Draft> order;
-        for (uint8_t later : {0, 1})
-            for (size_t i = 0; i < end; ++i)
-                if (late[i] == later) order.push_back(std::move(drafts_[i]));
-        std::ranges::move(order, drafts_.begin());
-        for (size_t i = 0; i < end; ++i)
-            for (Value v : drafts_[i].out) writer_[v] = i;
+        reorder(end, late, {0, 1});
     }
 
     // The parameter that a value is, or -1.
@@ -287,6 +353,7 @@ class Planner {
             d.in = {v};
             d.out_bytes = {bytes};
             d.op = "copy";
+            d.types = {plan_.output_types[i], plan_.output_types[i]};
             d.copy_to_output = static_cast<int32_t>(i);
             copies.push_back(std::move(d));
         }
@@ -304,15 +371,15 @@ class Planner {
         const Value parameter = g().parameters()[static_cast<size_t>(written)];
         for (size_t later = i + 1; later < copies.size(); ++later)
             if (copies[later].in[0] == parameter) {
-                const Value staged{UINT32_MAX - 1 - static_cast<uint32_t>(staged_++), 0};
+                const Value staged = unnamed();
                 Draft stage;
                 stage.kernel = std::make_unique<CopyKernel>(copies[later].out_bytes[0]);
                 stage.in = {parameter};
                 stage.out = {staged};
                 stage.out_bytes = copies[later].out_bytes;
                 stage.op = "copy";
-                writer_[staged] = drafts_.size();
-                drafts_.push_back(std::move(stage));
+                stage.types = copies[later].types;
+                add_draft(std::move(stage));
                 copies[later].in[0] = staged;
             }
     }
@@ -362,6 +429,37 @@ class Planner {
                 if (!last_use.contains(v) && place_[v].place == Place::arena) release(v);
         }
         plan_.arena_bytes = arena.top();
+        plan_.kept_bytes = kept_.top();
+    }
+
+    // Steps of the prologue that share intermediate results form a group: if one has to run again, all have to.
+    void group_prologue() {
+        plan_.prologue = prologue_;
+        std::vector<size_t> group(prologue_);
+        const auto find = [&](size_t i) {
+            while (group[i] != i) i = group[i] = group[group[i]];
+            return i;
+        };
+        std::vector<std::set<uint32_t>> reads(prologue_);
+        for (size_t i = 0; i < prologue_; ++i) {
+            group[i] = i;
+            for (Value v : drafts_[i].in) {
+                if (const auto it = writer_.find(v); it != writer_.end()) group[find(it->second)] = find(i);
+            }
+        }
+        std::set<uint32_t> all;
+        for (size_t i = 0; i < prologue_; ++i)
+            for (Value v : drafts_[i].in)
+                if (v.node < g().size() && parameter_index(v) >= 0) {
+                    const auto p = static_cast<uint32_t>(parameter_index(v));
+                    reads[find(i)].insert(p);
+                    all.insert(p);
+                }
+        plan_.prologue_parameters.assign(all.begin(), all.end());
+        for (size_t i = 0; i < prologue_; ++i) {
+            const std::set<uint32_t>& r = reads[find(i)];
+            plan_.prologue_reads.emplace_back(r.begin(), r.end());
+        }
     }
 
     void resolve() {
@@ -388,6 +486,7 @@ class Planner {
             s.node = d.node;
             s.op = std::move(d.op);
             s.label = std::move(d.label);
+            s.types = std::move(d.types);
             plan_.steps.push_back(std::move(s));
         }
     }
@@ -398,7 +497,9 @@ class Planner {
     std::map<Value, size_t> writer_;
     std::map<Value, Operand> place_;
     std::vector<size_t> scratch_;
-    int staged_ = 0;
+    int unnamed_ = 0;
+    size_t prologue_ = 0;  // the first drafts
+    Arena kept_;
 };
 
 // The settings that shape kernels are handed to the device before it makes any.
@@ -411,6 +512,8 @@ void configure_device() {
     const std::string products = config::text(config::Key::bfloat_products);
     if (!cpu::set_bf16_products(products))
         fail<UserError>("FASTKERAS_BFLOAT_PRODUCTS is '", products, "'; expected bfloat16 or float32");
+    const std::string winograd = config::text(config::Key::winograd);
+    if (!cpu::set_winograd(winograd)) fail<UserError>("FASTKERAS_WINOGRAD is '", winograd, "'; expected never or always");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/config.h"
 #include "core/errors.h"
 #include "runtime/host.h"
 #include "runtime/profiler.h"
@@ -36,6 +37,13 @@ Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs, s
         input_of_.push_back(input ? static_cast<int32_t>(input_types_.size()) : -1);
         if (input) input_types_.push_back(g.type(g.parameters()[i]));
     }
+    if (config::lists(config::Key::disable_passes, "prologue") || config::lists(config::Key::disable_passes, "all")) return;
+    // What it reads and does not write. Numbers are read by loops as they are: nothing would be gained ahead of the run.
+    std::vector<uint8_t> steady;
+    for (size_t i = 0; i < sources_.size(); ++i)
+        steady.push_back(input_of_[i] < 0 && std::ranges::find(written_, sources_[i].cell) == written_.end() &&
+                         g.type(g.parameters()[i]).size() > 1);
+    g.mark_steady(steady);
 }
 
 const Plan& Executable::plan() {
@@ -58,6 +66,12 @@ void Executable::take_inputs(const std::vector<Input>& inputs, std::vector<const
             parameters[i] = in.data;
         }
     }
+}
+
+std::vector<uint64_t> Executable::source_ids() const {
+    std::vector<uint64_t> ids;
+    for (size_t i = 0; i < sources_.size(); ++i) ids.push_back(input_of_[i] < 0 ? source(i)->id : 0);
+    return ids;
 }
 
 void Executable::await_sources() {
@@ -100,6 +114,7 @@ std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
     }
     for (size_t i = 0; i < n; ++i)
         if (input_of_[i] < 0) held[i] = source(i)->buffer;
+    const std::vector<uint64_t> ids = plan_->prologue > 0 ? source_ids() : std::vector<uint64_t>();
     std::shared_ptr<Flight> flight;
     std::vector<TensorPtr> busy;
     for (size_t o = results_; o < buffers.size(); ++o)
@@ -107,12 +122,14 @@ std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
             if (!flight) flight = std::make_shared<Flight>();
             busy.push_back(written_[o - results_]->value);
             busy.back()->flight = flight;
+            busy.back()->renew();
         }
     std::exception_ptr error;
     {
         const Unlocked unlocked;
         try {
-            plan_->run(parameters.data(), outputs.data());
+            const Prologue::Lease ahead = prologue_.lease(*plan_, parameters.data(), ids);
+            plan_->run(parameters.data(), outputs.data(), nullptr, ahead.memory());
         } catch (...) {
             error = std::current_exception();  // the plan has not written to any cell
         }
@@ -151,13 +168,16 @@ Measurement Executable::measure(const std::vector<Input>& inputs, int runs, doub
         outputs[o] = buffers[o]->data();
     }
     Measurement result;
+    const std::vector<uint64_t> ids = source_ids();
     const Unlocked unlocked;
+    Prologue prologue;
+    const Prologue::Lease ahead = prologue.lease(*plan_, parameters.data(), ids);
     const int64_t begin = profiler::now();
     std::vector<int64_t> stamps;
     for (int run = 0; run < runs; ++run) {
         const int64_t start = profiler::now();
         if (run > 0 && static_cast<double>(start - begin) > seconds * 1e9) break;
-        plan_->run(parameters.data(), outputs.data(), &stamps);
+        plan_->run(parameters.data(), outputs.data(), &stamps, ahead.memory());
         result.totals.push_back(profiler::now() - start);
         if (result.totals.back() > *std::ranges::min_element(result.totals)) continue;
         result.steps.clear();

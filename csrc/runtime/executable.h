@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/lazy.h"
+#include "runtime/prologue.h"
 
 namespace fk {
 
@@ -34,6 +35,8 @@ class Executable {
   private:
     // Brings the inputs into memory and notes where they are, in `parameters`; `held` keeps them there.
     void take_inputs(const std::vector<Input>& inputs, std::vector<const void*>& parameters, std::vector<BufferPtr>& held);
+    // What cells and constants hold, by number of the parameter: the ids of their tensors, 0 for inputs.
+    [[nodiscard]] std::vector<uint64_t> source_ids() const;
     // Waits until the cells and constants are in memory. Until the host's lock is released again, they stay as they are.
     void await_sources();
     [[nodiscard]] const TensorPtr& source(size_t i) const {
@@ -43,6 +46,7 @@ class Executable {
     std::string name_;
     Graph graph_;  // outputs: the results, then the new values of the cells written
     std::shared_ptr<const Plan> plan_;
+    Prologue prologue_;  // of `plan_`
     std::vector<TensorType> input_types_;
     std::vector<Recorder::Source> sources_;
     std::vector<int32_t> input_of_;                    // per parameter: number of the input, or -1

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "ir/graph.h"
 
@@ -53,6 +54,14 @@ struct KernelArgs {
     RunErrors* errors;
 };
 
+class Kernel;
+// A form of an input that a kernel wants: packed, in another layout.
+struct Prepared {
+    int input = 0;
+    size_t bytes = 0;
+    std::unique_ptr<Kernel> kernel;  // makes it from the input
+};
+
 class Kernel {
   public:
     virtual ~Kernel() = default;
@@ -63,6 +72,9 @@ class Kernel {
     [[nodiscard]] virtual bool may_share(int /*out*/, int /*in*/) const { return false; }
     [[nodiscard]] virtual std::string describe() const = 0;           // "onednn:brgemm:avx512_core", "tile:7 instrs"
     [[nodiscard]] virtual std::string details() const { return ""; }  // what it runs inside, on several lines
+    // The inputs that it wants in another form than they are stored in, at every run in their place. Worth it for steady inputs,
+    // whose form is made once for many runs. The planner takes them.
+    std::vector<Prepared> prepared;
 };
 
 struct Impl {

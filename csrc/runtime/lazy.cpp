@@ -444,8 +444,10 @@ std::exception_ptr Recorder::run_pending(bool together) {
     if (error)  // a variable whose new value could not be computed keeps the old one
         for (const auto& [key, a] : assigned)
             if (a.old && (together || (a.cell->value->flight == flight && (!mixed || safe_error)) ||
-                          (mixed && a.cell->value->flight == risky_flight)))
+                          (mixed && a.cell->value->flight == risky_flight))) {
+                a.old->renew();  // its memory may have been on loan
                 a.cell->value = a.old;
+            }
     return error;
 }
 

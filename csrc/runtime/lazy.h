@@ -50,13 +50,15 @@ struct TensorImpl {
     RecorderPtr recorder;
     Value value;
     size_t live_slot = 0;  // position in the recorder's list of pending tensors
-    const uint64_t id;     // unlike an address, never given to another tensor
+    uint64_t id;           // of the value: unlike an address, never given to another one
 
     explicit TensorImpl(TensorType t) : type(std::move(t)), id(next_id()) {}
     ~TensorImpl();
     TensorImpl(const TensorImpl&) = delete;
     TensorImpl& operator=(const TensorImpl&) = delete;
     [[nodiscard]] bool pending() const { return recorder != nullptr; }
+    // Its memory gets another value. Whoever writes in place says so before, so that equal ids always mean equal values.
+    void renew() { id = next_id(); }
 
   private:
     static uint64_t next_id();

@@ -20,6 +20,17 @@ struct Plan::Instance {
     const std::byte* arena_of_pointers = nullptr;
 };
 
+// Steps [first, last), without those that `stale` does not mark.
+struct Plan::Call {
+    const void* const* parameters = nullptr;
+    void* const* outputs = nullptr;
+    std::byte* kept = nullptr;
+    size_t first = 0, last = 0;
+    std::span<const uint8_t> stale = {};  // empty: all of them
+    std::vector<int64_t>* stamps = nullptr;
+    std::byte* arena = nullptr;
+};
+
 Plan::Plan() = default;
 Plan::~Plan() = default;
 
@@ -32,7 +43,7 @@ Plan::InstancePtr Plan::make_instance() const {
     return instance;
 }
 
-void Plan::run(const void* const* parameters, void* const* outputs, std::vector<int64_t>* stamps) const {
+void Plan::execute_leased(Call call) const {
     InstancePtr instance;
     {
         const std::lock_guard lock(mutex_);
@@ -45,12 +56,13 @@ void Plan::run(const void* const* parameters, void* const* outputs, std::vector<
         instance = make_instance();
         instance->arena = allocate_aligned(arena_bytes);
     }
+    call.arena = instance->arena.get();
     const auto give_back = [&] {
         const std::lock_guard lock(mutex_);
         if (idle_.size() < 4) idle_.push_back(std::move(instance));
     };
     try {
-        run(*instance, instance->arena.get(), parameters, outputs, stamps);
+        execute(*instance, call);
     } catch (...) {
         give_back();
         throw;
@@ -58,32 +70,63 @@ void Plan::run(const void* const* parameters, void* const* outputs, std::vector<
     give_back();
 }
 
+void Plan::run(const void* const* parameters, void* const* outputs, std::vector<int64_t>* stamps, const std::byte* kept) const {
+    AlignedMemory own;
+    if (prologue > 0 && kept == nullptr) {
+        own = allocate_aligned(kept_bytes);
+        prepare(parameters, own.get(), {});
+        kept = own.get();
+    }
+    // A run only reads what was kept.
+    execute_leased({.parameters = parameters,
+                    .outputs = outputs,
+                    .kept = const_cast<std::byte*>(kept),
+                    .first = prologue,
+                    .last = steps.size(),
+                    .stamps = stamps});
+}
+
+void Plan::prepare(const void* const* parameters, std::byte* kept, std::span<const uint8_t> stale) const {
+    execute_leased({.parameters = parameters, .kept = kept, .last = prologue, .stale = stale});
+}
+
 void Plan::run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs,
                std::vector<int64_t>* stamps) const {
+    check_internal(prologue == 0, "a plan inside another one has no prologue");
+    execute(instance, {.parameters = parameters, .outputs = outputs, .last = steps.size(), .stamps = stamps, .arena = arena});
+}
+
+void Plan::execute(Instance& instance, const Call& call) const {
     const cpu::FlushDenormals flush;
-    const bool moved = instance.arena_of_pointers != arena;
-    for (size_t i = 0; i < operands.size(); ++i) {
-        if (operands[i].place == Place::parameter)
-            instance.pointers[i] = const_cast<void*>(parameters[operands[i].at]);
-        else if (operands[i].place == Place::output)
-            instance.pointers[i] = outputs[operands[i].at];
+    const bool moved = instance.arena_of_pointers != call.arena;
+    const auto first_operand = [&](size_t step) { return step < steps.size() ? steps[step].first_operand : operands.size(); };
+    const size_t end = moved ? operands.size() : first_operand(call.last);
+    for (size_t i = moved ? 0 : first_operand(call.first); i < end; ++i) {
+        const Operand& operand = operands[i];
+        if (operand.place == Place::parameter)
+            instance.pointers[i] = const_cast<void*>(call.parameters[operand.at]);
+        else if (operand.place == Place::output)
+            instance.pointers[i] = call.outputs != nullptr ? call.outputs[operand.at] : nullptr;
+        else if (operand.place == Place::kept)
+            instance.pointers[i] = call.kept + operand.at;
         else if (moved)
-            instance.pointers[i] = arena + operands[i].at;
+            instance.pointers[i] = call.arena + operand.at;
     }
-    instance.arena_of_pointers = arena;
+    instance.arena_of_pointers = call.arena;
     size_t failed_step = 0;
     std::vector<int64_t> own_stamps;
     const bool profiled = profiler::enabled();
-    if (stamps == nullptr && (timed || profiled)) stamps = &own_stamps;
+    std::vector<int64_t>* const stamps = call.stamps == nullptr && (timed || profiled) ? &own_stamps : call.stamps;
     if (stamps != nullptr) {
-        stamps->clear();
         stamps->reserve(steps.size() + 1);
-        stamps->push_back(profiler::now());
+        stamps->assign(call.first + 1, profiler::now());  // steps before the first take no time
     }
-    for (size_t i = 0; i < steps.size(); ++i) {
+    for (size_t i = call.first; i < call.last; ++i) {
         const Step& step = steps[i];
-        void* const* args = instance.pointers.data() + step.first_operand;
-        step.kernel->run({args, args + step.inputs, arena + step.scratch, instance.states[i].get(), &instance.errors});
+        if (call.stale.empty() || call.stale[i] != 0) {
+            void* const* args = instance.pointers.data() + step.first_operand;
+            step.kernel->run({args, args + step.inputs, call.arena + step.scratch, instance.states[i].get(), &instance.errors});
+        }
         if (stamps != nullptr) [[unlikely]]
             stamps->push_back(profiler::now());
         if (instance.errors.failed()) [[unlikely]] {
@@ -91,7 +134,7 @@ void Plan::run(Instance& instance, std::byte* arena, const void* const* paramete
             break;
         }
     }
-    if (timed) note_times(*stamps);
+    if (timed) note_times(*stamps, call);
     if (profiled) profiler::record_run(*this, *stamps);
     if (!instance.errors.failed()) return;
     const bool interrupted = instance.errors.interrupted();
@@ -101,20 +144,24 @@ void Plan::run(Instance& instance, std::byte* arena, const void* const* paramete
     throw UserError(message);
 }
 
-void Plan::note_times(const std::vector<int64_t>& stamps) const {
+void Plan::note_times(const std::vector<int64_t>& stamps, const Call& call) const {
     const std::lock_guard lock(mutex_);
-    std::fprintf(stderr, "fastkeras run: %zu steps, %.1f us\n", steps.size(),
-                 static_cast<double>(stamps.back() - stamps.front()) / 1e3);
+    std::fprintf(stderr, "fastkeras %s: %zu steps, %.1f us\n", call.last == steps.size() ? "run" : "prologue",
+                 call.last - call.first, static_cast<double>(stamps.back() - stamps.front()) / 1e3);
     nanoseconds_.resize(steps.size(), INT64_MAX);
-    for (size_t i = 0; i + 1 < stamps.size(); ++i) nanoseconds_[i] = std::min(nanoseconds_[i], stamps[i + 1] - stamps[i]);
+    for (size_t i = call.first; i + 1 < stamps.size(); ++i)
+        if (call.stale.empty() || call.stale[i] != 0) nanoseconds_[i] = std::min(nanoseconds_[i], stamps[i + 1] - stamps[i]);
 }
 
 std::string Plan::text() const {
     std::ostringstream out;
-    out << steps.size() << " steps, arena " << arena_bytes << " bytes\n";
+    out << steps.size() << " steps, arena " << arena_bytes << " bytes";
+    if (prologue > 0) out << "; " << prologue << " of them ahead of the runs, " << kept_bytes << " bytes kept";
+    out << '\n';
     auto where = [&](const Operand& o) {
         return o.place == Place::parameter ? "p" + std::to_string(o.at)
                : o.place == Place::output  ? "o" + std::to_string(o.at)
+               : o.place == Place::kept    ? "k" + std::to_string(o.at)
                                            : "@" + std::to_string(o.at);
     };
     for (size_t i = 0; i < steps.size(); ++i) {
@@ -124,7 +171,7 @@ std::string Plan::text() const {
         out << ") -> (";
         for (uint32_t k = 0; k < s.outputs; ++k) out << (k ? ", " : "") << where(operands[s.first_operand + s.inputs + k]);
         out << ")  ";
-        if (!nanoseconds_.empty())
+        if (!nanoseconds_.empty() && nanoseconds_[i] != INT64_MAX)
             out << std::fixed << std::setprecision(1) << static_cast<double>(nanoseconds_[i]) / 1e3 << " us  ";
         out << s.kernel->describe() << (s.label.empty() ? "" : "  [" + s.label + "]") << '\n';
     }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,10 +14,10 @@
 
 namespace fk {
 
-enum class Place : uint8_t { parameter, output, arena };
+enum class Place : uint8_t { parameter, output, arena, kept };
 struct Operand {
     Place place = Place::arena;
-    size_t at = 0;  // index of the parameter or output, byte offset in the arena
+    size_t at = 0;  // index of the parameter or output, byte offset in the arena or in what the prologue keeps
 };
 
 struct Step {
@@ -24,8 +25,9 @@ struct Step {
     uint32_t first_operand = 0;  // inputs, then outputs, in Plan::operands
     uint32_t inputs = 0, outputs = 0;
     size_t scratch = 0;          // byte offset of its scratch memory in the arena
-    uint32_t node = UINT32_MAX;  // what it computes, in Plan::lowered; a final copy has none
+    uint32_t node = UINT32_MAX;  // what it computes, in Plan::lowered; copies and prepared forms have none
     std::string op, label;
+    std::vector<TensorType> types;  // of the operands of a step that has no node
 };
 
 class Plan : public std::enable_shared_from_this<Plan> {
@@ -37,6 +39,12 @@ class Plan : public std::enable_shared_from_this<Plan> {
     std::vector<Step> steps;
     std::vector<Operand> operands;
     size_t arena_bytes = 0;
+    // The first steps read steady parameters only, and what they make of them. They are no part of a run but run ahead of it
+    // when a parameter has changed (prologue.h); what runs read of them is kept.
+    size_t prologue = 0, kept_bytes = 0;
+    std::vector<uint32_t> prologue_parameters;
+    // Per step of the prologue: the parameters on which it depends, or a step that it shares intermediate results with.
+    std::vector<std::vector<uint32_t>> prologue_reads;
     std::vector<PassTiming> timings;
     std::vector<Refusal> refusals;  // by the passes, then by step
     Graph lowered;                  // the graph that the steps execute
@@ -44,7 +52,11 @@ class Plan : public std::enable_shared_from_this<Plan> {
 
     // Runs once. Safe from several threads at the same time. Throws UserError when a kernel reports bad data; then no
     // aliased output has been written. `stamps` gets the times (profiler::now) at which each step began, and the end.
-    void run(const void* const* parameters, void* const* outputs, std::vector<int64_t>* stamps = nullptr) const;
+    // `kept`: what the prologue left; without it, the prologue runs first.
+    void run(const void* const* parameters, void* const* outputs, std::vector<int64_t>* stamps = nullptr,
+             const std::byte* kept = nullptr) const;
+    // Runs those steps of the prologue that `stale` marks.
+    void prepare(const void* const* parameters, std::byte* kept, std::span<const uint8_t> stale) const;
 
     // A plan inside another plan's kernel (control flow): what one run needs for itself is the caller's, and so are the
     // `arena_bytes` of its arena.
@@ -61,7 +73,10 @@ class Plan : public std::enable_shared_from_this<Plan> {
     [[nodiscard]] std::string memory_map() const;  // who lives where in the arena, and when
 
   private:
-    void note_times(const std::vector<int64_t>& stamps) const;
+    struct Call;  // what a run reads and writes
+    void execute(Instance& instance, const Call& call) const;
+    void execute_leased(Call call) const;
+    void note_times(const std::vector<int64_t>& stamps, const Call& call) const;
 
     mutable std::mutex mutex_;
     mutable std::vector<InstancePtr> idle_;

@@ -234,7 +234,9 @@ void record_run(const Plan& plan, std::span<const int64_t> stamps) {
     const auto [it, fresh] = s.plan_numbers.try_emplace(&plan, static_cast<uint32_t>(s.plans.size()));
     if (fresh) s.plans.push_back(plan.shared_from_this());
     keep(s, {stamps.front(), stamps.back(), it->second, kWhole, thread});
-    for (uint32_t i = 0; i + 1 < stamps.size(); ++i) keep(s, {stamps[i], stamps[i + 1], it->second, i, thread});
+    for (uint32_t i = 0; i + 1 < stamps.size(); ++i)
+        if (stamps[i] != stamps[i + 1])  // steps of the prologue are no part of this run, or of that one
+            keep(s, {stamps[i], stamps[i + 1], it->second, i, thread});
 }
 
 void record_span(std::string name, std::string category, int64_t begin, int64_t end) {

@@ -20,10 +20,7 @@ std::vector<TensorType> operand_types(const Plan& plan, const Step& step) {
         types.insert(types.end(), node.types.begin(), node.types.end());
         return types;
     }
-    // A copy: to an output, or of a parameter.
-    const Operand &from = plan.operands[step.first_operand], &to = plan.operands[step.first_operand + 1];
-    const TensorType& t = to.place == Place::output ? plan.output_types[to.at] : plan.parameter_types[from.at];
-    return {t, t};
+    return step.types;
 }
 
 using PlaceKey = std::pair<Place, size_t>;

@@ -181,6 +181,7 @@ conv((1, 4, 5, 6, 2), (2, 3, 2, 2, 3), low=[1, 1, 0], high=[0, 1, 1])
 conv((1, 5, 5, 5, 2), (3, 3, 3, 2, 2), strides=[2, 1, 2], dilations=[1, 2, 1])
 conv((4, 28, 28, 1), (3, 3, 1, 32), grad=False)
 conv((2, 15, 13, 33), (3, 3, 33, 47), low=[1, 1], high=[1, 1], grad=False)
+conv((2, 24, 23, 64), (3, 3, 64, 64), low=[1, 1], high=[1, 1], grad=False)  # by Winograd
 conv((2, 14, 14, 48), (3, 3, 1, 48), groups=48, strides=[2, 2], low=[0, 0], high=[1, 1], grad=False)
 conv((2, 8, 8, 16), (3, 3, 16, 16), low=[1, 1], high=[1, 1], dtype="bfloat16", grad=False)
 conv((2, 8, 8, 3), (3, 3, 3, 5), dtype="float16", grad=False)

@@ -19,6 +19,7 @@ struct GemmArgs {
     T* pack;
     const T* bias = nullptr;  // one row, added to every row of the product
     Act act = Act::none;
+    const T* packed = nullptr;  // b as pack_b left it: then b is not read
     // What to fetch into the cache meanwhile, for the work that follows: values that lie side by side.
     struct {
         const T* at = nullptr;
@@ -38,6 +39,10 @@ inline constexpr int64_t gemm_pack_elements(int64_t m, int64_t k, bool transpose
     const int64_t depth = k < kGemmDepth ? k : kGemmDepth, rows = m + 8 < kGemmRows ? m + 8 : kGemmRows;
     return gemm_panel_elements(k) + (transposed_a && k > kGemmLooseDepth ? depth * rows : 0);
 }
+
+// Values of k are worked on in blocks of about one depth. pack_b leaves each, and in all k * gemm_packed_columns(n) elements.
+inline constexpr int64_t gemm_blocks(int64_t k) { return (k + kGemmDepth - 1) / kGemmDepth; }
+inline constexpr int64_t gemm_packed_columns(int64_t n) { return (n + 15) / 16 * 16; }
 
 // The same for operands stored as float or in 16 bits, computed in float, with a bias (one float per column) and relu:
 // kernels/own_mixed_gemm.cpp. `accumulate` is for a float result without these. `pack` has kMixedPackElements floats.

@@ -43,7 +43,7 @@ struct Tile {
     int64_t k;
     int tail;  // valid columns of the last vector
     bool accumulate;
-    Ahead<T> ahead[2];  // operands of later tiles
+    Ahead<T> ahead[2] = {};  // operands of later tiles
 };
 
 template <class T, int MR, int NV>

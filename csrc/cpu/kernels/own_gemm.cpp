@@ -1,11 +1,8 @@
 // Matrix product for operands of any strides: register tiles of MR rows by NV vectors, B taken in place where its rows
 // are contiguous and few row tiles would use a packed copy, packed into panels otherwise. A is read by broadcasts
 // where it lies; only a transposed A of many values a row is packed.
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 #include "cpu/kernels/gemm_tile.h"
+#include "cpu/kernels/transpose.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
@@ -29,47 +26,6 @@ void pack_rows(const T* b, int64_t b_row, int64_t kc, int64_t columns, int64_t w
         }
     }
 }
-
-#if defined(__AVX512F__)
-// Transposes 16 x 16 floats: rows `from` apart become columns, rows `to` apart.
-inline void transpose_16(const float* src, int64_t from, float* dst, int64_t to) {
-    __m512 r[16], t[16];
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(src + i * from);
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        const auto low = [](__m512 a, __m512 b) {
-            return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-        };
-        const auto high = [](__m512 a, __m512 b) {
-            return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-        };
-        r[i] = low(t[i], t[i + 2]);
-        r[i + 1] = high(t[i], t[i + 2]);
-        r[i + 2] = low(t[i + 1], t[i + 3]);
-        r[i + 3] = high(t[i + 1], t[i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        _mm512_storeu_ps(dst + i * to, _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
-        _mm512_storeu_ps(dst + (i + 4) * to, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88));
-        _mm512_storeu_ps(dst + (i + 8) * to, _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd));
-        _mm512_storeu_ps(dst + (i + 12) * to, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd));
-    }
-}
-#endif
 
 // The same from columns `b_col` apart whose elements are `b_row` apart.
 template <class T>
@@ -114,6 +70,35 @@ void pack_block(const T* a, int64_t a_col, int64_t rows, int64_t kc, T* out) {
     }
 }
 
+// How n and k are divided. Panels of about one width: a narrow last one would leave the vector units waiting.
+template <class T>
+struct Blocking {
+    static constexpr int64_t lanes = Simd<T>::lanes;
+    int64_t panel, depth;
+    Blocking(int64_t n, int64_t k) {
+        const int64_t vectors = (n + lanes - 1) / lanes, panels = (vectors + kVectors - 1) / kVectors;
+        panel = (vectors + panels - 1) / (panels == 0 ? 1 : panels) * lanes;
+        const int64_t blocks = gemm_blocks(k);
+        depth = blocks == 0 ? 0 : (k + blocks - 1) / blocks;
+    }
+};
+
+// Columns [n0, n0 + columns) of values [k0, k0 + kc) of b.
+template <class T>
+void pack_panel(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0, int64_t columns, int64_t width, T* out) {
+    const T* b = g.b + k0 * g.b_row + n0 * g.b_col;
+    if (g.b_col == 1)
+        pack_rows(b, g.b_row, kc, columns, width, out);
+    else
+        pack_columns(b, g.b_row, g.b_col, kc, columns, width, out);
+}
+
+// Where a packed panel begins: the panels of a block follow each other, and so do the blocks.
+template <class T>
+int64_t panel_at(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0) {
+    return k0 * ((g.n + Simd<T>::lanes - 1) / Simd<T>::lanes * Simd<T>::lanes) + kc * n0;
+}
+
 // What the tiles of a block fetch for later ones, so that a product with little arithmetic for each value it reads does not wait
 // for memory.
 template <class T>
@@ -122,6 +107,7 @@ class Fetcher {
     // For tiles of `rows` rows of A from `first` on, with the values of k from k0 on.
     Fetcher(const GemmArgs<T>& g, int64_t panels, int64_t first, int64_t rows, int64_t k0, int64_t kc) {
         constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+        if (g.packed != nullptr) weights_ahead_ = kWeightsAhead;
         if (g.next[0].at != nullptr) {  // spread over the tiles
             const auto tiles_of = [&](int64_t n) { return (n + kRows - 1) / kRows * panels; };
             const int64_t depths = (g.k + kc - 1) / kc, tiles = tiles_of(g.m) * depths,
@@ -141,13 +127,17 @@ class Fetcher {
             distance_ = (kTileAhead + kRows * kc - 1) / (kRows * kc) * kRows * kc;
         }
     }
-    void set(Tile<T>& t, bool first_panel) {
+    void set(Tile<T>& t, bool first_panel, bool first_rows) {
         constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
         if (given_) {
             for (int i = 0; i < 2; ++i) {
                 t.ahead[i] = {next_at_[i] < next_end_[i] ? next_at_[i] : nullptr, (share_[i] + t.k - 1) / t.k};
                 next_at_[i] += share_[i];
             }
+            return;
+        }
+        if (weights_ahead_ > 0 && first_rows) {
+            for (int i = 0; i < 2; ++i) t.ahead[i] = {t.b + weights_ahead_ + i * line, t.b_row};
             return;
         }
         if (distance_ > 0) {
@@ -165,11 +155,13 @@ class Fetcher {
   private:
     static constexpr int64_t kMostAhead = 768 << 10;  // bytes: together with the block at work they fit the L2 cache
     static constexpr int64_t kTileAhead = 1024;       // elements
+    // Packed panels lie in the order in which they are read. Weights that are read once a run come from far.
+    static constexpr int64_t kWeightsAhead = 8192 / static_cast<int64_t>(sizeof(T));
     const T *a_ = nullptr, *b_ = nullptr;
     const T *next_at_[2] = {}, *next_end_[2] = {};
     int64_t share_[2] = {};
     bool given_ = false;
-    int64_t a_step_ = 0, b_step_ = 0, a_lines_ = 0, b_lines_ = 0, next_ = 0, distance_ = 0;
+    int64_t a_step_ = 0, b_step_ = 0, a_lines_ = 0, b_lines_ = 0, next_ = 0, distance_ = 0, weights_ahead_ = 0;
 };
 
 // Columns of B for tiles of kc values: where they are, or a packed copy.
@@ -186,17 +178,28 @@ Panel<T> bring_panel(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0, i
     constexpr int64_t lanes = Simd<T>::lanes;
     const int64_t vectors = (columns + lanes - 1) / lanes, tail = columns - (vectors - 1) * lanes;
     Panel<T> p{g.b + k0 * g.b_row + n0 * g.b_col, g.b_row, n0, columns, static_cast<int>(vectors), static_cast<int>(tail)};
-    if (in_place && g.b_col == 1 && tail == lanes) return p;
-    if (g.b_col == 1)
-        pack_rows(p.b, g.b_row, kc, columns, vectors * lanes, to);
-    else
-        pack_columns(p.b, g.b_row, g.b_col, kc, columns, vectors * lanes, to);
-    p.b = to;
+    if (g.packed == nullptr) {
+        if (in_place && g.b_col == 1 && tail == lanes) return p;
+        pack_panel(g, k0, kc, n0, columns, vectors * lanes, to);
+    }
+    p.b = g.packed == nullptr ? to : g.packed + panel_at(g, k0, kc, n0);
     p.row = vectors * lanes;
     return p;
 }
 
 }  // namespace
+
+template <class T>
+void pack_b(const GemmArgs<T>& g, int64_t block, T* out) {
+    constexpr int64_t lanes = Simd<T>::lanes;
+    static_assert(16 % lanes == 0);
+    const Blocking<T> by(g.n, g.k);
+    const int64_t k0 = block * by.depth, kc = g.k - k0 < by.depth ? g.k - k0 : by.depth;
+    for (int64_t n0 = 0; n0 < g.n && kc > 0; n0 += by.panel) {
+        const int64_t columns = g.n - n0 < by.panel ? g.n - n0 : by.panel, width = (columns + lanes - 1) / lanes * lanes;
+        pack_panel(g, k0, kc, n0, columns, width, out + panel_at(g, k0, kc, n0));
+    }
+}
 
 template <class T>
 void gemm(const GemmArgs<T>& g) {
@@ -206,13 +209,12 @@ void gemm(const GemmArgs<T>& g) {
         for (int64_t i = 0; i < g.m; ++i)
             for (int64_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = 0;
     const bool few_rows = g.m <= 4 * kRows;
-    // Panels of about one width: a narrow last one would leave the vector units waiting.
-    const int64_t vectors_of_n = (g.n + lanes - 1) / lanes, panels = (vectors_of_n + kVectors - 1) / kVectors;
-    const int64_t panel = (vectors_of_n + panels - 1) / (panels == 0 ? 1 : panels) * lanes;
-    const int64_t depths = (g.k + kGemmDepth - 1) / kGemmDepth, depth = depths == 0 ? 0 : (g.k + depths - 1) / depths;
+    const auto [panel, depth] = Blocking<T>(g.n, g.k);
+    const int64_t vectors_of_n = (g.n + lanes - 1) / lanes, panels = panel == 0 ? 0 : (g.n + panel - 1) / panel;
     T* const packed_a = g.pack + gemm_panel_elements(g.k);
     // A small B is packed as a whole, once, and whole rows of the result are written one after the other.
-    const bool whole_b = panels > 1 && panels <= most_panels && g.a_col == 1 && vectors_of_n * lanes * g.k <= kGemmWholeB;
+    const bool whole_b =
+        g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && vectors_of_n * lanes * g.k <= kGemmWholeB;
     Panel<T> whole[most_panels];
     if (whole_b)
         for (int64_t p = 0; p * panel < g.n; ++p)
@@ -233,7 +235,7 @@ void gemm(const GemmArgs<T>& g) {
                 t.b = p.b, t.b_row = p.row;
                 t.c = g.c + m0 * g.ldc + p.first, t.ldc = g.ldc;
                 t.k = kc, t.tail = p.tail, t.accumulate = g.accumulate || k0 > 0;
-                fetcher.set(t, p.first == 0);
+                fetcher.set(t, p.first == 0, m0 == first);
                 tile_function<T>(static_cast<int>(rows), p.vectors)(t);
             };
             const auto finish = [&](int64_t n0, int64_t columns) {  // while the block is in the cache
@@ -255,10 +257,14 @@ void gemm(const GemmArgs<T>& g) {
     }
 }
 
+template void pack_b<float>(const GemmArgs<float>&, int64_t, float*);
+template void pack_b<double>(const GemmArgs<double>&, int64_t, double*);
 template void gemm<float>(const GemmArgs<float>&);
 template void gemm<double>(const GemmArgs<double>&);
 
 void fill_gemm(OwnKernels& table) {
+    table.rows_f32.pack_b = pack_b<float>;
+    table.rows_f64.pack_b = pack_b<double>;
     table.rows_f32.gemm = gemm<float>;
     table.rows_f64.gemm = gemm<double>;
 }

@@ -8,6 +8,7 @@
 #include "cpu/kernels/gemm_args.h"
 #include "cpu/kernels/own_types.h"
 #include "cpu/kernels/recurrent.h"
+#include "cpu/kernels/winograd.h"
 
 namespace fk::cpu {
 
@@ -48,6 +49,8 @@ struct ColumnMoments {
 template <class T>
 struct RowKernels {
     void (*gemm)(const GemmArgs<T>& args);
+    // One block of `b` for products with these strides, n and k; `out` is that of all blocks.
+    void (*pack_b)(const GemmArgs<T>& args, int64_t block, T* out);
     // c[r, :] = act(c[r, :] + bias); a null bias adds nothing. Row stride ldc.
     void (*epilogue)(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, Act act);
     void (*softmax)(const T* x, int64_t rows, int64_t n, bool log, T* y);
@@ -117,6 +120,7 @@ struct OwnKernels {
     PoolKernels<Bf16> pool_bf16;
     PoolKernels<F16> pool_f16;
     RecurrentKernels recurrent;
+    WinogradKernels winograd;
     void (*mixed_gemm)(const MixedGemmArgs& args);
     // Floats of scratch that either takes.
     int64_t (*attention_scratch)(const AttentionHead& head);

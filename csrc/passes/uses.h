@@ -1,0 +1,20 @@
+// Who reads a value, and whether it only repeats a vector: what passes that join neighbours ask.
+#pragma once
+
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace fk {
+
+struct Uses {
+    std::vector<uint32_t> count;
+    std::vector<uint32_t> user;  // the only user, where count is 1
+    explicit Uses(const Graph& g);
+    [[nodiscard]] uint32_t only(uint32_t n) const { return count[n] == 1 ? user[n] : UINT32_MAX; }
+};
+
+// The vector over the last dimension that `v` broadcasts; an invalid value if it is none.
+[[nodiscard]] Value broadcast_vector(const Graph& g, Value v);
+
+}  // namespace fk
