@@ -164,6 +164,18 @@ TEST_CASE("prologue: a steady result is copied to each run's output") {
     CHECK(difference(first, run_graph(g, inputs)) == 0);
 }
 
+TEST_CASE("prologue: what depends on constants alone is computed once") {
+    Graph g;
+    const Expr x = param(g, {300}), w = steady(g, {300});
+    const Expr places = cast({&g, {g.add(get_op("iota"), {}, {Dims{300}, int64_t{0}, static_cast<int64_t>(DType::i64)}), 0}}, DType::f32);
+    returns(g, {x * sin(places), x + w});
+    Ahead ahead(g);
+    CHECK(ahead.plan->prologue == 1);
+    CHECK(ahead.plan->prologue_parameters.empty());
+    const std::vector<Array> inputs = inputs_for(g, 9);
+    for (uint64_t id : {1, 1, 2}) CHECK(difference(ahead.run(inputs, {0, id}), run_graph(g, inputs)) == 0);
+}
+
 TEST_CASE("prologue: random writes never leave anything stale") {
     Graph g;
     const Expr x = param(g, {2, 8, 8, 4});
