@@ -303,8 +303,9 @@ std::unique_ptr<Kernel> make_product(const Graph& g, const Node& node, const Mat
     const auto scratch = static_cast<size_t>(pack_elements(s) * max_threads() + split.partials(s)) * element;
     std::unique_ptr<Kernel> kernel = make_widened(g, node, std::move(text), body, scratch);
     if (packed)
-        kernel->prepared.push_back({1, static_cast<size_t>(packed_elements(s)) * element,
-                                    make_kernel("own:pack", wide ? pack_product<double>(s, split) : pack_product<float>(s, split))});
+        kernel->prepared.push_back(
+            {1, static_cast<size_t>(packed_elements(s)) * element,
+             make_kernel("own:pack", wide ? pack_product<double>(s, split) : pack_product<float>(s, split))});
     return kernel;
 }
 

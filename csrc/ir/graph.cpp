@@ -108,8 +108,10 @@ uint32_t Graph::add(const OpDef& op, Values inputs, Attrs attrs) {
 uint32_t Graph::add_known(const OpDef& op, Values inputs, const Attrs& attrs, const Types& types) {
     const uint64_t hash = hash_node(&op, inputs, attrs);
     if (const uint32_t equal = find_equal(hash, op, inputs, attrs); equal != UINT32_MAX) return equal;
-    remember(hash,
-             append({.op = &op, .inputs = std::move(inputs), .attrs = attrs, .types = types, .label = current_label, .region = nullptr}));
+    remember(
+        hash,
+        append(
+            {.op = &op, .inputs = std::move(inputs), .attrs = attrs, .types = types, .label = current_label, .region = nullptr}));
     return size() - 1;
 }
 

@@ -26,7 +26,8 @@ Activation activation_after(const Graph& g, const Uses& uses, uint32_t n) {
     if (act.op->prim == Prim::sigmoid) return {"sigmoid", next};
     if (act.op->prim == Prim::tanh) return {"tanh", next};
     if (!limits(g, act, Prim::maximum, 0.0)) return {"none", n};
-    if (const uint32_t cut = uses.only(next); cut != UINT32_MAX && limits(g, g.node(cut), Prim::minimum, 6.0)) return {"relu6", cut};
+    if (const uint32_t cut = uses.only(next); cut != UINT32_MAX && limits(g, g.node(cut), Prim::minimum, 6.0))
+        return {"relu6", cut};
     return {"relu", next};
 }
 

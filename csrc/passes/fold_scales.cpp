@@ -112,7 +112,8 @@ Graph fold_scales(const Graph& g) {
     Graph current = g;
     for (bool changed = true; changed;) {
         Folding folding(current);
-        current = rewrite(current, [&](Graph& out, const Node& n, std::span<const Value> in) { return folding.rule(out, n, in); });
+        current =
+            rewrite(current, [&](Graph& out, const Node& n, std::span<const Value> in) { return folding.rule(out, n, in); });
         changed = folding.changed;
     }
     return current;

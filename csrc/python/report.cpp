@@ -62,7 +62,8 @@ nb::tuple measure(PyExecutable& e, int runs, double seconds, const nb::tuple& in
 void bind_report(nb::module_& m) {
     m.def("instructions", instructions, "What each step of a compiled function is, as dictionaries.");
     m.def("memory", memory,
-          "The arena of a compiled function: its size, the most in use, what is kept between runs, (offset, bytes, first, last, what) of each value.");
+          "The arena of a compiled function: its size, the most in use, what is kept between runs, (offset, bytes, first, last, "
+          "what) of each value.");
     m.def("passes", passes, "(name, microseconds, nodes after it) of each pass that compiled a function.");
     m.def("measure", measure, nb::arg("executable"), nb::arg("runs"), nb::arg("seconds"), nb::arg("inputs"),
           "Runs on copies of the variables; returns the nanoseconds of each run, and of each step in the quickest.");

@@ -52,7 +52,6 @@ struct TensorImpl {
     size_t live_slot = 0;  // position in the recorder's list of pending tensors
     uint64_t id;           // of the value: unlike an address, never given to another one
 
-
     explicit TensorImpl(TensorType t) : type(std::move(t)), id(next_id()) {}
     ~TensorImpl();
     TensorImpl(const TensorImpl&) = delete;

@@ -93,8 +93,7 @@ void Plan::prepare(const void* const* parameters, std::byte* kept, std::span<con
 void Plan::run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs,
                std::vector<int64_t>* stamps) const {
     check_internal(prologue == 0, "a plan inside another one has no prologue");
-    execute(instance,
-            {.parameters = parameters, .outputs = outputs, .last = steps.size(), .stamps = stamps, .arena = arena});
+    execute(instance, {.parameters = parameters, .outputs = outputs, .last = steps.size(), .stamps = stamps, .arena = arena});
 }
 
 void Plan::execute(Instance& instance, const Call& call) const {
@@ -126,8 +125,7 @@ void Plan::execute(Instance& instance, const Call& call) const {
         const Step& step = steps[i];
         if (call.stale.empty() || call.stale[i] != 0) {
             void* const* args = instance.pointers.data() + step.first_operand;
-            step.kernel->run(
-                {args, args + step.inputs, call.arena + step.scratch, instance.states[i].get(), &instance.errors});
+            step.kernel->run({args, args + step.inputs, call.arena + step.scratch, instance.states[i].get(), &instance.errors});
         }
         if (stamps != nullptr) [[unlikely]]
             stamps->push_back(profiler::now());

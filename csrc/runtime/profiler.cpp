@@ -129,8 +129,9 @@ void write_event(std::ostream& out, const State& s, std::vector<std::vector<Step
     }
     const Plan& plan = *s.plans[e.plan];
     if (e.step == kWhole || e.step == kPrologue) {
-        out << "\"name\":" << json((e.step == kWhole ? "run " : "prologue of ") + plan.name) << ",\"cat\":\"run\",\"args\":{\"plan\":" << e.plan
-            << ",\"steps\":" << plan.steps.size() << ",\"arena_bytes\":" << plan.arena_bytes << "}}";
+        out << "\"name\":" << json((e.step == kWhole ? "run " : "prologue of ") + plan.name)
+            << ",\"cat\":\"run\",\"args\":{\"plan\":" << e.plan << ",\"steps\":" << plan.steps.size()
+            << ",\"arena_bytes\":" << plan.arena_bytes << "}}";
         return;
     }
     if (texts[e.plan].empty()) texts[e.plan] = texts_of(plan);
