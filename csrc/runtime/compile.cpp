@@ -250,17 +250,27 @@ class Planner {
         constexpr size_t kSmall = 64 << 10;
         std::set<Value> read_later;
         for (Value v : g().outputs) read_later.insert(root(v));
-        std::vector<uint8_t> ahead(drafts_.size(), 0);
-        for (size_t i = drafts_.size(); i-- > 0;) {
-            const Draft& d = drafts_[i];
+        std::vector<uint8_t> ahead;
+        for (const Draft& d : drafts_) ahead.push_back(d.steady && !d.fallible);
+        const auto pays = [&](const Draft& d, size_t o) {
             size_t read = 0;
             for (Value v : d.in) read += bytes_of(v);
-            const auto pays = [&](size_t o) {
-                return !read_later.contains(d.out[o]) || d.out_bytes[o] <= std::max(kSmall, 2 * read);
-            };
-            ahead[i] = d.steady && !d.fallible;
-            for (size_t o = 0; o < d.out.size(); ++o) ahead[i] = ahead[i] && pays(o);
-            if (!ahead[i]) read_later.insert(d.in.begin(), d.in.end());
+            return !read_later.contains(d.out[o]) || d.out_bytes[o] <= std::max(kSmall, 2 * read);
+        };
+        const auto computed_later = [&](Value v) {
+            const auto it = writer_.find(v);
+            return it != writer_.end() && ahead[it->second] == 0;
+        };
+        // One that stays behind may take along those that it reads, which grow too large to keep, and those that read it.
+        for (bool changed = true; changed;) {
+            changed = false;
+            for (size_t i = drafts_.size(); i-- > 0;) {
+                const Draft& d = drafts_[i];
+                bool stays = std::ranges::any_of(d.in, computed_later);
+                for (size_t o = 0; o < d.out.size(); ++o) stays = stays || !pays(d, o);
+                if (ahead[i] != 0 && stays) ahead[i] = 0, changed = true;
+                if (ahead[i] == 0) read_later.insert(d.in.begin(), d.in.end());
+            }
         }
         prologue_ = static_cast<size_t>(std::ranges::count(ahead, 1));
         if (prologue_ == 0) return;

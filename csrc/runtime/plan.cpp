@@ -135,7 +135,7 @@ void Plan::execute(Instance& instance, const Call& call) const {
         }
     }
     if (timed) note_times(*stamps, call);
-    if (profiled) profiler::record_run(*this, *stamps);
+    if (profiled) profiler::record_run(*this, *stamps, call.last < steps.size());
     if (!instance.errors.failed()) return;
     const bool interrupted = instance.errors.interrupted();
     std::string message = instance.errors.take();

@@ -24,12 +24,12 @@
 namespace fk::profiler {
 namespace {
 
-constexpr uint32_t kWhole = UINT32_MAX;
+constexpr uint32_t kWhole = UINT32_MAX, kPrologue = UINT32_MAX - 1;
 
 struct Event {
     int64_t begin, end;
     uint32_t plan;  // number of the plan; kWhole: a span, whose number is `step`
-    uint32_t step;  // kWhole: the run of all steps
+    uint32_t step;  // kWhole: the run of all steps; kPrologue: what went ahead of it
     uint32_t thread;
 };
 
@@ -128,9 +128,10 @@ void write_event(std::ostream& out, const State& s, std::vector<std::vector<Step
         return;
     }
     const Plan& plan = *s.plans[e.plan];
-    if (e.step == kWhole) {
-        out << "\"name\":" << json("run " + plan.name) << ",\"cat\":\"run\",\"args\":{\"plan\":" << e.plan
-            << ",\"steps\":" << plan.steps.size() << ",\"arena_bytes\":" << plan.arena_bytes << "}}";
+    if (e.step == kWhole || e.step == kPrologue) {
+        out << "\"name\":" << json((e.step == kWhole ? "run " : "prologue of ") + plan.name)
+            << ",\"cat\":\"run\",\"args\":{\"plan\":" << e.plan << ",\"steps\":" << plan.steps.size()
+            << ",\"arena_bytes\":" << plan.arena_bytes << "}}";
         return;
     }
     if (texts[e.plan].empty()) texts[e.plan] = texts_of(plan);
@@ -226,14 +227,14 @@ void start_for_process() {
     detail::recording = true;
 }
 
-void record_run(const Plan& plan, std::span<const int64_t> stamps) {
+void record_run(const Plan& plan, std::span<const int64_t> stamps, bool prologue) {
     const uint32_t thread = thread_number();
     State& s = state();
     const std::lock_guard lock(s.mutex);
     if (!enabled() || stamps.empty()) return;
     const auto [it, fresh] = s.plan_numbers.try_emplace(&plan, static_cast<uint32_t>(s.plans.size()));
     if (fresh) s.plans.push_back(plan.shared_from_this());
-    keep(s, {stamps.front(), stamps.back(), it->second, kWhole, thread});
+    keep(s, {stamps.front(), stamps.back(), it->second, prologue ? kPrologue : kWhole, thread});
     for (uint32_t i = 0; i + 1 < stamps.size(); ++i)
         if (stamps[i] != stamps[i + 1])  // steps of the prologue are no part of this run, or of that one
             keep(s, {stamps[i], stamps[i + 1], it->second, i, thread});

@@ -33,7 +33,7 @@ void stop(const std::string& path);
 void start_for_process();
 
 // One run: when each step began, and the end of the last. A run that failed has fewer stamps.
-void record_run(const Plan& plan, std::span<const int64_t> stamps);
+void record_run(const Plan& plan, std::span<const int64_t> stamps, bool prologue = false);
 // Anything else that took time; `category` groups by colour.
 void record_span(std::string name, std::string category, int64_t begin, int64_t end);
 

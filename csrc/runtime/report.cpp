@@ -86,6 +86,10 @@ std::vector<StepReport> report(const Plan& plan) {
             r.cost = cost_of(plan.lowered, node);
             r.details = node.region ? to_string(*node.region) : step.kernel->details();
         }
+        if (i < plan.prologue) {  // no part of a run
+            r.kind = "prologue";
+            r.cost = {};
+        }
         r.refusals = refusals_of(plan, step);
         out.push_back(std::move(r));
     }

@@ -162,6 +162,37 @@ TEST_CASE("prologue: a steady result is copied to each run's output") {
     CHECK(difference(first, run_graph(g, inputs)) == 0);
 }
 
+TEST_CASE("prologue: what depends on constants alone is computed once") {
+    Graph g;
+    const Expr x = param(g, {300}), w = steady(g, {300});
+    const Expr places =
+        cast({&g, {g.add(get_op("iota"), {}, {Dims{300}, int64_t{0}, static_cast<int64_t>(DType::i64)}), 0}}, DType::f32);
+    returns(g, {x * sin(places), x + w});
+    Ahead ahead(g);
+    CHECK(ahead.plan->prologue == 1);
+    CHECK(ahead.plan->prologue_parameters.empty());
+    const std::vector<Array> inputs = inputs_for(g, 9);
+    for (uint64_t id : {1, 1, 2}) CHECK(difference(ahead.run(inputs, {0, id}), run_graph(g, inputs)) == 0);
+}
+
+TEST_CASE("prologue: what reads a step of the run belongs to the run") {
+    Graph g;
+    const Expr table = steady(g, {10, 300});
+    const Expr ids{&g, g.add_parameter({DType::i64, {4}}, true)}, x = param(g, {300});
+    const Expr found = emit("gather", {table, ids}, {int64_t{0}});  // may report a wrong index, at each run
+    const Expr big = exp(steady(g, {400, 1})) * exp(steady(g, {1, 400}));
+    returns(g, {x + reduce_sum(found, {0}), x * reduce_sum(emit("sort", {big}, {int64_t{-1}}), {0, 1}),
+                emit("sort", {big}, {int64_t{0}})});
+    Ahead ahead(g);
+    CAPTURE(ahead.plan->text());
+    for (size_t i = 0; i < ahead.plan->prologue; ++i) CHECK(ahead.plan->steps[i].op != "gather");
+    const std::vector<Array> inputs = inputs_for(g, 10);
+    for (uint64_t id : {1, 1, 2}) {
+        const std::vector<uint64_t> ids_of(g.parameters().size(), id);
+        CHECK(difference(ahead.run(inputs, ids_of), run_graph(g, inputs)) == 0);
+    }
+}
+
 TEST_CASE("prologue: random writes never leave anything stale") {
     Graph g;
     const Expr x = param(g, {2, 8, 8, 4});

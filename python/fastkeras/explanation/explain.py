@@ -211,6 +211,7 @@ def _explained(
         memory=tuple(MemorySpan(*span) for span in memory["spans"]),
         arena_bytes=memory["arena_bytes"],
         peak_bytes=memory["peak_bytes"],
+        kept_bytes=memory["kept_bytes"],
         graph=executable.graph_text(),
         lowered=executable.lowered_text(),
     )

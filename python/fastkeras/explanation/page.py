@@ -68,6 +68,8 @@ def _section(plan: PlanExplanation, n: int) -> str:
         ("compiled in", readable_us(compiled)),
         ("working memory", readable_bytes(plan.arena_bytes)),
     ]
+    if plan.kept_bytes:
+        cards.append(("computed ahead", readable_bytes(plan.kept_bytes)))
     boxes = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in cards)
     used = [t.name for t in plan.by_kind()]
     legend = "".join(f'<span class="{_css(k)}"><i></i>{escape(k)}</span>' for k in used)

@@ -120,6 +120,7 @@ class PlanExplanation:
         memory: stays in the working memory.
         arena_bytes: size of that memory.
         peak_bytes: the most of it in use at one time.
+        kept_bytes: what instructions of the kind `"prologue"` leave for the runs; they run when a variable has changed.
         graph: the recorded graph, as text.
         lowered: the graph after all passes, as text.
     """
@@ -132,6 +133,7 @@ class PlanExplanation:
     memory: tuple[MemorySpan, ...]
     arena_bytes: int
     peak_bytes: int
+    kept_bytes: int
     graph: str = field(repr=False)
     lowered: str = field(repr=False)
 
@@ -205,6 +207,8 @@ class PlanExplanation:
             f"Compiled in {sum(us for _, us, _ in self.passes) / 1e3:.1f} ms ({passes}).",
             f"Working memory: {readable_bytes(self.arena_bytes)}, at most {readable_bytes(self.peak_bytes)} in use.",
         ]
+        if self.kept_bytes:
+            lines.append(f"Computed ahead of the runs and kept: {readable_bytes(self.kept_bytes)}.")
         return "\n".join(lines)
 
     def heading(self) -> str:
