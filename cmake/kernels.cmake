@@ -4,7 +4,7 @@
 set(FK_KERNEL_SOURCES
     float.cpp transcendental.cpp double.cpp integer.cpp convert.cpp reduce.cpp move.cpp philox.cpp table.cpp
     own_gemm.cpp own_mixed_gemm.cpp own_rows.cpp own_norm.cpp own_pool.cpp own_optimizer.cpp own_epilogue.cpp own_attention.cpp
-    own_recurrent.cpp own_recurrent_grad.cpp own_table.cpp)
+    own_winograd.cpp own_recurrent.cpp own_recurrent_grad.cpp own_table.cpp)
 
 # No code here reads errno or floating-point exceptions; the compiler may then vectorise square roots, roundings and selects.
 set(FK_KERNEL_FLAGS

@@ -1,4 +1,7 @@
 // Single operations: how close each family of kernels comes to the machine's arithmetic or memory rate.
+#include <array>
+
+#include "core/config.h"
 #include "support.h"
 
 namespace fastkeras::bench {
@@ -25,18 +28,59 @@ void MatmulBfloat16(benchmark::State& state) {
 }
 BENCHMARK(MatmulBfloat16)->Arg(1024)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
-// A 3x3 convolution with bias and activation over [batch, size, size, channels], with the same number of filters.
-void Convolution(benchmark::State& state) {
-    const int64_t batch = state.range(0), size = state.range(1), channels = state.range(2);
-    GraphBuilder g;
-    const Tensor x = g.input(DType::float32, {batch, size, size, channels}),
-                 w = g.input(DType::float32, {3, 3, channels, channels});
-    const Attributes same = {
+// 3x3 convolutions over [batch, size, size, channels] with the same number of filters; by Winograd's algorithm or directly.
+struct ConvolutionCase {
+    int64_t batch, size, channels;
+    Attributes attributes = {
         {"strides", Shape{1, 1}}, {"pad_low", Shape{1, 1}}, {"pad_high", Shape{1, 1}}, {"dilations", Shape{1, 1}}};
-    g.output(g.op("relu", {g.op("conv", {x, w}, same) + g.input(DType::float32, {channels})}));
-    Runner(g).measure(state, 2.0 * 9 * static_cast<double>(batch * size * size * channels * channels));
+    explicit ConvolutionCase(const benchmark::State& state)
+        : batch(state.range(0)), size(state.range(1)), channels(state.range(2)) {
+        fk::config::set("winograd", state.range(3) != 0 ? "always" : "never");
+    }
+    ~ConvolutionCase() { fk::config::set("winograd", ""); }
+    ConvolutionCase(const ConvolutionCase&) = delete;
+    ConvolutionCase& operator=(const ConvolutionCase&) = delete;
+
+    [[nodiscard]] Shape image() const { return {batch, size, size, channels}; }
+    [[nodiscard]] Shape filter() const { return {3, 3, channels, channels}; }
+    [[nodiscard]] double flops() const { return 2.0 * 9 * static_cast<double>(batch * size * size * channels * channels); }
+};
+void convolution_cases(benchmark::internal::Benchmark* b) {
+    b->ArgNames({"batch", "size", "channels", "winograd"});
+    for (const auto& [batch, size, channels] :
+         {std::array{16, 32, 32}, {16, 32, 64}, {16, 16, 128}, {16, 8, 256}, {16, 4, 512}, {1, 56, 64}, {1, 14, 256}})
+        for (const int winograd : {0, 1}) b->Args({batch, size, channels, winograd});
+    b->Unit(benchmark::kMicrosecond)->UseRealTime();
 }
-BENCHMARK(Convolution)->Args({16, 32, 32})->Args({16, 16, 128})->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+void Convolution(benchmark::State& state) {  // with bias and activation
+    const ConvolutionCase c(state);
+    GraphBuilder g;
+    const Tensor x = g.input(DType::float32, c.image()), w = g.input(DType::float32, c.filter());
+    g.output(g.op("relu", {g.op("conv", {x, w}, c.attributes) + g.input(DType::float32, {c.channels})}));
+    Runner(g).measure(state, c.flops());
+}
+BENCHMARK(Convolution)->Apply(convolution_cases);
+
+void ConvolutionInputGradient(benchmark::State& state) {
+    ConvolutionCase c(state);
+    GraphBuilder g;
+    const Tensor dy = g.input(DType::float32, c.image()), w = g.input(DType::float32, c.filter());
+    c.attributes.emplace_back("input_shape", c.image());
+    g.output(g.op("conv_input_grad", {dy, w}, c.attributes));
+    Runner(g).measure(state, c.flops());
+}
+BENCHMARK(ConvolutionInputGradient)->Apply(convolution_cases);
+
+void ConvolutionFilterGradient(benchmark::State& state) {
+    ConvolutionCase c(state);
+    GraphBuilder g;
+    const Tensor x = g.input(DType::float32, c.image()), dy = g.input(DType::float32, c.image());
+    c.attributes.emplace_back("filter_shape", c.filter());
+    g.output(g.op("conv_filter_grad", {x, dy}, c.attributes));
+    Runner(g).measure(state, c.flops());
+}
+BENCHMARK(ConvolutionFilterGradient)->Apply(convolution_cases);
 
 // Six operations in one loop.
 void ElementwiseChain(benchmark::State& state) {

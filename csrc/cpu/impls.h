@@ -17,8 +17,10 @@ FK_CPU_IMPL(onednn_matmul)
 FK_CPU_IMPL(onednn_conv)
 FK_CPU_IMPL(onednn_conv_input_grad)
 FK_CPU_IMPL(onednn_conv_filter_grad)
-// own_pointwise.cpp, own_patches.cpp
+// own_pointwise.cpp, own_winograd.cpp, own_patches.cpp
 FK_CPU_IMPL(own_pointwise)
+FK_CPU_IMPL(own_winograd)
+FK_CPU_IMPL(own_winograd_filter_grad)
 FK_CPU_IMPL(own_patches)
 FK_CPU_IMPL(own_patches_input_grad)
 FK_CPU_IMPL(own_patches_filter_grad)
@@ -60,9 +62,15 @@ FK_CPU_IMPL(own_scan)
 FK_CPU_IMPL(own_while)
 // own_norm.cpp
 FK_CPU_IMPL(own_batch_norm)
+FK_CPU_IMPL(own_batch_norm_moments)
+FK_CPU_IMPL(own_batch_norm_apply)
 FK_CPU_IMPL(own_batch_norm_grad)
 FK_CPU_IMPL(own_layer_norm)
 FK_CPU_IMPL(own_layer_norm_grad)
+// own_norm_pointwise.cpp
+FK_CPU_IMPL(own_norm_pointwise)
+FK_CPU_IMPL(own_norm_pointwise_grad)
+FK_CPU_IMPL(own_pointwise_norm_grad)
 // own_recurrent.cpp
 FK_CPU_IMPL(own_recurrent)
 FK_CPU_IMPL(own_recurrent_grad)

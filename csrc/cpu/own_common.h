@@ -181,12 +181,15 @@ class RowStream {
     [[nodiscard]] size_t scratch_bytes() const { return slot_bytes_ * static_cast<size_t>(threads_); }
     [[nodiscard]] int threads() const { return threads_; }
 
+    // Each thread takes its chunks from the first to the last, or with `backwards` the other way round: a second pass that
+    // begins where the first one ended finds those rows in the cache.
     template <class T, class F>
-    void run(const KernelArgs& args, int64_t work_per_row, F&& f) const {
+    void run(const KernelArgs& args, int64_t work_per_row, F&& f, bool backwards = false) const {
         parallel_slots(threads_, rows_, work_per_row, [&](int64_t begin, int64_t end, int64_t slot) {
             Chunk<T> chunk{};
-            for (int64_t r = begin; r < end; r += chunk_) {
-                const int64_t count = std::min(chunk_, end - r);
+            const int64_t chunks = (end - begin + chunk_ - 1) / chunk_;
+            for (int64_t i = 0; i < chunks; ++i) {
+                const int64_t r = begin + (backwards ? chunks - 1 - i : i) * chunk_, count = std::min(chunk_, end - r);
                 enter(args, r, count, slot, chunk.in, chunk.out);
                 f(chunk, r, count, slot);
                 leave(args, r, count, chunk.out);

@@ -44,6 +44,14 @@ MatmulShape matmul_shape(const Graph& g, const Node& node) {
     return s;
 }
 
+// Whether to compute b^T a instead, and turn it round at the end: vectors run along the columns of the second operand, and a
+// narrow one leaves them partly empty. For a sum long enough to make up for the turn.
+bool is_flipped(const MatmulShape& s, bool plain) {
+    constexpr int64_t lanes = 16, rows = 8, narrow = 48;
+    const auto vectors = [](int64_t m, int64_t n) { return (m + rows - 1) / rows * ((n + lanes - 1) / lanes); };
+    return plain && s.transpose_a && !s.transpose_b && s.batch.empty() && s.n < s.m && s.n <= narrow && s.k >= 512 &&
+           vectors(s.n, s.m) <= vectors(s.m, s.n);
+}
 namespace {
 
 // A part of a product has at least these.
@@ -66,6 +74,11 @@ void batch_offsets(const MatmulShape& s, int64_t i, int64_t& a, int64_t& b) {
     }
 }
 
+MatmulShape flip(MatmulShape s) {
+    std::swap(s.m, s.n);
+    return s;
+}
+
 // How the parts of a product divide it: blocks of columns and rows of each matrix, or, where the result is small and the sum
 // long, ranges of the sum, whose results are added up in their order.
 struct Split {
@@ -86,8 +99,8 @@ struct Split {
         by_n = std::min((want + by_m - 1) / by_m, most_n);
         if (!rows_first) by_m = std::min((want + by_n - 1) / by_n, most_m);
     }
-    // Elements of the further results that a split sum needs.
-    [[nodiscard]] int64_t partials(const MatmulShape& s) const { return (by_k - 1) * s.m * s.n; }
+    // Elements of the further results that a split sum, or a flipped one, needs.
+    [[nodiscard]] int64_t partials(const MatmulShape& s, bool flipped) const { return (by_k - (flipped ? 0 : 1)) * s.m * s.n; }
 };
 
 // Whole vectors and whole rows of register tiles: a cut inside one would leave two tails.
@@ -144,12 +157,27 @@ RunFn pack_product(const MatmulShape& s, const Split& split) {
     };
 }
 
+// c[m, n] = the sum of the partial results, which are [n, m].
 template <class T>
-RunFn float_product(const MatmulShape& s, const Split& split, bool has_bias, Act act, bool packed) {
+void add_turned(const T* partial, int64_t count, int64_t m, int64_t n, T* c) {
+    parallel_ranges(m, n * count, [&](int64_t begin, int64_t end) {
+        for (int64_t p = 0; p < count; ++p)
+            for (int64_t i = begin; i < end; ++i)
+                for (int64_t j = 0; j < n; ++j) {
+                    const T x = partial[(p * n + j) * m + i];
+                    c[i * n + j] = p == 0 ? x : c[i * n + j] + x;
+                }
+    });
+}
+
+// `s` is the product to compute; if `flipped`, that is the second operand transposed times the first one. If
+// `packed`, b is what pack_product left.
+template <class T>
+RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, bool has_bias, Act act, bool packed) {
     const int threads = max_threads();
     return [=](const KernelArgs& args) {
-        const T* a = static_cast<const T*>(args.in[0]);
-        const T* b = static_cast<const T*>(args.in[1]);
+        const T* a = static_cast<const T*>(args.in[flipped ? 1 : 0]);
+        const T* b = static_cast<const T*>(args.in[flipped ? 0 : 1]);
         const T* bias = has_bias ? static_cast<const T*>(args.in[2]) : nullptr;
         T* c = static_cast<T*>(args.out[0]);
         T* partial = reinterpret_cast<T*>(args.scratch) + threads * pack_elements(s);
@@ -172,7 +200,8 @@ RunFn float_product(const MatmulShape& s, const Split& split, bool has_bias, Act
                                g.a_row = s.transpose_a ? 1 : s.k;
                                g.a_col = s.transpose_a ? s.m : 1;
                                g.a = a + at_a + m0 * g.a_row + k0 * g.a_col;
-                               g.c = pk == 0 ? c + (batch * s.m + m0) * s.n + n0 : partial + (pk - 1) * s.m * s.n;
+                               const int64_t result = flipped ? pk : pk - 1;  // of the partial ones
+                               g.c = (result < 0 ? c + batch * s.m * s.n : partial + result * s.m * s.n) + m0 * s.n + n0;
                                g.ldc = s.n;
                                g.m = m1 - m0;
                                g.pack = reinterpret_cast<T*>(args.scratch) + slot * pack_elements(s);
@@ -184,6 +213,7 @@ RunFn float_product(const MatmulShape& s, const Split& split, bool has_bias, Act
                                if (s.k == 0) row_kernels<T>().epilogue(g.c, g.m, g.n, g.ldc, g.bias, act);
                            }
                        });
+        if (flipped) return add_turned(partial, by_k, s.n, s.m, c);
         if (ends_here) return;
         add_partials(partial, by_k - 1, s.m * s.n, c);
         if (bias || act != Act::none) row_kernels<T>().epilogue(c, s.m, s.n, s.n, bias, act);
@@ -295,12 +325,14 @@ bool pays_to_pack(const MatmulShape& s) {
 
 std::unique_ptr<Kernel> make_product(const Graph& g, const Node& node, const MatmulShape& s, Act act, std::string text) {
     const bool fused = node.inputs.size() == 3, wide = input_type(g, node, 0).dtype == DType::f64;
-    const Split split(s, max_threads());
-    const bool packed = g.steady(node.inputs[1]) && !is_half(input_type(g, node, 1).dtype) && pays_to_pack(s);
-    const RunFn body =
-        wide ? float_product<double>(s, split, fused, act, packed) : float_product<float>(s, split, fused, act, packed);
+    const bool flipped = is_flipped(s, !fused && act == Act::none);
+    const MatmulShape shape = flipped ? flip(s) : s;
+    const Split split(shape, max_threads());
+    const bool packed = !flipped && g.steady(node.inputs[1]) && !is_half(input_type(g, node, 1).dtype) && pays_to_pack(s);
+    const RunFn body = wide ? float_product<double>(shape, split, flipped, fused, act, packed)
+                            : float_product<float>(shape, split, flipped, fused, act, packed);
     const size_t element = wide ? 8 : 4;
-    const auto scratch = static_cast<size_t>(pack_elements(s) * max_threads() + split.partials(s)) * element;
+    const auto scratch = static_cast<size_t>(pack_elements(shape) * max_threads() + split.partials(shape, flipped)) * element;
     std::unique_ptr<Kernel> kernel = make_widened(g, node, std::move(text), body, scratch);
     if (packed)
         kernel->prepared.push_back(

@@ -1,27 +1,31 @@
-// Batch and layer normalisation. Statistics of a column are gathered a chunk of rows at a time, each chunk around its
-// own mean while it is in the cache, and combined in double: one pass over memory, no cancellation.
+// Batch and layer normalisation. Statistics of a column are gathered a chunk of rows at a time, each around a value near its
+// mean, and combined in double: one pass over memory, no cancellation. That pass takes the rows from the last one on, as what
+// came before has left it in the cache, and the next pass finds the first rows there.
 #include <cmath>
 #include <limits>
 
 #include "cpu/epilogue.h"
 #include "cpu/impls.h"
 #include "cpu/kernels/own_kernels.h"
+#include "cpu/norm_factors.h"
 #include "cpu/own_common.h"
 
 namespace fk::cpu {
 namespace {
 
-// Scratch of a slot that sums over rows: two rows of n doubles, then two rows of n values of T.
+// Scratch of a slot that sums over rows: two rows of n doubles, then three rows of n values of T.
 template <class T>
 struct Sums {
     double* total;
-    T *first, *second;
+    T *first, *second, *third;
     Sums(std::byte* scratch, int64_t n, int64_t slot)
         : total(reinterpret_cast<double*>(scratch + static_cast<size_t>(slot) * bytes(n))),
           first(reinterpret_cast<T*>(total + 2 * n)),
-          second(first + n) {}
+          second(first + n),
+          third(second + n) {}
     void clear(int64_t n) const { std::fill_n(total, 2 * n, 0.0); }
-    static size_t bytes(int64_t n) { return round_up(static_cast<size_t>(n) * (2 * sizeof(double) + 2 * sizeof(T))); }
+    static size_t bytes(int64_t n) { return round_up(static_cast<size_t>(n) * (2 * sizeof(double) + 3 * sizeof(T))); }
+    [[nodiscard]] ColumnMoments<T> moments(int64_t n) const { return {total, total + n, first, second, third}; }
 };
 
 struct NormPlan {
@@ -33,18 +37,19 @@ struct NormPlan {
     size_t scratch = 0;
 };
 
+bool has_activation(const Node& node) { return node.op->attr_index("act") >= 0; }
+
 // Sums come first in scratch, then a chunk of widened operands per thread (both passes use the same place).
 NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply) {
     const TensorType& x = input_type(g, node, 0);
     const int64_t n = x.dims.back(), rows = n == 0 ? 0 : x.size() / n,
-                  chunk = std::clamp<int64_t>(8192 / std::max<int64_t>(n, 1), 8, 512);
+                  chunk = std::clamp<int64_t>(32768 / std::max<int64_t>(n, 1), 64, 512);
     const auto sums =
         static_cast<size_t>(max_threads()) * (x.dtype == DType::f64 ? Sums<double>::bytes(n) : Sums<float>::bytes(n));
-    const bool activated = node.is("batch_norm_act") || node.is("batch_norm_act_grad");
-    const Act act = activated ? act_from_name(std::get<std::string>(node.attrs[1])).value() : Act::none;
+    const Act act = has_activation(node) ? act_from_name(std::get<std::string>(node.attrs[1])).value() : Act::none;
     NormPlan p{rows,
                n,
-               node.float_attr("epsilon"),
+               node.op->attr_index("epsilon") >= 0 ? node.float_attr("epsilon") : 0,
                act,
                RowStream(g, node, statistics, rows, chunk, sums),
                RowStream(g, node, apply, rows, chunk, sums)};
@@ -71,49 +76,62 @@ struct Cut {
 };
 
 template <class T>
+void normalise(const NormPlan& p, const KernelArgs& a, const T* gamma, const T* beta, const T* mean, const T* variance) {
+    T* scale = Sums<T>(a.scratch, p.n, 0).first;
+    set_scales(p.n, p.epsilon, gamma, variance, scale);
+    const Cut<T> cut(p.act);
+    p.apply.run<T>(a, p.n, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t) {
+        row_kernels<T>().column_affine(c.input(0), rows, p.n, mean, scale, beta, cut.low, cut.high, c.output(0));
+    });
+}
+
+template <class T>
+void find_moments(const NormPlan& p, const KernelArgs& a, T* mean, T* variance) {
+    const RowKernels<T>& kernels = row_kernels<T>();
+    const int64_t n = p.n;
+    std::vector<double> counts(static_cast<size_t>(p.threads), 0.0);
+    p.statistics.run<T>(
+        a, n * 2,
+        [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
+            double& count = counts[static_cast<size_t>(slot)];
+            kernels.column_moments(c.input(0), rows, n, count, Sums<T>(a.scratch, n, slot).moments(n));
+            count += static_cast<double>(rows);
+        },
+        true);
+    const Sums<T> all(a.scratch, n, 0);
+    double count = counts[0];
+    for (int slot = 1; slot < p.threads; ++slot) {
+        const double added = counts[static_cast<size_t>(slot)];
+        if (added == 0) continue;
+        const Sums<T> t(a.scratch, n, slot);
+        for (int64_t i = 0; i < n; ++i) combine(all.total[i], all.total[n + i], count, t.total[i], t.total[n + i], added);
+        count += added;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+        mean[i] = static_cast<T>(all.total[i]);
+        variance[i] = static_cast<T>(all.total[n + i] / count);
+    }
+}
+
+template <class T>
 RunFn batch_norm(const NormPlan& p) {
     return [=](const KernelArgs& a) {
-        const T* gamma = static_cast<const T*>(a.in[1]);
-        const T* beta = static_cast<const T*>(a.in[2]);
-        T* mean = static_cast<T*>(a.out[1]);
-        T* variance = static_cast<T*>(a.out[2]);
-        const RowKernels<T>& kernels = row_kernels<T>();
-        const int64_t n = p.n;
-        std::vector<double> counts(static_cast<size_t>(p.threads), 0.0);
-        p.statistics.run<T>(a, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
-            const Sums<T> t(a.scratch, n, slot);
-            double& count = counts[static_cast<size_t>(slot)];
-            if (count == 0) t.clear(n);
-            std::fill_n(t.first, 2 * n, T{0});
-            kernels.column_sum(c.input(0), rows, n, t.first);
-            for (int64_t i = 0; i < n; ++i) t.first[i] /= static_cast<T>(rows);
-            kernels.column_square_sum(c.input(0), rows, n, t.first, t.second);
-            const auto added = static_cast<double>(rows);
-            for (int64_t i = 0; i < n; ++i)
-                combine(t.total[i], t.total[n + i], count, static_cast<double>(t.first[i]), static_cast<double>(t.second[i]),
-                        added);
-            count += added;
-        });
-        const Sums<T> all(a.scratch, n, 0);
-        double count = counts[0];
-        for (int slot = 1; slot < p.threads; ++slot) {
-            const double added = counts[static_cast<size_t>(slot)];
-            if (added == 0) continue;
-            const Sums<T> t(a.scratch, n, slot);
-            for (int64_t i = 0; i < n; ++i) combine(all.total[i], all.total[n + i], count, t.total[i], t.total[n + i], added);
-            count += added;
-        }
-        T* scale = all.first;
-        for (int64_t i = 0; i < n; ++i) {
-            const double var = all.total[n + i] / count;
-            mean[i] = static_cast<T>(all.total[i]);
-            variance[i] = static_cast<T>(var);
-            scale[i] = static_cast<T>(static_cast<double>(gamma[i]) / std::sqrt(var + p.epsilon));
-        }
-        const Cut<T> cut(p.act);
-        p.apply.run<T>(a, n, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t) {
-            kernels.column_affine(c.input(0), rows, n, mean, scale, beta, cut.low, cut.high, c.output(0));
-        });
+        T *mean = static_cast<T*>(a.out[1]), *variance = static_cast<T*>(a.out[2]);
+        find_moments(p, a, mean, variance);
+        normalise(p, a, static_cast<const T*>(a.in[1]), static_cast<const T*>(a.in[2]), mean, variance);
+    };
+}
+
+template <class T>
+RunFn batch_norm_moments(const NormPlan& p) {
+    return [=](const KernelArgs& a) { find_moments(p, a, static_cast<T*>(a.out[0]), static_cast<T*>(a.out[1])); };
+}
+
+template <class T>
+RunFn batch_norm_apply(const NormPlan& p) {
+    return [=](const KernelArgs& a) {
+        const auto vector = [&](size_t i) { return static_cast<const T*>(a.in[i]); };
+        normalise(p, a, vector(1), vector(2), vector(3), vector(4));
     };
 }
 
@@ -148,30 +166,21 @@ RunFn batch_norm_grad(const NormPlan& p) {
         clear_slots<T>(args.scratch, n, p.threads);
         std::vector<T> factors(static_cast<size_t>(4 * n));
         T *on_dy = factors.data(), *on_x = on_dy + n, *constant = on_x + n, *scales = constant + n;
-        for (int64_t i = 0; i < n; ++i)
-            scales[i] = static_cast<T>(static_cast<double>(gamma[i]) / std::sqrt(static_cast<double>(variance[i]) + p.epsilon));
+        set_scales(n, p.epsilon, gamma, variance, scales);
         const T unbounded = std::numeric_limits<T>::quiet_NaN();
         const OpenRange<T> range{scales, static_cast<const T*>(args.in[2]), T{0}, p.act == Act::relu6 ? T{6} : unbounded};
         const OpenRange<T>* open = p.act == Act::none ? nullptr : &range;
-        p.statistics.run<T>(args, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
-            const Sums<T> t(args.scratch, n, slot);
-            std::fill_n(t.first, 2 * n, T{0});
-            kernels.column_norm_sums(c.input(0), c.input(1), rows, n, mean, open, t.first, t.second);
-            for (int64_t i = 0; i < 2 * n; ++i) t.total[i] += static_cast<double>(t.first[i]);
-        });
+        p.statistics.run<T>(
+            args, n * 2,
+            [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
+                const Sums<T> t(args.scratch, n, slot);
+                std::fill_n(t.first, 2 * n, T{0});
+                kernels.column_norm_sums(c.input(0), c.input(1), rows, n, mean, open, t.first, t.second);
+                for (int64_t i = 0; i < 2 * n; ++i) t.total[i] += static_cast<double>(t.first[i]);
+            },
+            true);
         const double* sums = add_slots<T>(args.scratch, n, p.threads);
-        // dx = gamma * inv * (dy - sum_dy / rows - (x - mean) * inv^2 * sum_dy_x / rows)
-        const auto rows = static_cast<double>(p.rows);
-        for (int64_t i = 0; i < n; ++i) {
-            const double inv = 1 / std::sqrt(static_cast<double>(variance[i]) + p.epsilon),
-                         scale = static_cast<double>(gamma[i]) * inv;
-            const double sum_dy = sums[i], sum_dy_x = sums[n + i];
-            dgamma[i] = static_cast<T>(sum_dy_x * inv);
-            dbeta[i] = static_cast<T>(sum_dy);
-            on_dy[i] = static_cast<T>(scale);
-            on_x[i] = static_cast<T>(-scale * inv * inv * sum_dy_x / rows);
-            constant[i] = static_cast<T>(-scale * sum_dy / rows);
-        }
+        set_grad_factors(n, p.rows, p.epsilon, gamma, variance, sums, GradFactors<T>{on_dy, on_x, constant}, dgamma, dbeta);
         p.apply.run<T>(args, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t count, int64_t) {
             kernels.column_norm_grad(c.input(0), c.input(1), count, n, mean, open, on_dy, on_x, constant, c.output(0));
         });
@@ -222,10 +231,12 @@ std::string refuse(const Graph& g, const Node& node) {
     const size_t params = node.is("layer_norm_grad")         ? 2
                           : node.is("batch_norm_train_grad") ? 4
                           : node.is("batch_norm_act_grad")   ? 5
+                          : node.is("batch_norm_apply")      ? 5
+                          : node.is("batch_norm_moments")    ? 0
                                                              : 3;
     for (size_t i = 1; i < params; ++i)
         if (input_type(g, node, i).size() != x.dims.back()) return "a parameter is not one value per channel";
-    if (node.is("batch_norm_act") || node.is("batch_norm_act_grad")) {
+    if (has_activation(node)) {
         const auto& act = std::get<std::string>(node.attrs[1]);
         if (act != "relu" && act != "relu6") return concat("activation ", act);
     }
@@ -253,6 +264,22 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
                      [](auto tag, const NormPlan& p) { return batch_norm<typename decltype(tag)::type>(p); });
 }
 }  // namespace own_batch_norm
+
+namespace own_batch_norm_moments {
+std::string match(const Graph& g, const Node& node) { return own_batch_norm::match(g, node); }
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    return make_norm(g, node, kX, 0, -1,
+                     [](auto tag, const NormPlan& p) { return batch_norm_moments<typename decltype(tag)::type>(p); });
+}
+}  // namespace own_batch_norm_moments
+
+namespace own_batch_norm_apply {
+std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    return make_norm(g, node, 0, kX | kY, 0,
+                     [](auto tag, const NormPlan& p) { return batch_norm_apply<typename decltype(tag)::type>(p); });
+}
+}  // namespace own_batch_norm_apply
 
 namespace own_batch_norm_grad {
 std::string match(const Graph& g, const Node& node) {

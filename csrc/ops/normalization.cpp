@@ -13,9 +13,14 @@ constexpr std::string_view kX[] = {"x"};
 constexpr std::string_view kXGB[] = {"x", "gamma", "beta"};
 constexpr std::string_view kBnGrad[] = {"x", "gamma", "mean", "variance", "dy"};
 constexpr std::string_view kBnActGrad[] = {"x", "gamma", "beta", "mean", "variance", "dz"};
+constexpr std::string_view kBnApply[] = {"x", "gamma", "beta", "mean", "variance"};
+constexpr std::string_view kNormXW[] = {"x", "gamma", "beta", "mean", "variance", "w"};
+constexpr std::string_view kNormXDy[] = {"x", "gamma", "beta", "mean", "variance", "dy"};
+constexpr std::string_view kPointwiseNormGrad[] = {"y", "gamma", "beta", "mean", "variance", "dz", "x", "w"};
 constexpr std::string_view kLnGrad[] = {"x", "gamma", "dy"};
 const AttrDef kAxis[] = {{"axis", AttrType::integer, Attr{int64_t{-1}}}};
 const AttrDef kEpsilon[] = {{"epsilon", AttrType::floating}};
+const AttrDef kPointwiseGrad[] = {{"epsilon", AttrType::floating}, {"act", AttrType::text}, {"filter_shape", AttrType::dims}};
 const AttrDef kEpsilonAct[] = {{"epsilon", AttrType::floating}, {"act", AttrType::text}};
 
 Types infer_axis(const InferCall& c) {
@@ -65,6 +70,56 @@ Types infer_batch_norm(const InferCall& c) {
 Types infer_layer_norm(const InferCall& c) {
     check_affine(c);
     return {c.in[0]};
+}
+
+Types infer_moments(const InferCall& c) {
+    infer::require_float(c, 0);
+    const TensorType& x = c.in[0];
+    if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
+    return {{x.dtype, {x.dims.back()}}, {x.dtype, {x.dims.back()}}};
+}
+
+Types infer_norm_apply(const InferCall& c) {
+    infer::require_float(c, 0);
+    const TensorType& x = c.in[0];
+    if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
+    for (size_t i = 1; i < 5; ++i) infer::require_type(c, i, TensorType{x.dtype, {x.dims.back()}});
+    return {x};
+}
+
+// The filter of a 1x1 convolution: [1, ..., 1, k, n].
+void check_pointwise(const InferCall& c, const Dims& filter) {
+    const Dims& x = c.in[0].dims;
+    if (filter.size() < 2 || filter[filter.size() - 2] != x.back() || product(filter) != x.back() * filter.back())
+        fail<UserError>(c.op.name, ": a filter of shape ", to_string(filter), " for input ", to_string(c.in[0]));
+}
+
+Types infer_norm_pointwise(const InferCall& c) {
+    TensorType y = infer_norm_apply(c)[0];
+    check_pointwise(c, c.in[5].dims);
+    y.dims.back() = c.in[5].dims.back();
+    return {y};
+}
+
+Types infer_norm_pointwise_grad(const InferCall& c) {
+    TensorType y = infer_norm_apply(c)[0];
+    check_pointwise(c, c.dims(2));
+    y.dims.back() = c.dims(2).back();
+    infer::require_type(c, 5, y);
+    return {{y.dtype, c.dims(2)}};
+}
+
+Types infer_pointwise_norm_grad(const InferCall& c) {
+    const TensorType y = infer_norm_apply(c)[0];
+    TensorType x = y;
+    x.dims.back() = c.in[6].dims.empty() ? 0 : c.in[6].dims.back();
+    infer::require_type(c, 5, y);
+    infer::require_type(c, 6, x);
+    const Dims& w = c.in[7].dims;
+    if (w.size() < 2 || w[w.size() - 2] != x.dims.back() || w.back() != y.dims.back() || product(w) != w.back() * x.dims.back())
+        fail<UserError>(c.op.name, ": a filter of shape ", to_string(w), " for input ", to_string(x), " and result ",
+                        to_string(y));
+    return {x, c.in[7], c.in[1], c.in[1]};
 }
 
 // dx, dgamma, dbeta; every operand but x and dy has one value per channel.
@@ -123,12 +178,59 @@ Out batch_norm_act_body(const OpCall& c) {
     return out;
 }
 
+Expr normalised(Expr x, Expr gamma, Expr beta, Expr mean, Expr variance, double epsilon) {
+    return (x - mean) * (rsqrt(variance + epsilon) * gamma) + beta;
+}
+
+Out batch_norm_apply_body(const OpCall& c) {
+    const auto& act = std::get<std::string>(c.node->attrs[1]);
+    return {unary(cutting_act(act), normalised(c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.node->float_attr("epsilon")))};
+}
+
+Out batch_norm_moments_body(const OpCall& c) {
+    const Expr x = c.in(0);
+    const Dims axes = all_but_last(x.rank());
+    const double n = static_cast<double>(x.type().size() / x.dims().back());
+    const Expr mean = reduce_sum(x, axes) * (1.0 / n), centred = x - mean;
+    return {mean, reduce_sum(centred * centred, axes) * (1.0 / n)};
+}
+
+// The activation as a matrix of rows.
+Expr normalised_rows(const OpCall& c) {
+    const Dims& x = c.in(0).dims();
+    return reshape(emit("batch_norm_apply", {c.in(0), c.in(1), c.in(2), c.in(3), c.in(4)}, {c.node->attrs[0], c.node->attrs[1]}),
+                   {c.in(0).type().size() / x.back(), x.back()});
+}
+
+Out norm_pointwise_body(const OpCall& c) {
+    const Dims& w = c.in(5).dims();
+    return {reshape(emit("matmul", {normalised_rows(c), reshape(c.in(5), {w[w.size() - 2], w.back()})}), c.node->types[0].dims)};
+}
+
+Out norm_pointwise_grad_body(const OpCall& c) {
+    const Expr dy = c.in(5);
+    const int64_t n = dy.dims().back();
+    const Expr rows = reshape(dy, {dy.type().size() / n, n});
+    return {reshape(emit("matmul", {normalised_rows(c), rows}, {int64_t{1}, int64_t{0}}), c.node->types[0].dims)};
+}
+
 Out batch_norm_act_grad_body(const OpCall& c) {
     const Expr x = c.in(0), gamma = c.in(1), beta = c.in(2), mean = c.in(3), var = c.in(4);
     const double epsilon = c.node->float_attr("epsilon");
     const auto& act = std::get<std::string>(c.node->attrs[1]);
-    const Expr z = (x - mean) * (rsqrt(var + epsilon) * gamma) + beta;
+    const Expr z = normalised(x, gamma, beta, mean, var, epsilon);
     return emit_all("batch_norm_train_grad", {x, gamma, mean, var, where(passes(z, act), c.in(5), 0.0)}, {epsilon});
+}
+
+Out pointwise_norm_grad_body(const OpCall& c) {
+    const Expr y = c.in(0), x = c.in(6), w = c.in(7);
+    const int64_t n = y.dims().back(), k = x.dims().back(), rows = y.type().size() / n;
+    const Out d =
+        emit_all("batch_norm_act_grad", {y, c.in(1), c.in(2), c.in(3), c.in(4), c.in(5)}, {c.node->attrs[0], c.node->attrs[1]});
+    const Expr dy = reshape(d[0], {rows, n});
+    const Expr dx = emit("matmul", {dy, reshape(w, {k, n})}, {int64_t{0}, int64_t{1}});
+    const Expr dw = emit("matmul", {reshape(x, {rows, k}), dy}, {int64_t{1}, int64_t{0}});
+    return {reshape(dx, x.dims()), reshape(dw, w.dims()), d[1], d[2]};
 }
 
 Out batch_norm_vjp(const VjpCall& c) {
@@ -203,6 +305,36 @@ std::vector<OpDef> normalization() {
               .attrs = kEpsilonAct,
               .infer = infer_batch_norm,
               .body = batch_norm_act_body},
+        OpDef{.name = "batch_norm_moments",
+              .summary = "batch_norm_train's mean and variance alone.",
+              .inputs = std::span(kX),
+              .infer = infer_moments,
+              .body = batch_norm_moments_body},
+        OpDef{.name = "norm_pointwise",
+              .summary = "1x1 convolution of batch_norm_apply(x, gamma, beta, mean, variance).",
+              .inputs = kNormXW,
+              .attrs = kEpsilonAct,
+              .infer = infer_norm_pointwise,
+              .body = norm_pointwise_body},
+        OpDef{.name = "norm_pointwise_grad",
+              .summary = "Gradient of norm_pointwise with respect to the filter.",
+              .inputs = kNormXDy,
+              .attrs = kPointwiseGrad,
+              .infer = infer_norm_pointwise_grad,
+              .body = norm_pointwise_grad_body},
+        OpDef{.name = "pointwise_norm_grad",
+              .summary = "Gradients dx, dw, dgamma, dbeta of batch_norm_act(y)'s first output, where y is the 1x1 convolution of "
+                         "x with w.",
+              .inputs = kPointwiseNormGrad,
+              .attrs = kEpsilonAct,
+              .infer = infer_pointwise_norm_grad,
+              .body = pointwise_norm_grad_body},
+        OpDef{.name = "batch_norm_apply",
+              .summary = "batch_norm_act's first output, from the mean and variance that it returned.",
+              .inputs = kBnApply,
+              .attrs = kEpsilonAct,
+              .infer = infer_norm_apply,
+              .body = batch_norm_apply_body},
         OpDef{.name = "batch_norm_act_grad",
               .summary = "Gradients of batch_norm_act's first output: dx, dgamma, dbeta.",
               .inputs = kBnActGrad,

@@ -33,6 +33,10 @@ using Refusals = std::vector<Refusal>;
 [[nodiscard]] Graph fold_scales(const Graph& g);
 // matmul/conv + bias + activation -> one op, where an implementation takes it.
 [[nodiscard]] Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// batch normalisation + ReLU -> part of the 1x1 convolutions that read it, where an implementation takes them all.
+[[nodiscard]] Graph absorb_prologues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// Makes activations again that a gradient reads long after the forward pass, where that costs less than keeping them.
+[[nodiscard]] Graph recompute_far(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Decides what is stored in 16 bits and what in float32, where a graph names both: casts become part of the kernels beside them.
 [[nodiscard]] Graph cast_mixed(const Graph& g, std::span<const Impl> impls);
 // Whether cast_mixed may have given the operands and results of a node other floating types than its op asks for.

@@ -35,6 +35,8 @@ constexpr std::array kPasses = {
     PassEntry{"prune", prune_pass},                // and loops
     PassEntry{"fold_scales", fold_scales_pass},
     PassEntry{"absorb_epilogues", absorb_epilogues},
+    PassEntry{"absorb_prologues", absorb_prologues},
+    PassEntry{"recompute_far", recompute_far},
     PassEntry{"cast_mixed", quiet<cast_mixed>},
     PassEntry{"fuse", quiet<fuse>, quiet<lower_unfused>},
 };

@@ -522,6 +522,8 @@ void configure_device() {
     const std::string products = config::text(config::Key::bfloat_products);
     if (!cpu::set_bf16_products(products))
         fail<UserError>("FASTKERAS_BFLOAT_PRODUCTS is '", products, "'; expected bfloat16 or float32");
+    const std::string winograd = config::text(config::Key::winograd);
+    if (!cpu::set_winograd(winograd)) fail<UserError>("FASTKERAS_WINOGRAD is '", winograd, "'; expected never or always");
 }
 
 }  // namespace

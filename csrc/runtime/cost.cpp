@@ -106,6 +106,14 @@ Work work_of(const Graph& graph, const Node& node) {
                           static_cast<double>(product(s.batch)));
     }
     if (op.starts_with("conv")) return product_of(2.0 * static_cast<double>(cpu::conv_shape(graph, node).multiply_adds()));
+    if (op.starts_with("norm_pointwise")) {  // x and what else is multiplied come first and last
+        const double n =
+            static_cast<double>((op == "norm_pointwise" ? node.types[0] : graph.type(node.inputs.back())).dims.back());
+        return product_of(2.0 * n * static_cast<double>(graph.type(node.inputs[0]).size()));
+    }
+    if (op == "pointwise_norm_grad")
+        return product_of(4.0 * static_cast<double>(graph.type(node.inputs[0]).dims.back()) *
+                          static_cast<double>(graph.type(node.inputs[6]).size()));
     if (contains(op, "_pool")) {
         const cpu::ConvShape s = cpu::pool_shape(graph, node);
         return {static_cast<double>(s.batch * s.out_points() * s.taps() * s.out_channels)};
@@ -151,7 +159,7 @@ std::string_view kind_of(const Node& node) {
     }
     if (node.op->is_control()) return "control flow";
     if (op.starts_with("matmul")) return "matmul";
-    if (op.starts_with("conv")) return "convolution";
+    if (op.starts_with("conv") || op.starts_with("norm_pointwise")) return "convolution";
     if (contains(op, "_pool")) return "pooling";
     if (contains(op, "_norm")) return "normalization";
     if (contains(op, "softmax")) return "softmax";

@@ -144,6 +144,25 @@ TEST_CASE("sizes that are split among threads") {
     }
 }
 
+TEST_CASE("narrow products: tall sums of few columns, a small second operand") {
+    for (const DType t : {DType::f32, DType::f64}) {
+        for (const auto& [m, n, k] : {std::array<int64_t, 3>{35, 24, 2000}, {49, 48, 1100}, {700, 40, 600}, {101, 100, 300}}) {
+            CAPTURE(m);
+            const Array a = random_array(t, {k, m}, 1), b = random_array(t, {k, n}, 2);
+            check_all("matmul", {a, b}, {int64_t{1}, int64_t{0}}, {naive_matmul(a.values(), b.values(), m, n, k, true, false)},
+                      4);
+        }
+        for (const auto& [m, n, k] : {std::array<int64_t, 3>{300, 100, 16}, {530, 150, 24}, {77, 55, 1}}) {
+            CAPTURE(m);
+            const Array a = random_array(t, {m, k}, 1), w = random_array(t, {n, k}, 2), bias = random_array(t, {n}, 3);
+            Vec e = naive_matmul(a.values(), w.values(), m, n, k, false, true);
+            check_all("matmul", {a, w}, {int64_t{0}, int64_t{1}}, {e});
+            for (size_t i = 0; i < e.size(); ++i) e[i] = act_value("relu", e[i] + bias.values()[i % static_cast<size_t>(n)]);
+            check_all("matmul_bias_act", {a, w, bias}, {int64_t{0}, int64_t{1}, std::string("relu")}, {e}, 2);
+        }
+    }
+}
+
 TEST_CASE("matmul: batches broadcast, empty operands, integers") {
     const Array a = random_array(DType::f32, {2, 1, 3, 4}, 1), b = random_array(DType::f32, {5, 4, 6}, 2);
     Vec expected;

@@ -181,6 +181,7 @@ conv((1, 4, 5, 6, 2), (2, 3, 2, 2, 3), low=[1, 1, 0], high=[0, 1, 1])
 conv((1, 5, 5, 5, 2), (3, 3, 3, 2, 2), strides=[2, 1, 2], dilations=[1, 2, 1])
 conv((4, 28, 28, 1), (3, 3, 1, 32), grad=False)
 conv((2, 15, 13, 33), (3, 3, 33, 47), low=[1, 1], high=[1, 1], grad=False)
+conv((2, 24, 23, 64), (3, 3, 64, 64), low=[1, 1], high=[1, 1], grad=False)  # by Winograd
 conv((2, 14, 14, 48), (3, 3, 1, 48), groups=48, strides=[2, 2], low=[0, 0], high=[1, 1], grad=False)
 conv((2, 8, 8, 16), (3, 3, 16, 16), low=[1, 1], high=[1, 1], dtype="bfloat16", grad=False)
 conv((2, 8, 8, 3), (3, 3, 3, 5), dtype="float16", grad=False)
@@ -366,6 +367,46 @@ for _shape, _epsilon in (
             ),
         )
         add(
+            "batch_norm_apply",
+            Case(
+                [*_fixed, *_moments],
+                _attrs,
+                (2e-6, 4e-6),
+                "the difference to the mean cancels",
+                grad="of batch_norm_train and the act",
+            ),
+        )
+        add(
+            "norm_pointwise",
+            Case(
+                [*_fixed, *_moments, S(1, 1, _c, 7)],
+                _attrs,
+                (1e-5, 2e-5),
+                _DOT,
+                grad="of batch_norm_apply and matmul",
+            ),
+        )
+        add(
+            "norm_pointwise_grad",
+            Case(
+                [*_fixed, *_moments, S(*_shape[:-1], 7)],
+                {**_attrs, "filter_shape": [1, _c, 7]},
+                (2e-5, 4e-5),
+                _DOT,
+                grad="of batch_norm_apply and matmul",
+            ),
+        )
+        add(
+            "pointwise_norm_grad",
+            Case(
+                [*_fixed, *_moments, vector(_dz), S(*_shape[:-1], 4), S(1, 4, _c)],
+                _attrs,
+                (4e-5, 1e-4),
+                "means of cancelling terms, and their products",
+                grad="of batch_norm_act_grad and matmul",
+            ),
+        )
+        add(
             "batch_norm_act_grad",
             Case(
                 [*_fixed, *_moments, vector(_dz)],
@@ -375,6 +416,17 @@ for _shape, _epsilon in (
                 grad="of batch_norm_train_grad and the mask",
             ),
         )
+    add(
+        "batch_norm_moments",
+        Case(
+            [Spec(_shape)],
+            {},
+            (2e-5, 2e-5),
+            "means of cancelling terms",
+            grad=(0,) if _small else "checked on another case",
+            smooth=_small,
+        ),
+    )
     add(
         "batch_norm_train_grad",
         Case(  # the statistics must be those of x: the table cannot say that in a Spec

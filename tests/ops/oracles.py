@@ -365,6 +365,46 @@ def _batch_norm_act(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon:
     return np.clip(y, 0, _CUTS[act]), mean, variance
 
 
+def _batch_norm_apply(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    epsilon: float,
+    act: str,
+) -> np.ndarray:
+    return np.clip((x - mean) / np.sqrt(variance + epsilon) * gamma + beta, 0, _CUTS[act])
+
+
+def _norm_pointwise(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    w: np.ndarray,
+    epsilon: float,
+    act: str,
+) -> np.ndarray:
+    return _batch_norm_apply(x, gamma, beta, mean, variance, epsilon, act) @ w.reshape(w.shape[-2:])
+
+
+def _norm_pointwise_grad(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    dy: np.ndarray,
+    epsilon: float,
+    act: str,
+    filter_shape: list[int],
+) -> np.ndarray:
+    z = _batch_norm_apply(x, gamma, beta, mean, variance, epsilon, act)
+    return (z.reshape(-1, z.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])).reshape(filter_shape)
+
+
 def _batch_norm_act_grad(
     x: np.ndarray,
     gamma: np.ndarray,
@@ -378,6 +418,23 @@ def _batch_norm_act_grad(
     y = (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
     dy = np.where((y > 0) & (y < _CUTS[act]), dz, 0)
     return _batch_norm_train_grad(x, gamma, mean, variance, dy, epsilon)
+
+
+def _pointwise_norm_grad(
+    y: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    dz: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    epsilon: float,
+    act: str,
+):
+    dy, dgamma, dbeta = _batch_norm_act_grad(y, gamma, beta, mean, variance, dz, epsilon, act)
+    dw = x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+    return dy @ w.reshape(w.shape[-2:]).T, dw.reshape(w.shape), dgamma, dbeta
 
 
 def _layer_norm_grad(x: np.ndarray, gamma: np.ndarray, dy: np.ndarray, epsilon: float):
@@ -574,6 +631,11 @@ ORACLES: dict[str, Callable] = {
     "layer_norm": _layer_norm,
     "layer_norm_grad": _layer_norm_grad,
     "batch_norm_act": _batch_norm_act,
+    "batch_norm_apply": _batch_norm_apply,
+    "batch_norm_moments": lambda x: (x.mean(tuple(range(x.ndim - 1))), x.var(tuple(range(x.ndim - 1)))),
+    "norm_pointwise": _norm_pointwise,
+    "pointwise_norm_grad": _pointwise_norm_grad,
+    "norm_pointwise_grad": _norm_pointwise_grad,
     "batch_norm_act_grad": _batch_norm_act_grad,
     "adam_update": _adam_update,
     "class_probability": lambda p, labels: np.take_along_axis(p, labels[..., None].astype(int), -1)[..., 0],

@@ -105,3 +105,122 @@ def test_activation_behind_batch_normalisation_is_absorbed_with_its_gradient(act
         assert "batch_norm_act(" in executable.lowered_text()
         assert "batch_norm_act_grad(" in executable.lowered_text()
         assert "batch_norm_train" not in executable.lowered_text()
+
+
+def _many_rows(x, gamma, beta, dz, epsilon: float, act: str):
+    """Gradients of batch_norm_act in float64; the oracle of the table writes down Jacobians, for few rows only."""
+    axes = tuple(range(x.ndim - 1))
+    rstd = 1 / np.sqrt(x.var(axes) + epsilon)
+    xhat = (x - x.mean(axes)) * rstd
+    y = xhat * gamma + beta
+    dy = np.where((y > 0) & (y < (6 if act == "relu6" else np.inf)), dz, 0)
+    g = dy * gamma
+    return rstd * (g - g.mean(axes) - xhat * (g * xhat).mean(axes)), (dy * xhat).sum(axes), dy.sum(axes)
+
+
+def test_activation_read_long_after_it_was_made_is_made_again() -> None:
+    rng = np.random.default_rng(3)
+    rows, width, wide = 4096, 32, 2560  # what comes between is larger than a cache
+    x, w = rng.uniform(-1, 1, (rows, width)), rng.uniform(-1, 1, (width, wide)) / wide
+    gamma, beta = np.linspace(0.5, 2, width), np.linspace(-1, 1, width)
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in (x, gamma, beta, w)]
+        z = _engine.call("relu", _engine.call("batch_norm_train", *inputs[:3], epsilon=1e-3)[0])
+        y = _engine.call("matmul", z, inputs[3])
+        loss = _engine.call("reduce_sum", y * y, axes=[0, 1])
+        grads = _engine.gradients([loss], inputs)
+    executable = trace.compile([loss, *grads])
+    given = [a.astype("float32") for a in (x, gamma, beta, w)]
+    got = [np.asarray(t) for t in executable(*given)]
+
+    x, gamma, beta, w = (a.astype(np.float64) for a in given)
+    z, _, _ = ORACLES["batch_norm_act"](x, gamma, beta, epsilon=1e-3, act="relu")
+    dy = 2 * (z @ w)
+    want = [
+        ((z @ w) ** 2).sum(),
+        *_many_rows(x, gamma, beta, dy @ w.T, 1e-3, "relu"),
+        z.T @ dy,
+    ]
+    for g, expected in zip(got, want, strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max())
+    if not _off("absorb_activations") and not _off("recompute_far"):
+        assert "batch_norm_apply(" in executable.lowered_text()
+
+
+@pytest.mark.parametrize("act", ["relu", "relu6"])
+@pytest.mark.parametrize(("width", "channels"), [(40, 24), (24, 72), (130, 5)])
+def test_normalisation_becomes_part_of_the_1x1_convolution_behind_it(
+    act: str, width: int, channels: int
+) -> None:
+    rng = np.random.default_rng(4)
+    shape = (5, 53, 50, width)  # rows that neither threads nor blocks divide evenly
+    x, w = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, (1, 1, width, channels))
+    gamma, beta = np.linspace(0.5, 4, width), np.linspace(-1, 3, width)
+    dy = rng.uniform(-1, 1, (*shape[:-1], channels))
+    given = [a.astype("float32") for a in (x, gamma, beta, w, dy)]
+    attrs = {"strides": [1, 1], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]}
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in given]
+        normal, mean, variance = _engine.call("batch_norm_train", *inputs[:3], epsilon=1e-3)
+        y = _engine.call("conv", _engine.call(act, normal), inputs[3], **attrs)
+        loss = _engine.call("reduce_sum", y * inputs[4], axes=[0, 1, 2, 3])
+        grads = _engine.gradients([loss], inputs[:4])
+    executable = trace.compile([y, mean, variance, *grads])
+    got = [np.asarray(t) for t in executable(*given)]
+    for first, second in zip(got, executable(*given), strict=True):
+        np.testing.assert_array_equal(first, np.asarray(second))
+
+    x, gamma, beta, w, dy = (a.astype(np.float64) for a in given)
+    z, mean, variance = ORACLES["batch_norm_act"](x, gamma, beta, epsilon=1e-3, act=act)
+    dz = dy @ w[0, 0].T
+    want = [
+        z @ w[0, 0],
+        mean,
+        variance,
+        *_many_rows(x, gamma, beta, dz, 1e-3, act),
+        (z.reshape(-1, width).T @ dy.reshape(-1, channels)).reshape(w.shape),
+    ]
+    for g, expected in zip(got, want, strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max())
+    if not _off("absorb_activations") and not _off("absorb_prologues"):
+        assert "norm_pointwise(" in executable.lowered_text()
+        assert "norm_pointwise_grad(" in executable.lowered_text()
+        assert "batch_norm_act(" not in executable.lowered_text()
+
+
+@pytest.mark.parametrize("act", ["relu", "relu6"])
+@pytest.mark.parametrize(("width", "channels"), [(24, 40), (72, 24), (5, 130)])
+def test_gradient_of_a_normalisation_becomes_part_of_the_1x1_convolution_before_it(
+    act: str, width: int, channels: int
+) -> None:
+    rng = np.random.default_rng(5)
+    shape = (5, 53, 50, width)  # rows that neither threads nor blocks divide evenly
+    x, w = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, (1, 1, width, channels))
+    gamma, beta = np.linspace(0.5, 4, channels), np.linspace(-1, 3, channels)
+    dz = rng.uniform(-1, 1, (*shape[:-1], channels))
+    given = [a.astype("float32") for a in (x, w, gamma, beta, dz)]
+    attrs = {"strides": [1, 1], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]}
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in given]
+        y = _engine.call("conv", inputs[0], inputs[1], **attrs)
+        z = _engine.call(act, _engine.call("batch_norm_train", y, *inputs[2:4], epsilon=1e-3)[0])
+        loss = _engine.call("reduce_sum", z * inputs[4], axes=[0, 1, 2, 3])
+        grads = _engine.gradients([loss], inputs[:4])
+    executable = trace.compile([y, *grads])
+    y, *got = (np.asarray(t) for t in executable(*given))
+    for first, second in zip((y, *got), executable(*given), strict=True):
+        np.testing.assert_array_equal(first, np.asarray(second))
+
+    x, w, gamma, beta, dz = (a.astype(np.float64) for a in given)
+    np.testing.assert_allclose(y, x @ w[0, 0], rtol=1e-4, atol=1e-5)
+    # Where the float32 sum lies on the other side of a kink, the gradient jumps: y as it was computed.
+    dy, dgamma, dbeta = _many_rows(y.astype(np.float64), gamma, beta, dz, 1e-3, act)
+    dw = (x.reshape(-1, width).T @ dy.reshape(-1, channels)).reshape(w.shape)
+    for g, expected in zip(got, (dy @ w[0, 0].T, dw, dgamma, dbeta), strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    if not _off("absorb_activations") and not _off("absorb_prologues"):
+        assert "pointwise_norm_grad(" in executable.lowered_text()
+        assert "batch_norm_act_grad(" not in executable.lowered_text()

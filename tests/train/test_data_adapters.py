@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+import warnings
+from typing import Any
 
+import fastkeras
 import numpy as np
 import pytest
 from fastkeras import _engine
@@ -57,10 +60,9 @@ def test_shuffled_rows_stay_together(size):
     assert orders[0] != orders[1]
 
 
-def test_buffers_are_used_in_turn():
+def test_shuffled_batches_share_one_buffer():
     adapter = get_data_adapter(rows(64), batch_size=8, shuffle=True)
-    ids = [id(arrays[0]) for _, arrays in adapter.batches()]
-    assert len(set(ids)) == 2 and all(a != b for a, b in zip(ids, ids[1:]))
+    assert len({arrays[0].ctypes.data for _, arrays in adapter.batches()}) == 1
 
 
 def test_shuffling_batches():
@@ -421,3 +423,95 @@ def test_gather_rows_refuses_what_does_not_fit() -> None:
         _engine.gather_rows(source.astype("float64"), np.array([0]), out)
     with pytest.raises(ValueError):
         _engine.gather_rows(source[:, ::2], np.array([0]), out)
+
+
+# --- batches that the engine runs by itself
+
+
+def sum_step(size: int, n: int):
+    """A step that adds the sum of a batch to a total, notes its first row, and returns its mean; compiled."""
+    total, first = fastkeras.Variable(np.zeros(n, "float32")), fastkeras.Variable(np.zeros(n, "float32"))
+    trace = _engine.Trace("sum")
+    with trace:
+        x = trace.input((size, n), "float32", "x")
+        total.assign(total + fastkeras.ops.sum(x, axis=0))
+        first.assign(x[0])
+        out = fastkeras.ops.mean(x)
+    return trace.compile([out]), total, first
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_batches_that_run_ahead_are_the_ones_that_follow(shuffled: bool) -> None:
+    x = np.random.default_rng(1).random((50, 6)).astype("float32")
+    step, total, first = sum_step(4, 6)
+    order = np.random.default_rng(2).permutation(50) if shuffled else None
+    rows_in_order = x if order is None else x[order]
+    buffers = [] if order is None else [np.empty((4, 6), "float32")]
+    count, (mean,) = _engine.run_ahead(step, [x], order, buffers, 5, 4, 7, 60.0)
+    assert count == 7
+    np.testing.assert_allclose(np.asarray(total), rows_in_order[5:33].sum(0), rtol=1e-6)
+    np.testing.assert_array_equal(np.asarray(first), rows_in_order[29])
+    np.testing.assert_allclose(float(mean), rows_in_order[29:33].mean(), rtol=1e-6)
+    # No batch is begun after the time is over, but one runs always.
+    assert _engine.run_ahead(step, [x], order, buffers, 0, 4, 7, 0.0)[0] == 1
+    assert _engine.run_ahead(step, [x], order, buffers, 0, 4, 0, 60.0) == (0, [])
+
+
+def test_running_ahead_refuses_what_does_not_fit() -> None:
+    x, buffer = np.ones((10, 6), "float32"), np.empty((4, 6), "float32")
+    step, total, _ = sum_step(4, 6)
+    order = np.arange(10)
+    for arguments, message in (
+        (([x], None, [], 0, 4, 3), "3 batches of 4 rows from row 0; there are 10"),
+        (([x], None, [], -1, 4, 1), "from -1"),
+        (([x], None, [], 0, 0, 1), "of 0 rows"),
+        (([x[:, :5]], None, [], 0, 4, 1), "not contiguous"),
+        (([np.ones((10, 5), "float32")], None, [], 0, 4, 1), r"expected float32\[4,6\]"),
+        (([x.astype("float64")], None, [], 0, 4, 1), r"expected float32\[4,6\]"),
+        (([x, x], None, [], 0, 4, 1), "takes 1 inputs; got 2"),
+        (([np.float32(1)], None, [], 0, 4, 1), "scalar"),
+        (([x], order, [buffer], 0, 4, 3), "order has 10 entries of 8 bytes; expected 12"),
+        (([x], order.astype("int32"), [buffer], 0, 4, 1), "expected 4 of int64"),
+        (([x], order + 7, [buffer], 0, 4, 1), "row 10 of 10"),
+        (([x], order, [buffer[:3]], 0, 4, 1), "buffer 0 has 72 bytes; expected 96"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            _engine.run_ahead(step, *arguments, 1.0)
+    assert not np.asarray(total).any()
+
+
+@pytest.mark.parametrize("steps_per_epoch", [None, 3, 7])
+@pytest.mark.parametrize("shuffle", [False, True, "batch"])
+@pytest.mark.parametrize("n", [64, 70, 5])
+def test_fit_is_the_same_with_and_without_running_ahead(n: int, shuffle: Any, steps_per_epoch: Any) -> None:
+    """A callback that looks at batches makes Python run each of them."""
+
+    class Counts(fastkeras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            counts.append(batch)
+
+    x = np.random.default_rng(3).random((n, 6)).astype("float32")
+    results = []
+    for callbacks in ([], [Counts()]):
+        counts: list[int] = []
+        fastkeras.utils.set_random_seed(4)
+        model = fastkeras.Sequential([fastkeras.Input((6,)), fastkeras.layers.Dense(3)])
+        model.compile("adam", "mse", metrics=["mae"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            history = model.fit(
+                x,
+                x[:, :3],
+                batch_size=8,
+                epochs=3,
+                verbose=0,
+                shuffle=shuffle,
+                steps_per_epoch=steps_per_epoch,
+                callbacks=callbacks,
+            )
+        results.append(
+            (history.history, [np.asarray(w) for w in model.weights], int(model.optimizer.iterations))
+        )
+    assert results[0][0] == results[1][0]
+    assert results[0][2] == results[1][2] > 0
+    assert all(np.array_equal(a, b) for a, b in zip(results[0][1], results[1][1]))

@@ -25,6 +25,13 @@ struct Simd {
     static constexpr int lanes = kTileBytes / static_cast<int>(sizeof(T));
 };
 
+// Lines of memory to fetch into the cache during a tile: one for each k, `step` elements apart. None if `at` is null.
+template <class T>
+struct Ahead {
+    const T* at;
+    int64_t step;
+};
+
 template <class T>
 struct Tile {
     const T* a;
@@ -36,7 +43,7 @@ struct Tile {
     int64_t k;
     int tail;  // valid columns of the last vector
     bool accumulate;
-    int64_t ahead = 0;  // elements from a row of b to what is fetched into the cache meanwhile; 0: nothing
+    Ahead<T> ahead[2] = {};  // operands of later tiles
 };
 
 template <class T, int MR, int NV>
@@ -47,13 +54,18 @@ void multiply_tile(const Tile<T>& t) {
     Vec sum[MR][NV] = {};
     const T* a = t.a;
     const T* b = t.b;
+    // A line that is in the cache already stands for one that need not be fetched: the loop has no branch.
+    const T* ahead[2];
+    int64_t step[2];
+    for (int i = 0; i < 2; ++i) {
+        ahead[i] = t.ahead[i].at ? t.ahead[i].at : b;
+        step[i] = t.ahead[i].at ? t.ahead[i].step : 0;
+    }
     for (int64_t k = 0; k < t.k; ++k, a += t.a_col, b += t.b_row) {
+        for (int i = 0; i < 2; ++i, ahead[i - 1] += step[i - 1]) __builtin_prefetch(ahead[i], 0, 2);
         Vec row[NV];
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) row[j] = *reinterpret_cast<const Loose*>(b + j * lanes);
-        if (t.ahead != 0)
-#pragma GCC unroll 4
-            for (int j = 0; j < NV; ++j) __builtin_prefetch(b + t.ahead + j * lanes, 0, 2);
 #pragma GCC unroll 16
         for (int i = 0; i < MR; ++i) {
             const T x = a[i * t.a_row];

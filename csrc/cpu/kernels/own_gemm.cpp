@@ -1,11 +1,8 @@
 // Matrix product for operands of any strides: register tiles of MR rows by NV vectors, B taken in place where its rows
 // are contiguous and few row tiles would use a packed copy, packed into panels otherwise. A is read by broadcasts
 // where it lies; only a transposed A of many values a row is packed.
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 #include "cpu/kernels/gemm_tile.h"
+#include "cpu/kernels/transpose.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
@@ -29,47 +26,6 @@ void pack_rows(const T* b, int64_t b_row, int64_t kc, int64_t columns, int64_t w
         }
     }
 }
-
-#if defined(__AVX512F__)
-// Transposes 16 x 16 floats: rows `from` apart become columns, rows `to` apart.
-inline void transpose_16(const float* src, int64_t from, float* dst, int64_t to) {
-    __m512 r[16], t[16];
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(src + i * from);
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        const auto low = [](__m512 a, __m512 b) {
-            return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-        };
-        const auto high = [](__m512 a, __m512 b) {
-            return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-        };
-        r[i] = low(t[i], t[i + 2]);
-        r[i + 1] = high(t[i], t[i + 2]);
-        r[i + 2] = low(t[i + 1], t[i + 3]);
-        r[i + 3] = high(t[i + 1], t[i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        _mm512_storeu_ps(dst + i * to, _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
-        _mm512_storeu_ps(dst + (i + 4) * to, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88));
-        _mm512_storeu_ps(dst + (i + 8) * to, _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd));
-        _mm512_storeu_ps(dst + (i + 12) * to, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd));
-    }
-}
-#endif
 
 // The same from columns `b_col` apart whose elements are `b_row` apart.
 template <class T>
@@ -95,19 +51,24 @@ void pack_columns(const T* b, int64_t b_row, int64_t b_col, int64_t kc, int64_t 
     }
 }
 
-// The rows of a block of a transposed A, kRows of them side by side for each k. (The rows of a plain A are read where they
-// are: each is a stream of its own.)
+// The rows of a block of a transposed A, kRows of them side by side for each k: tiles of kc * kRows values. (The rows of a plain
+// A are read where they are: each is a stream of its own.) A few lines of A at a time, each read from one end to the other.
 template <class T>
 void pack_block(const T* a, int64_t a_col, int64_t rows, int64_t kc, T* out) {
-    for (int64_t m = 0; m < rows; m += kRows, out += kc * kRows) {
-        const int64_t count = rows - m < kRows ? rows - m : kRows;
-        for (int64_t k = 0; k < kc; ++k) std::memcpy(out + k * kRows, a + m + k * a_col, static_cast<size_t>(count) * sizeof(T));
+    constexpr int64_t lines = 8;
+    for (int64_t k0 = 0; k0 < kc; k0 += lines) {
+        const int64_t k1 = kc - k0 < lines ? kc : k0 + lines;
+        for (int64_t m = 0; m < rows; m += kRows) {
+            const int64_t count = rows - m < kRows ? rows - m : kRows;
+            T* to = out + m * kc;
+            for (int64_t k = k0; k < k1; ++k)
+                if (count == kRows)
+                    std::memcpy(to + k * kRows, a + m + k * a_col, kRows * sizeof(T));
+                else
+                    std::memcpy(to + k * kRows, a + m + k * a_col, static_cast<size_t>(count) * sizeof(T));
+        }
     }
 }
-
-// Packed panels lie in the order in which they are read. Weights that are read once a run come from far: this many bytes ahead
-// they are asked for.
-constexpr int64_t kAheadBytes = 8192;
 
 // How n and k are divided. Panels of about one width: a narrow last one would leave the vector units waiting.
 template <class T>
@@ -138,6 +99,94 @@ int64_t panel_at(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0) {
     return k0 * ((g.n + Simd<T>::lanes - 1) / Simd<T>::lanes * Simd<T>::lanes) + kc * n0;
 }
 
+// What the tiles of a block fetch for later ones, so that a product with little arithmetic for each value it reads does not wait
+// for memory.
+template <class T>
+class Fetcher {
+  public:
+    // For tiles of `rows` rows of A from `first` on, with the values of k from k0 on.
+    Fetcher(const GemmArgs<T>& g, int64_t panels, int64_t first, int64_t rows, int64_t k0, int64_t kc) {
+        constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+        if (g.packed != nullptr) weights_ahead_ = kWeightsAhead;
+        if (g.next[0].at != nullptr) {  // spread over the tiles
+            const auto tiles_of = [&](int64_t n) { return (n + kRows - 1) / kRows * panels; };
+            const int64_t depths = (g.k + kc - 1) / kc, tiles = tiles_of(g.m) * depths,
+                          before = tiles_of(first) * depths + tiles_of(rows) * (k0 / kc);
+            for (int i = 0; i < 2; ++i) {
+                share_[i] = ((g.next[i].count + tiles - 1) / tiles + line - 1) / line * line;
+                next_at_[i] = g.next[i].at + before * share_[i];
+                next_end_[i] = g.next[i].at + g.next[i].count;
+            }
+            given_ = true;
+        } else if (g.a_row == 1 && g.a_col != 1 && g.b_col == 1) {  // both have k down the rows: those of the next block of k
+            if (k0 + kc >= g.k || (rows + g.n) * kc * static_cast<int64_t>(sizeof(T)) > kMostAhead) return;
+            a_ = g.a + first + (k0 + kc) * g.a_col, b_ = g.b + (k0 + kc) * g.b_row;
+            a_step_ = g.a_col, b_step_ = g.b_row;
+            a_lines_ = (rows + line - 1) / line, b_lines_ = (g.n + line - 1) / line;
+        } else if (g.a_col == 1 && g.a_row == kc) {  // one tile of A follows the other
+            distance_ = (kTileAhead + kRows * kc - 1) / (kRows * kc) * kRows * kc;
+        }
+    }
+    void set(Tile<T>& t, bool first_panel, bool first_rows) {
+        constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+        if (given_) {
+            for (int i = 0; i < 2; ++i) {
+                t.ahead[i] = {next_at_[i] < next_end_[i] ? next_at_[i] : nullptr, (share_[i] + t.k - 1) / t.k};
+                next_at_[i] += share_[i];
+            }
+            return;
+        }
+        if (weights_ahead_ > 0 && first_rows) {
+            for (int i = 0; i < 2; ++i) t.ahead[i] = {t.b + weights_ahead_ + i * line, t.b_row};
+            return;
+        }
+        if (distance_ > 0) {
+            t.ahead[0] = {first_panel ? t.a + distance_ : nullptr, kRows};
+            return;
+        }
+        for (Ahead<T>& ahead : t.ahead) {
+            const int64_t i = next_++;
+            ahead = i < a_lines_              ? Ahead<T>{a_ + i * line, a_step_}
+                    : i < a_lines_ + b_lines_ ? Ahead<T>{b_ + (i - a_lines_) * line, b_step_}
+                                              : Ahead<T>{nullptr, 0};
+        }
+    }
+
+  private:
+    static constexpr int64_t kMostAhead = 768 << 10;  // bytes: together with the block at work they fit the L2 cache
+    static constexpr int64_t kTileAhead = 1024;       // elements
+    // Packed panels lie in the order in which they are read. Weights that are read once a run come from far.
+    static constexpr int64_t kWeightsAhead = 8192 / static_cast<int64_t>(sizeof(T));
+    const T *a_ = nullptr, *b_ = nullptr;
+    const T *next_at_[2] = {}, *next_end_[2] = {};
+    int64_t share_[2] = {};
+    bool given_ = false;
+    int64_t a_step_ = 0, b_step_ = 0, a_lines_ = 0, b_lines_ = 0, next_ = 0, distance_ = 0, weights_ahead_ = 0;
+};
+
+// Columns of B for tiles of kc values: where they are, or a packed copy.
+template <class T>
+struct Panel {
+    const T* b;
+    int64_t row, first, columns;
+    int vectors, tail;
+};
+
+// `to` is where a copy goes.
+template <class T>
+Panel<T> bring_panel(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0, int64_t columns, bool in_place, T* to) {
+    constexpr int64_t lanes = Simd<T>::lanes;
+    const int64_t vectors = (columns + lanes - 1) / lanes, tail = columns - (vectors - 1) * lanes;
+    Panel<T> p{g.b + k0 * g.b_row + n0 * g.b_col, g.b_row, n0, columns, static_cast<int>(vectors), static_cast<int>(tail)};
+    if (g.packed == nullptr) {
+        if (in_place && g.b_col == 1 && tail == lanes) return p;
+        pack_panel(g, k0, kc, n0, columns, vectors * lanes, to);
+    }
+    p.b = g.packed == nullptr ? to : g.packed + panel_at(g, k0, kc, n0);
+    p.row = vectors * lanes;
+    return p;
+}
+
 }  // namespace
 
 template <class T>
@@ -154,47 +203,55 @@ void pack_b(const GemmArgs<T>& g, int64_t block, T* out) {
 
 template <class T>
 void gemm(const GemmArgs<T>& g) {
-    constexpr int64_t lanes = Simd<T>::lanes, most = lanes * kVectors;
+    constexpr int64_t lanes = Simd<T>::lanes, most = lanes * kVectors, most_panels = 16;
     static_assert(most <= kGemmMaxPanel && kGemmRows % kRows == 0);
     if (g.k == 0 && !g.accumulate)
         for (int64_t i = 0; i < g.m; ++i)
             for (int64_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = 0;
     const bool few_rows = g.m <= 4 * kRows;
     const auto [panel, depth] = Blocking<T>(g.n, g.k);
-    T* const packed_a = g.pack + depth * kGemmMaxPanel;
+    const int64_t vectors_of_n = (g.n + lanes - 1) / lanes, panels = panel == 0 ? 0 : (g.n + panel - 1) / panel;
+    T* const packed_a = g.pack + gemm_panel_elements(g.k);
+    // A small B is packed as a whole, once, and whole rows of the result are written one after the other.
+    const bool whole_b =
+        g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && vectors_of_n * lanes * g.k <= kGemmWholeB;
+    Panel<T> whole[most_panels];
+    if (whole_b)
+        for (int64_t p = 0; p * panel < g.n; ++p)
+            whole[p] = bring_panel(g, 0, g.k, p * panel, g.n - p * panel < panel ? g.n - p * panel : panel, few_rows,
+                                   g.pack + p * panel * g.k);
     for (int64_t first = 0; first < g.m; first += kGemmRows) {
         const int64_t last = g.m - first < kGemmRows ? g.m : first + kGemmRows;
         for (int64_t k0 = 0; k0 < g.k; k0 += depth) {
             const int64_t kc = g.k - k0 < depth ? g.k - k0 : depth;
             const bool pack_a = g.a_row == 1 && g.a_col != 1 && kc > kGemmLooseDepth && g.n > panel;
             if (pack_a) pack_block(g.a + first + k0 * g.a_col, g.a_col, last - first, kc, packed_a);
-            for (int64_t n0 = 0; n0 < g.n; n0 += panel) {
-                const int64_t columns = g.n - n0 < panel ? g.n - n0 : panel;
-                const int64_t vectors = (columns + lanes - 1) / lanes, tail = columns - (vectors - 1) * lanes;
-                const T* b = g.b + k0 * g.b_row + n0 * g.b_col;
-                int64_t b_row = g.b_row;
-                if (g.packed != nullptr) {
-                    b = g.packed + panel_at(g, k0, kc, n0);
-                    b_row = vectors * lanes;
-                } else if (g.b_col != 1 || tail != lanes || !few_rows) {
-                    pack_panel(g, k0, kc, n0, columns, vectors * lanes, g.pack);
-                    b = g.pack;
-                    b_row = vectors * lanes;
-                }
-                Tile<T> t{
-                    nullptr, g.a_row, g.a_col, b, b_row, nullptr, g.ldc, kc, static_cast<int>(tail), g.accumulate || k0 > 0};
-                if (pack_a) t.a_col = kRows;
-                if (g.packed != nullptr) t.ahead = kAheadBytes / static_cast<int64_t>(sizeof(T));
-                const TileFn<T> full = tile_function<T>(kRows, static_cast<int>(vectors));
-                for (int64_t m0 = first; m0 < last; m0 += kRows) {
-                    const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
-                    t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
-                    t.c = g.c + m0 * g.ldc + n0;
-                    if (m0 > first) t.ahead = 0;  // it is there
-                    (rows == kRows ? full : tile_function<T>(static_cast<int>(rows), static_cast<int>(vectors)))(t);
-                }
-                if (k0 + kc == g.k && (g.bias != nullptr || g.act != Act::none))  // while the block is in the cache
+            Fetcher<T> fetcher(g, panels, first, last - first, k0, kc);
+            const auto multiply = [&](const Panel<T>& p, int64_t m0) {
+                const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
+                Tile<T> t{};
+                t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
+                t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
+                t.b = p.b, t.b_row = p.row;
+                t.c = g.c + m0 * g.ldc + p.first, t.ldc = g.ldc;
+                t.k = kc, t.tail = p.tail, t.accumulate = g.accumulate || k0 > 0;
+                fetcher.set(t, p.first == 0, m0 == first);
+                tile_function<T>(static_cast<int>(rows), p.vectors)(t);
+            };
+            const auto finish = [&](int64_t n0, int64_t columns) {  // while the block is in the cache
+                if (k0 + kc == g.k && (g.bias != nullptr || g.act != Act::none))
                     epilogue(g.c + first * g.ldc + n0, last - first, columns, g.ldc, g.bias ? g.bias + n0 : nullptr, g.act);
+            };
+            if (whole_b) {
+                for (int64_t m0 = first; m0 < last; m0 += kRows)
+                    for (int64_t p = 0; p * panel < g.n; ++p) multiply(whole[p], m0);
+                finish(0, g.n);
+                continue;
+            }
+            for (int64_t n0 = 0; n0 < g.n; n0 += panel) {
+                const Panel<T> p = bring_panel(g, k0, kc, n0, g.n - n0 < panel ? g.n - n0 : panel, few_rows, g.pack);
+                for (int64_t m0 = first; m0 < last; m0 += kRows) multiply(p, m0);
+                finish(n0, p.columns);
             }
         }
     }

@@ -20,6 +20,7 @@ void fill_recurrent_grad(OwnKernels& table);
 void fill_optimizer(OwnKernels& table);
 void fill_epilogue(OwnKernels& table);
 void fill_attention(OwnKernels& table);
+void fill_winograd(OwnKernels& table);
 // All of them; own_table.cpp.
 [[nodiscard]] OwnKernels make_own_kernels();
 

@@ -5,74 +5,12 @@
 
 #include <cstddef>
 
+#include "cpu/kernels/gemm_args.h"
 #include "cpu/kernels/own_types.h"
 #include "cpu/kernels/recurrent.h"
+#include "cpu/kernels/winograd.h"
 
 namespace fk::cpu {
-
-// c[m,n] (row stride ldc) = a * b, or += when `accumulate`. Any strides. `pack` has gemm_pack_elements() elements.
-template <class T>
-struct GemmArgs {
-    const T* a;
-    int64_t a_row, a_col;
-    const T* b;
-    int64_t b_row, b_col;
-    T* c;
-    int64_t ldc;
-    int64_t m, n, k;
-    bool accumulate;
-    T* pack;
-    const T* bias = nullptr;  // one row, added to every row of the product
-    Act act = Act::none;
-    const T* packed = nullptr;  // b as pack_b left it: then b is not read
-};
-inline constexpr int64_t kGemmDepth = 256;      // values of k packed at a time
-inline constexpr int64_t kGemmLooseDepth = 64;  // up to here a transposed A is read where it is
-inline constexpr int64_t kGemmMaxPanel = 64;    // columns of a packed panel, at most
-inline constexpr int64_t kGemmRows = 256;       // rows of A worked on together: with kGemmDepth they stay in the L2 cache
-inline constexpr int64_t gemm_pack_elements(int64_t m, int64_t k, bool transposed_a) {
-    const int64_t depth = k < kGemmDepth ? k : kGemmDepth, rows = m + 8 < kGemmRows ? m + 8 : kGemmRows;
-    return depth * (kGemmMaxPanel + (transposed_a && k > kGemmLooseDepth ? rows : 0));
-}
-
-// Values of k are worked on in blocks of about one depth. pack_b leaves each, and in all k * gemm_packed_columns(n) elements.
-inline constexpr int64_t gemm_blocks(int64_t k) { return (k + kGemmDepth - 1) / kGemmDepth; }
-inline constexpr int64_t gemm_packed_columns(int64_t n) { return (n + 15) / 16 * 16; }
-
-// The same for operands stored as float or in 16 bits, computed in float, with a bias (one float per column) and relu:
-// kernels/own_mixed_gemm.cpp. `accumulate` is for a float result without these. `pack` has kMixedPackElements floats.
-enum class Stored : uint8_t { f32, bf16, f16 };
-struct MixedOperand {
-    const void* data;
-    Stored type;
-    int64_t row, col;  // strides in elements
-};
-// Values of `a` made on demand: lines [line, line + lines) from value `from` on, n of each, `stride` floats apart in dst. A line
-// is a row of `a`, or with `columns` one of its columns (all rows for one k).
-struct MixedSource {
-    void (*fill)(const void* context, int64_t line, int64_t lines, int64_t from, int64_t n, float* dst, int64_t stride);
-    const void* context;
-    bool columns;
-};
-struct MixedGemmArgs {
-    MixedOperand a, b;
-    const MixedSource* source;  // takes the place of a; may be null
-    int64_t b_period,
-        b_jump;  // 0, or rows of b that lie b.row apart; each such group begins b_jump elements after the one before
-    void* c;
-    Stored c_type;
-    int64_t ldc;
-    int64_t m, n, k;
-    bool accumulate;
-    const float* bias;
-    bool relu;
-    float* pack;
-};
-inline constexpr int64_t kMixedDepth = 256, kMixedRows = 64;  // of a, packed at a time
-inline constexpr int64_t kMixedColumns = 576;                 // of b, at most
-inline constexpr int64_t kMixedPanelA = kMixedRows * (kMixedDepth + 32), kMixedPanelB = kMixedColumns * kMixedDepth;
-inline constexpr int64_t kMixedSumRows = 256;  // of results that wait for the next values of k
-inline constexpr int64_t kMixedPackElements = kMixedPanelA + kMixedPanelB + kMixedSumRows * kMixedColumns;
 
 // Neighbouring windows of a pooling that lie inside the input, in elements of the channels-last tensor: `count` taps in window
 // order, those of the next window `step` further. `channels` of the `stride` channels of an output are worked on.
@@ -100,6 +38,13 @@ struct OpenRange {
     T low, high;
 };
 
+// Means and sums of squared deviations of columns, made block by block; the rest is scratch that stays between the blocks.
+template <class T>
+struct ColumnMoments {
+    double *mean, *squares;
+    T *sum, *sum_squares, *shift;
+};
+
 // Loops over rows of a contiguous last axis (float and double; 16-bit rows are widened first).
 template <class T>
 struct RowKernels {
@@ -120,9 +65,8 @@ struct RowKernels {
     void (*layer_norm)(const T* x, const T* gamma, const T* beta, int64_t n, T epsilon, T* y);
     // dgamma and dbeta are added to
     void (*layer_norm_grad)(const T* x, const T* gamma, const T* dy, int64_t n, T epsilon, T* dx, T* dgamma, T* dbeta);
-    // adds the rows of a block to sum[n], and (second) the squares of x - mean to sum[n]
-    void (*column_sum)(const T* x, int64_t rows, int64_t n, T* sum);
-    void (*column_square_sum)(const T* x, int64_t rows, int64_t n, const T* mean, T* sum);
+    // brings a block of rows into the moments of the `count` rows before it
+    void (*column_moments)(const T* x, int64_t rows, int64_t n, double count, const ColumnMoments<T>& moments);
     // y = (x - mean) * scale + shift, per column, cut to [low, high]
     void (*column_affine)(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high,
                           T* y);
@@ -176,6 +120,7 @@ struct OwnKernels {
     PoolKernels<Bf16> pool_bf16;
     PoolKernels<F16> pool_f16;
     RecurrentKernels recurrent;
+    WinogradKernels winograd;
     void (*mixed_gemm)(const MixedGemmArgs& args);
     // Floats of scratch that either takes.
     int64_t (*attention_scratch)(const AttentionHead& head);

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "cpu/kernels/own_isa.h"
+#include "cpu/kernels/simd.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
@@ -41,70 +42,236 @@ void layer_norm_grad(const T* x, const T* gamma, const T* dy, int64_t n, T epsil
     for (int64_t i = 0; i < n; ++i) dx[i] = inv * (dy[i] * gamma[i] - a - (x[i] - mean) * inv * b);
 }
 
+// Columns worked on together, so that what is summed up over rows stays in registers.
 template <class T>
-void column_sum(const T* x, int64_t rows, int64_t n, T* sum) {
-    for (int64_t r = 0; r < rows; ++r, x += n)
-#pragma omp simd
-        for (int64_t i = 0; i < n; ++i) sum[i] += x[i];
+struct Columns {
+    typedef T Vec __attribute__((vector_size(kVectorBytes)));
+    static constexpr int64_t lanes = kVectorBytes / static_cast<int64_t>(sizeof(T));
+};
+constexpr int64_t kBlockElements = 8192;  // of rows passed through before the next columns: in the L1 cache
+
+// f(columns as a constant number of vectors, first row, rows, first column) and, for the columns left over,
+// rest(first row, rows, first column) for all of a block of rows.
+template <class T, int Most, class F, class R>
+[[gnu::always_inline]] inline void for_blocks(int64_t rows, int64_t n, F f, R rest) {
+    constexpr int64_t lanes = Columns<T>::lanes;
+    const int64_t block = kBlockElements / n < 8 ? 8 : kBlockElements / n;
+    for (int64_t r = 0; r < rows; r += block) {
+        const int64_t count = rows - r < block ? rows - r : block;
+        int64_t i = 0;
+        if constexpr (Most >= 6)
+            for (; i + 6 * lanes <= n; i += 6 * lanes) f.template operator()<6>(r, count, i);
+        for (; i + 4 * lanes <= n; i += 4 * lanes) f.template operator()<4>(r, count, i);
+        for (; i + 3 * lanes <= n; i += 3 * lanes) f.template operator()<3>(r, count, i);
+        for (; i + 2 * lanes <= n; i += 2 * lanes) f.template operator()<2>(r, count, i);
+        for (; i + lanes <= n; i += lanes) f.template operator()<1>(r, count, i);
+        if (i < n) rest(r, count, i);
+    }
 }
 
+// sum += x - shift, squares += (x - shift)^2
 template <class T>
-void column_square_sum(const T* x, int64_t rows, int64_t n, const T* mean, T* sum) {
-    for (int64_t r = 0; r < rows; ++r, x += n)
+void shifted_sums(const T* x, int64_t rows, int64_t n, const T* shift, T* sum, T* squares) {
+    using Vec = typename Columns<T>::Vec;
+    constexpr int64_t lanes = Columns<T>::lanes;
+    for_blocks<T, 6>(
+        rows, n,
+        [&]<int NV>(int64_t r, int64_t count, int64_t i) {
+            Vec a[NV], b[NV], s[NV];
+            for (int j = 0; j < NV; ++j) {
+                a[j] = load<Vec>(sum + i + j * lanes);
+                b[j] = load<Vec>(squares + i + j * lanes);
+                s[j] = load<Vec>(shift + i + j * lanes);
+            }
+            const T* row = x + r * n + i;
+            for (int64_t k = 0; k < count; ++k, row += n)
+#pragma GCC unroll 6
+                for (int j = 0; j < NV; ++j) {
+                    const Vec d = load<Vec>(row + j * lanes) - s[j];
+                    a[j] += d;
+                    b[j] += d * d;
+                }
+            for (int j = 0; j < NV; ++j) store(sum + i + j * lanes, a[j]), store(squares + i + j * lanes, b[j]);
+        },
+        [&](int64_t r, int64_t count, int64_t first) {
+            for (int64_t k = r; k < r + count; ++k)
 #pragma omp simd
-        for (int64_t i = 0; i < n; ++i) sum[i] += (x[i] - mean[i]) * (x[i] - mean[i]);
+                for (int64_t i = first; i < n; ++i) {
+                    const T d = x[k * n + i] - shift[i];
+                    sum[i] += d;
+                    squares[i] += d * d;
+                }
+        });
+}
+
+// One pass: deviations are summed up from a shift near the mean, that of the block before (for the first block, of its first
+// rows). Where two blocks are far apart the variance is as large, so what the shift costs in accuracy stays a matter of a few
+// roundings. Blocks are combined in double (Chan et al.).
+template <class T>
+void column_moments(const T* x, int64_t rows, int64_t n, double count, const ColumnMoments<T>& m) {
+    constexpr int64_t first_rows = 8;
+    if (count == 0) {
+        const int64_t some = rows < first_rows ? rows : first_rows;
+        for (int64_t i = 0; i < n; ++i) m.shift[i] = 0, m.mean[i] = 0, m.squares[i] = 0;
+        for (int64_t r = 0; r < some; ++r)
+#pragma omp simd
+            for (int64_t i = 0; i < n; ++i) m.shift[i] += x[r * n + i];
+        for (int64_t i = 0; i < n; ++i) m.shift[i] /= static_cast<T>(some);
+    }
+    for (int64_t i = 0; i < n; ++i) m.sum[i] = 0, m.sum_squares[i] = 0;
+    shifted_sums(x, rows, n, m.shift, m.sum, m.sum_squares);
+    const double added = static_cast<double>(rows), part = added / (count + added), both = count * part, one = 1 / added;
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) {
+        const double sum = m.sum[i], mean = static_cast<double>(m.shift[i]) + sum * one, delta = mean - m.mean[i];
+        const double squares = static_cast<double>(m.sum_squares[i]) - sum * sum * one;
+        m.squares[i] += (squares < 0 ? 0 : squares) + delta * delta * both;
+        m.mean[i] += delta * part;
+        m.shift[i] = static_cast<T>(mean);
+    }
 }
 
 template <class T>
 void column_affine(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, T* y) {
-    for (int64_t r = 0; r < rows; ++r, x += n, y += n)
+    using Vec = typename Columns<T>::Vec;
+    constexpr int64_t lanes = Columns<T>::lanes;
+    for_blocks<T, 6>(
+        rows, n,
+        [&]<int NV>(int64_t r, int64_t count, int64_t i) {
+            Vec m[NV], a[NV], b[NV];
+            for (int j = 0; j < NV; ++j) {
+                m[j] = load<Vec>(mean + i + j * lanes);
+                a[j] = load<Vec>(scale + i + j * lanes);
+                b[j] = load<Vec>(shift + i + j * lanes);
+            }
+            const T* px = x + r * n + i;
+            T* py = y + r * n + i;
+            for (int64_t k = 0; k < count; ++k, px += n, py += n)
+#pragma GCC unroll 6
+                for (int j = 0; j < NV; ++j) {
+                    Vec v = (load<Vec>(px + j * lanes) - m[j]) * a[j] + b[j];
+                    v = v < low ? low - Vec{} : v;  // NaN stays
+                    store(py + j * lanes, v > high ? high - Vec{} : v);
+                }
+        },
+        [&](int64_t r, int64_t count, int64_t first) {
+            for (int64_t k = r; k < r + count; ++k)
 #pragma omp simd
-        for (int64_t i = 0; i < n; ++i) {
-            const T v = (x[i] - mean[i]) * scale[i] + shift[i];
-            y[i] = v < low ? low : v > high ? high : v;  // NaN stays
-        }
+                for (int64_t i = first; i < n; ++i) {
+                    const T v = (x[k * n + i] - mean[i]) * scale[i] + shift[i];
+                    y[k * n + i] = v < low ? low : v > high ? high : v;
+                }
+        });
 }
 
-// f(column, x - mean, dy as far as it passes) for the elements of a row.
-template <class T, class F>
-[[gnu::always_inline]] inline void for_columns(const T* x, const T* dy, int64_t n, const T* mean, const OpenRange<T>* open, F f) {
-    if (open == nullptr) {
-#pragma omp simd
-        for (int64_t i = 0; i < n; ++i) f(i, x[i] - mean[i], dy[i]);
-        return;
+// What both passes of the gradient see of vectors or elements: x - mean, and dy as far as it passes.
+template <bool Masked, class T, class V>
+[[gnu::always_inline]] inline V passing(V centred, V scale, V shift, const OpenRange<T>* open, V dy) {
+    if constexpr (Masked) {
+        const V v = centred * scale + shift;
+        return (v > open->low) & ~(v >= open->high) ? dy : V{};
+    } else {
+        return dy;
     }
-    const T *scale = open->scale, *shift = open->shift, low = open->low, high = open->high;
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-        const T centred = x[i] - mean[i], v = centred * scale[i] + shift[i];
-        const bool passes = (v > low) & !(v >= high);
-        f(i, centred, passes ? dy[i] : T(0));
+}
+template <bool Masked, class T>
+[[gnu::always_inline]] inline T passing_one(T centred, int64_t i, const OpenRange<T>* open, T dy) {
+    if constexpr (Masked) {
+        const T v = centred * open->scale[i] + open->shift[i];
+        return (v > open->low) & !(v >= open->high) ? dy : T(0);
+    } else {
+        return dy;
     }
+}
+
+template <bool Masked, class T>
+void norm_sums(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
+               T* sum_dy_x) {
+    using Vec = typename Columns<T>::Vec;
+    constexpr int64_t lanes = Columns<T>::lanes;
+    for_blocks<T, 6>(
+        rows, n,
+        [&]<int NV>(int64_t r, int64_t count, int64_t i) {
+            Vec a[NV], b[NV];
+            for (int j = 0; j < NV; ++j) a[j] = load<Vec>(sum_dy + i + j * lanes), b[j] = load<Vec>(sum_dy_x + i + j * lanes);
+            const T *px = x + r * n + i, *pd = dy + r * n + i;
+            const T *scale = Masked ? open->scale + i : mean, *shift = Masked ? open->shift + i : mean;
+            for (int64_t k = 0; k < count; ++k, px += n, pd += n)
+#pragma GCC unroll 6
+                for (int j = 0; j < NV; ++j) {
+                    const Vec centred = load<Vec>(px + j * lanes) - load<Vec>(mean + i + j * lanes);
+                    const Vec d = passing<Masked, T, Vec>(centred, load<Vec>(scale + j * lanes), load<Vec>(shift + j * lanes),
+                                                          open, load<Vec>(pd + j * lanes));
+                    a[j] += d;
+                    b[j] += d * centred;
+                }
+            for (int j = 0; j < NV; ++j) store(sum_dy + i + j * lanes, a[j]), store(sum_dy_x + i + j * lanes, b[j]);
+        },
+        [&](int64_t r, int64_t count, int64_t first) {
+            for (int64_t k = r; k < r + count; ++k)
+#pragma omp simd
+                for (int64_t i = first; i < n; ++i) {
+                    const T centred = x[k * n + i] - mean[i], d = passing_one<Masked>(centred, i, open, dy[k * n + i]);
+                    sum_dy[i] += d;
+                    sum_dy_x[i] += d * centred;
+                }
+        });
+}
+
+template <bool Masked, class T>
+void norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a, const T* b,
+               const T* c, T* dx) {
+    using Vec = typename Columns<T>::Vec;
+    constexpr int64_t lanes = Columns<T>::lanes;
+    for_blocks<T, 4>(
+        rows, n,
+        [&]<int NV>(int64_t r, int64_t count, int64_t i) {
+            Vec m[NV], s[NV], t[NV], va[NV], vb[NV], vc[NV];
+            for (int j = 0; j < NV; ++j) {
+                m[j] = load<Vec>(mean + i + j * lanes);
+                s[j] = Masked ? load<Vec>(open->scale + i + j * lanes) : Vec{};
+                t[j] = Masked ? load<Vec>(open->shift + i + j * lanes) : Vec{};
+                va[j] = load<Vec>(a + i + j * lanes);
+                vb[j] = load<Vec>(b + i + j * lanes);
+                vc[j] = load<Vec>(c + i + j * lanes);
+            }
+            const T *px = x + r * n + i, *pd = dy + r * n + i;
+            T* out = dx + r * n + i;
+            for (int64_t k = 0; k < count; ++k, px += n, pd += n, out += n)
+#pragma GCC unroll 4
+                for (int j = 0; j < NV; ++j) {
+                    const Vec centred = load<Vec>(px + j * lanes) - m[j];
+                    const Vec d = passing<Masked, T, Vec>(centred, s[j], t[j], open, load<Vec>(pd + j * lanes));
+                    store(out + j * lanes, d * va[j] + centred * vb[j] + vc[j]);
+                }
+        },
+        [&](int64_t r, int64_t count, int64_t first) {
+            for (int64_t k = r; k < r + count; ++k)
+#pragma omp simd
+                for (int64_t i = first; i < n; ++i) {
+                    const T centred = x[k * n + i] - mean[i], d = passing_one<Masked>(centred, i, open, dy[k * n + i]);
+                    dx[k * n + i] = d * a[i] + centred * b[i] + c[i];
+                }
+        });
 }
 
 template <class T>
 void column_norm_sums(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
                       T* sum_dy_x) {
-    for (int64_t r = 0; r < rows; ++r, x += n, dy += n)
-        for_columns(x, dy, n, mean, open, [&](int64_t i, T centred, T d) {
-            sum_dy[i] += d;
-            sum_dy_x[i] += d * centred;
-        });
+    (open ? norm_sums<true, T> : norm_sums<false, T>)(x, dy, rows, n, mean, open, sum_dy, sum_dy_x);
 }
 
 template <class T>
 void column_norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
                       const T* b, const T* c, T* dx) {
-    for (int64_t r = 0; r < rows; ++r, x += n, dy += n, dx += n)
-        for_columns(x, dy, n, mean, open, [&](int64_t i, T centred, T d) { dx[i] = d * a[i] + centred * b[i] + c[i]; });
+    (open ? norm_grad<true, T> : norm_grad<false, T>)(x, dy, rows, n, mean, open, a, b, c, dx);
 }
 
 template <class T>
 void fill(RowKernels<T>& t) {
     t.layer_norm = layer_norm<T>;
     t.layer_norm_grad = layer_norm_grad<T>;
-    t.column_sum = column_sum<T>;
-    t.column_square_sum = column_square_sum<T>;
+    t.column_moments = column_moments<T>;
     t.column_affine = column_affine<T>;
     t.column_norm_sums = column_norm_sums<T>;
     t.column_norm_grad = column_norm_grad<T>;

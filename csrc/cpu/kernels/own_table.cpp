@@ -8,7 +8,7 @@ namespace fk::cpu::FK_ISA_NAMESPACE {
 OwnKernels make_own_kernels() {
     OwnKernels table{};
     for (const auto fill : {fill_gemm, fill_mixed_gemm, fill_rows, fill_norm, fill_pool, fill_optimizer, fill_epilogue,
-                            fill_attention, fill_recurrent, fill_recurrent_grad})
+                            fill_attention, fill_winograd, fill_recurrent, fill_recurrent_grad})
         fill(table);
     return table;
 }

@@ -15,6 +15,18 @@ from typing import Any
 from fastkeras.core.global_state import get_global_attribute, set_global_attribute
 
 
+class Clock:
+    """Counts assignments to attributes of layers; each layer notes when it was last changed."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
+
+
+clock = Clock()
+
+
 class DotNotTrackScope:
     """Inside it, assignments to attributes are not tracked."""
 

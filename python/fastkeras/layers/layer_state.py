@@ -13,7 +13,7 @@ from fastkeras.core.call_spec import call_info, is_tensor
 from fastkeras.core.dtypes import is_float_dtype
 from fastkeras.core.global_state import state
 from fastkeras.core.operation import Operation, default
-from fastkeras.core.tracking import Tracker
+from fastkeras.core.tracking import Tracker, clock
 from fastkeras.core.variable import Variable
 
 # Values that tracking never needs to look at.
@@ -85,7 +85,7 @@ class LayerState(Operation):
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or pickle takes along: not the graph the layer was used in."""
         state = dict(self.__dict__)
-        for name in ("_tracker", "_call_info", "_fast_inputs"):
+        for name in ("_tracker", "_call_info", "_fast_inputs", "_direct_kinds", "_changed_at"):
             state.pop(name, None)
         state.update(_inbound_nodes=[], _outbound_nodes=[], _losses=[], _loss_ids=set())
         state["_locked"] = self._tracker is not None and self._tracker.locked
@@ -114,6 +114,12 @@ class LayerState(Operation):
                 self._initialize_tracker()
             value = self._tracker.track(value)
         object.__setattr__(self, name, value)
+        self._note_change()
+
+    def _note_change(self) -> None:
+        """Tells those who keep what calls of this layer recorded; see `clock`."""
+        clock.now += 1
+        self.__dict__["_changed_at"] = clock.now
 
     def _setattr_hook(self, name: str, value: Any) -> tuple[str, Any]:
         return name, value
@@ -126,6 +132,7 @@ class LayerState(Operation):
                 for v in tree.flatten(value):
                     self._tracker.untrack(v)
         object.__delattr__(self, name)
+        self._note_change()
 
     def _check_super_called(self) -> None:
         if "_losses" not in self.__dict__:

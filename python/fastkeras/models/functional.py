@@ -17,12 +17,13 @@ from fastkeras.core.tracking import DotNotTrackScope
 from fastkeras.layers.input_layer import InputLayer
 from fastkeras.layers.input_spec import InputSpec
 from fastkeras.layers.layer import Layer
+from fastkeras.models.direct_calls import DirectCalls
 from fastkeras.models.model import Model
 
 _Tensor = _engine.Tensor
 
 
-class Functional(Function, Model):
+class Functional(Function, DirectCalls, Model):
     """A model made of the operations between symbolic `inputs` and `outputs`.
 
     Args:

@@ -13,11 +13,12 @@ from fastkeras.core.masking import get_keras_mask
 from fastkeras.core.naming import auto_name
 from fastkeras.layers.input_layer import InputLayer
 from fastkeras.layers.layer import Layer
+from fastkeras.models.direct_calls import DirectCalls
 from fastkeras.models.functional import Functional, same_sizes
 from fastkeras.models.model import Model
 
 
-class Sequential(Model):
+class Sequential(DirectCalls, Model):
     """A model in which each layer gets the output of the one before.
 
     It is built at once if the first layer is an `Input`, else when it is first called.
@@ -115,7 +116,7 @@ class Sequential(Model):
     def _reset(self) -> None:
         self.__dict__["_functional"] = None
         self.__dict__["_fast_inputs"] = None
-        self.built = False
+        self.built = False  # (which calls that are compiled notice, as any assignment)
         self._set_layers(self._stack)
         if hasattr(self, "_drop_steps"):
             # Compiled steps belong to the stack as it was.

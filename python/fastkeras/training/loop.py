@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,16 @@ import numpy as np
 from fastkeras.callbacks.callback import overrides
 from fastkeras.callbacks.callback_list import CallbackList
 from fastkeras.callbacks.progbar_logger import ProgbarLogger
-from fastkeras.training.data_adapters.adapter import Batch
+from fastkeras.training.data_adapters.adapter import Epoch
 from fastkeras.training.step import Step, StepFunction
 from fastkeras.utils import io_utils
 from fastkeras.utils.progbar import can_redraw
 
 Hook = Callable[..., None]
+
+# Where nothing looks at single batches, the engine runs many by itself; after this many seconds it asks whether to
+# stop and whether the progress bar is to be drawn.
+_AHEAD = 0.02
 
 
 def resolve_verbose(verbose: Any) -> int:
@@ -67,7 +71,7 @@ def overrides_list(callbacks: CallbackList, *hooks: str) -> bool:
 
 def run_epoch(
     function: StepFunction,
-    batches: Iterable[Batch],
+    batches: Epoch,
     hooks: BatchHooks,
     read: Callable[[Step, list[Any]], dict[str, Any]],
     stop: Callable[[], bool],
@@ -87,6 +91,7 @@ def run_epoch(
         The last step, what it returned, and the number of batches.
     """
     begin, end, bar, bar_end = hooks.begin, hooks.end, hooks.bar, hooks.bar_end
+    alone = not begin and not end
     current = step = run = None
     outputs: list[Any] = []
     count = in_group = 0
@@ -100,6 +105,12 @@ def run_epoch(
         outputs = run(*arrays)  # type: ignore[misc]
         count += 1
         in_group += 1
+        if alone and step.compiled:  # type: ignore[union-attr]
+            more, last = batches.run_ahead(signature, step.executable, _AHEAD)  # type: ignore[union-attr]
+            if more:
+                outputs = last
+                count += more
+                in_group = steps_per_execution
         if in_group < steps_per_execution:
             continue
         in_group = 0

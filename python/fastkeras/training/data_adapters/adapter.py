@@ -57,7 +57,8 @@ class Signature:
 
 
 # Gathered rows should still be in the processor's cache when the step reads them.
-_CHUNK_BYTES = 1 << 18
+# Batches that run ahead hold this many rows at most, or one batch.
+_ROWS_AHEAD = 8192
 
 Batch = tuple[Signature, Sequence[np.ndarray]]
 
@@ -116,9 +117,14 @@ class ArrayAdapter(DataAdapter):
     def batches(self) -> Iterator[Batch]:
         if any(cast is not None for cast in self._casts):
             return self._converted()
-        if self._shuffle is True:
-            return self._gathered()
-        return self._sliced()
+        if self._shuffle == "batch":
+            return self._sliced()
+        return ArrayPass(
+            self.arrays,
+            (self._full, self._last),
+            self.batch_size,
+            np.random.permutation(self.num_samples) if self._shuffle is True else None,
+        )
 
     def _starts(self) -> Iterable[int]:
         starts = range(0, self.num_samples, self.batch_size)
@@ -130,42 +136,10 @@ class ArrayAdapter(DataAdapter):
         return starts
 
     def _sliced(self) -> Iterator[Batch]:
-        size, total, full = self.batch_size, self.num_samples, self._full
-        arrays = self.arrays
+        size, total = self.batch_size, self.num_samples
         for start in self._starts():
-            stop = start + size
-            if stop <= total:
-                yield full, [a[start:stop] for a in arrays]
-            else:
-                yield self._last, [a[start:] for a in arrays]
-
-    def _gathered(self) -> Iterator[Batch]:
-        arrays, size, total = self.arrays, self.batch_size, self.num_samples
-        order = np.random.permutation(total)
-        # Rows are gathered for several small batches at once, and batches are slices of the result: gathering
-        # has a price per call. The buffers are used again and again: a batch has been consumed when the next
-        # is asked for.
-        row_bytes = sum(a.nbytes // total for a in arrays) or 1
-        per_chunk = size * max(1, min(total // size, _CHUNK_BYTES // (row_bytes * size)))
-        buffers = [np.empty((per_chunk, *a.shape[1:]), a.dtype) for a in arrays]
-        # The engine's threads leave the rows in the caches of the cores that will read them.
-        plain = [a.flags.c_contiguous and a.size > 0 and a.dtype.kind in "fiub" for a in arrays]
-        full, last = self._full, self._last
-        for chunk in range(0, total, per_chunk):
-            rows = order[chunk : chunk + per_chunk]
-            n = len(rows)
-            for a, buffer, is_plain in zip(arrays, buffers, plain):
-                if is_plain:
-                    _engine.gather_rows(a, rows, buffer)
-                    continue
-                # mode="clip" lets NumPy write straight into the buffer; the indices are in range anyway.
-                a.take(rows, axis=0, out=buffer[:n], mode="clip")
-            for start in range(0, n, size):
-                stop = start + size
-                if stop <= n:
-                    yield full, [b[start:stop] for b in buffers]
-                else:
-                    yield last, [b[start:n] for b in buffers]
+            full = start + size <= total
+            yield self._full if full else self._last, [a[start : start + size] for a in self.arrays]
 
     def _converted(self) -> Iterator[Batch]:
         order = np.random.permutation(self.num_samples) if self._shuffle is True else None
@@ -178,6 +152,84 @@ class ArrayAdapter(DataAdapter):
                 for a, cast in zip(self.arrays, self._casts)
             ]
             yield self._full if stop - start == self.batch_size else self._last, batch
+
+
+class ArrayPass:
+    """A pass over arrays in memory: an iterator of batches, which can also run ahead of its reader.
+
+    Args:
+        arrays: the arrays, contiguous, of equal length.
+        signatures: those of a full batch and of the last one.
+        size: number of samples per batch.
+        order: the order of the samples, None for the order they are in. Rows are then gathered into buffers that
+            are used again and again: a batch has been consumed when the next is asked for.
+    """
+
+    def __init__(
+        self,
+        arrays: list[np.ndarray],
+        signatures: tuple[Signature, Signature],
+        size: int,
+        order: np.ndarray | None,
+    ) -> None:
+        self._arrays, self._signatures, self._size, self._order = arrays, signatures, size, order
+        self._total = len(arrays[0])
+        self._at = 0
+        self._buffers: list[np.ndarray] = []
+        if order is not None:
+            self._buffers = [np.empty((size, *a.shape[1:]), a.dtype) for a in arrays]
+        # The engine's threads leave the rows in the caches of the cores that will read them.
+        self._plain = [a.size > 0 and a.dtype.kind in "fiub" for a in arrays]
+
+    def __iter__(self) -> ArrayPass:
+        return self
+
+    def __next__(self) -> Batch:
+        start, size = self._at, self._size
+        if start >= self._total:
+            raise StopIteration
+        n = min(size, self._total - start)
+        self._at = start + n
+        signature = self._signatures[n < size]
+        if self._order is None:
+            return signature, [a[start : start + n] for a in self._arrays]
+        rows = self._order[start : start + n]
+        batch = []
+        for a, buffer, plain in zip(self._arrays, self._buffers, self._plain):
+            if plain:
+                _engine.gather_rows(a, rows, buffer)
+            else:
+                # mode="clip" lets NumPy write straight into the buffer; the indices are in range anyway.
+                a.take(rows, axis=0, out=buffer[:n], mode="clip")
+            batch.append(buffer if n == size else buffer[:n])
+        return signature, batch
+
+    def run_ahead(
+        self, signature: Signature, executable: Any, limit: int | None, seconds: float
+    ) -> tuple[int, list[Any]]:
+        """Runs the next full batches through a compiled step, within the engine.
+
+        Args:
+            signature: the one that the step was compiled for.
+            executable: the compiled step.
+            limit: number of batches at most, None if any.
+            seconds: time after which no batch is begun.
+
+        Returns:
+            The number of batches that ran, and the outputs of the last one.
+        """
+        if signature is not self._signatures[0] or not all(self._plain):
+            return 0, []
+        # A few thousand rows at a time: their numbers are checked before the first one runs.
+        n = min((self._total - self._at) // self._size, max(1, _ROWS_AHEAD // self._size))
+        n = n if limit is None else min(n, limit)
+        if n == 0:
+            return 0, []
+        count, outputs = _engine.run_ahead(
+            executable, self._arrays, self._order, self._buffers, self._at, self._size, n, seconds
+        )
+        self._at += count * self._size
+        return count, outputs
 
 
 class IterableAdapter(DataAdapter):
@@ -267,45 +319,9 @@ class EpochStream:
         """The number of batches of an epoch, None if unknown."""
         return self.steps_per_epoch if self.steps_per_epoch is not None else self.adapter.num_batches
 
-    def epoch(self) -> Iterator[Batch]:
-        """Yields the batches of the next epoch.
-
-        Raises:
-            ValueError: if the data yields nothing at all.
-        """
-        limit = self.steps_per_epoch
-        count = 0
-        if self._iterator is None:
-            if self.exhausted:
-                _warn_exhausted()
-                return
-            self._iterator = self.adapter.batches()
-            fresh = True
-        else:
-            fresh = False
-        while True:
-            for batch in self._iterator:
-                count += 1
-                self._started = True
-                yield batch
-                if count == limit:
-                    return
-            self._iterator = None
-            if count or fresh:
-                break
-            # The epoch before ended exactly at the end of the data.
-            if self.adapter.one_shot:
-                break
-            self._iterator = self.adapter.batches()
-            fresh = True
-        if count == 0 and not self._started:
-            raise ValueError(
-                "The data yielded no batch at all. Expected at least one: when passing a Python generator, "
-                "iterable or PyDataset, make sure it is not empty (or used up)."
-            )
-        self.exhausted = self.adapter.one_shot
-        if (limit is not None and count < limit) or (count == 0 and self.exhausted):
-            _warn_exhausted()
+    def epoch(self) -> Epoch:
+        """Returns the batches of the next epoch."""
+        return Epoch(self)
 
     def begin(self) -> None:
         """Tells the source that an epoch begins."""
@@ -321,6 +337,76 @@ class EpochStream:
         close: Callable[[], None] | None = getattr(iterator, "close", None)
         if close is not None:
             close()
+
+
+class Epoch:
+    """An iterator of the batches of one epoch.
+
+    Args:
+        stream: what it reads.
+
+    Raises:
+        ValueError: by `next`, if the data yields nothing at all.
+    """
+
+    def __init__(self, stream: EpochStream) -> None:
+        self._stream = stream
+        self._limit = stream.steps_per_epoch
+        self._count = 0
+        self._fresh = False  # whether a pass has begun in this epoch
+        self._over = False
+
+    def __iter__(self) -> Epoch:
+        return self
+
+    def __next__(self) -> Batch:
+        stream = self._stream
+        if self._over or self._count == self._limit:
+            raise StopIteration
+        if stream._iterator is None:
+            if stream.exhausted:
+                self._over = True
+                _warn_exhausted()
+                raise StopIteration
+            self._begin_pass()
+        batch = next(stream._iterator, None)  # type: ignore[arg-type]
+        if batch is None and not (self._count or self._fresh or stream.adapter.one_shot):
+            # The epoch before ended exactly at the end of the data.
+            self._begin_pass()
+            batch = next(stream._iterator, None)  # type: ignore[arg-type]
+        if batch is None:
+            self._end_pass()
+            raise StopIteration
+        self._count += 1
+        stream._started = True
+        return batch
+
+    def _begin_pass(self) -> None:
+        self._stream._iterator = self._stream.adapter.batches()
+        self._fresh = True
+
+    def _end_pass(self) -> None:
+        stream, count, limit = self._stream, self._count, self._limit
+        stream._iterator = None
+        self._over = True
+        if count == 0 and not stream._started:
+            raise ValueError(
+                "The data yielded no batch at all. Expected at least one: when passing a Python generator, "
+                "iterable or PyDataset, make sure it is not empty (or used up)."
+            )
+        stream.exhausted = stream.adapter.one_shot
+        if (limit is not None and count < limit) or (count == 0 and stream.exhausted):
+            _warn_exhausted()
+
+    def run_ahead(self, signature: Signature, executable: Any, seconds: float) -> tuple[int, list[Any]]:
+        """Runs the next batches of the epoch within the engine if the data allows; see `ArrayPass.run_ahead`."""
+        source = self._stream._iterator
+        if not isinstance(source, ArrayPass):
+            return 0, []
+        left = None if self._limit is None else self._limit - self._count
+        count, outputs = source.run_ahead(signature, executable, left, seconds)
+        self._count += count
+        return count, outputs
 
 
 def _warn_exhausted() -> None:

@@ -1,0 +1,239 @@
+// Products with an operand that batch normalisation or its gradient makes on the way: a block of rows at a time, into scratch
+// that stays in the cache. The normalised tensor, or the gradient that passes the normalisation, is neither written to memory nor
+// read back.
+#include <limits>
+
+#include "cpu/epilogue.h"
+#include "cpu/impls.h"
+#include "cpu/isa.h"
+#include "cpu/kernels/own_kernels.h"
+#include "cpu/matmul_shape.h"
+#include "cpu/norm_factors.h"
+#include "cpu/own_common.h"
+
+namespace fk::cpu {
+namespace {
+
+constexpr int64_t kLeastBytes = int64_t{1} << 20;  // smaller tensors stay in the cache anyway
+constexpr int64_t kBlock = 65536;                  // elements normalised at a time, about
+
+struct Plan {
+    int64_t rows, k, n;  // x is [rows, k], the other operand or the result has n columns
+    int64_t block;       // rows at a time
+    double epsilon;
+    float high;
+    int threads;
+
+    [[nodiscard]] size_t vector_bytes() const { return round_up(static_cast<size_t>(k) * sizeof(float)); }
+    [[nodiscard]] size_t block_bytes() const { return round_up(static_cast<size_t>(block * k) * sizeof(float)); }
+};
+
+Plan plan_of(const Graph& g, const Node& node) {
+    const TensorType& x = input_type(g, node, 0);
+    const int64_t k = x.dims.back(), rows = x.size() / k;
+    const TensorType& other = node.is("norm_pointwise") ? node.types[0] : input_type(g, node, 5);
+    const bool open = std::get<std::string>(node.attrs[1]) == "relu";
+    return {rows,
+            k,
+            other.dims.back(),
+            std::clamp<int64_t>(kBlock / k / 8 * 8, 128, kGemmDepth),
+            node.float_attr("epsilon"),
+            open ? std::numeric_limits<float>::infinity() : 6.0f,
+            max_threads()};
+}
+
+std::string refuse(const Graph& g, const Node& node) {
+    if (current_isa() < Isa::avx512) return "for AVX-512 only";
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+        if (input_type(g, node, i).dtype != DType::f32) return "for float32 only";
+    const auto& act = std::get<std::string>(node.attrs[1]);
+    if (act != "relu" && act != "relu6") return concat("activation ", act);
+    const TensorType& x = input_type(g, node, 0);
+    if (static_cast<int64_t>(x.bytes()) < kLeastBytes) return "a tensor that stays in the cache";
+    if (x.dims.back() > 1024) return "rows too long for a block of them";
+    return "";
+}
+
+// Calls f(rows normalised, first row, rows, rows of the next block, slot) for blocks of the rows, those of a slot in order.
+template <class F>
+void for_normalised(const Plan& p, const KernelArgs& a, F&& f) {
+    const auto vector = [&](size_t i) { return static_cast<const float*>(a.in[i]); };
+    const float *x = vector(0), *gamma = vector(1), *beta = vector(2), *mean = vector(3), *variance = vector(4);
+    auto* scale = reinterpret_cast<float*>(a.scratch);
+    set_scales(p.k, p.epsilon, gamma, variance, scale);
+    parallel_slots(p.threads, p.rows, p.k * p.n, [&](int64_t begin, int64_t end, int64_t slot) {
+        auto* block = reinterpret_cast<float*>(a.scratch + p.vector_bytes() + static_cast<size_t>(slot) * p.block_bytes());
+        for (int64_t r = begin; r < end; r += p.block) {
+            const int64_t count = std::min(p.block, end - r);
+            row_kernels<float>().column_affine(x + r * p.k, count, p.k, mean, scale, beta, 0.0f, p.high, block);
+            f(block, r, count, std::min(p.block, end - r - count), slot);
+        }
+    });
+}
+
+// dw[k, n] = the sum of the partial results of the slots that have seen rows; flipped ones are [n, k].
+void add_up(const float* partial, const std::vector<int64_t>& seen, int64_t k, int64_t n, bool flipped, float* dw) {
+    const auto slots = static_cast<int64_t>(seen.size());
+    parallel_ranges(k, n * slots, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+            for (int64_t j = 0; j < n; ++j) {
+                float sum = 0;
+                for (int64_t slot = 0; slot < slots; ++slot)
+                    if (seen[static_cast<size_t>(slot)] > 0) sum += partial[slot * k * n + (flipped ? j * k + i : i * n + j)];
+                dw[i * n + j] = sum;
+            }
+    });
+}
+
+struct Next {
+    const float* at = nullptr;
+    int64_t count = 0;
+};
+
+// c = or += x^T y, flipped y^T x, for blocks of rows of x [rows, k] and y [rows, n], while what is next comes into the cache.
+void add_product(const float* x, int64_t k, const float* y, int64_t n, int64_t rows, bool flipped, bool accumulate, float* pack,
+                 float* c, Next first, Next second = {}) {
+    GemmArgs<float> m{};
+    m.a = flipped ? y : x, m.a_row = 1, m.a_col = flipped ? n : k;
+    m.b = flipped ? x : y, m.b_row = flipped ? k : n, m.b_col = 1;
+    m.c = c, m.ldc = m.b_row;
+    m.m = m.a_col, m.n = m.b_row, m.k = rows;
+    m.accumulate = accumulate;
+    m.pack = pack;
+    m.next[0] = {first.at, first.count};
+    m.next[1] = {second.at, second.count};
+    row_kernels<float>().gemm(m);
+}
+
+}  // namespace
+
+namespace own_norm_pointwise {
+std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const Plan p = plan_of(g, node);
+    const size_t pack_at = p.vector_bytes() + static_cast<size_t>(p.threads) * p.block_bytes();
+    const int64_t pack = gemm_pack_elements(p.block, p.k, false);
+    const auto run = [=](const KernelArgs& a) {
+        for_normalised(p, a, [&](const float* block, int64_t row, int64_t rows, int64_t following, int64_t slot) {
+            GemmArgs<float> m{};
+            m.a = block, m.a_row = p.k, m.a_col = 1;
+            m.b = static_cast<const float*>(a.in[5]), m.b_row = p.n, m.b_col = 1;
+            m.c = static_cast<float*>(a.out[0]) + row * p.n, m.ldc = p.n;
+            m.m = rows, m.n = p.n, m.k = p.k;
+            m.pack = reinterpret_cast<float*>(a.scratch + pack_at) + slot * pack;
+            m.next[0] = {static_cast<const float*>(a.in[0]) + (row + rows) * p.k, following * p.k};
+            row_kernels<float>().gemm(m);
+        });
+    };
+    return make_kernel("own:norm_pointwise", run, pack_at + static_cast<size_t>(pack * p.threads) * sizeof(float));
+}
+}  // namespace own_norm_pointwise
+
+namespace own_norm_pointwise_grad {
+std::string match(const Graph& g, const Node& node) {
+    if (std::string why = refuse(g, node); !why.empty()) return why;
+    const Plan p = plan_of(g, node);
+    if (8 * p.k * p.n * p.threads >= (p.k + p.n) * p.rows) return "a sum too short for partial results";
+    return "";
+}
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const Plan p = plan_of(g, node);
+    const bool flipped = is_flipped({.m = p.k, .n = p.n, .k = p.rows, .transpose_a = true}, true);
+    const size_t pack_at = p.vector_bytes() + static_cast<size_t>(p.threads) * p.block_bytes();
+    const int64_t pack = gemm_pack_elements(std::max(p.k, p.n), p.block, true), size = p.k * p.n;
+    const auto run = [=](const KernelArgs& a) {
+        float* partial = reinterpret_cast<float*>(a.scratch + pack_at) + pack * p.threads;
+        std::vector<int64_t> seen(static_cast<size_t>(p.threads), 0);  // rows of each slot
+        for_normalised(p, a, [&](const float* block, int64_t row, int64_t rows, int64_t following, int64_t slot) {
+            const float* dy = static_cast<const float*>(a.in[5]) + row * p.n;
+            add_product(block, p.k, dy, p.n, rows, flipped, seen[static_cast<size_t>(slot)] > 0,
+                        reinterpret_cast<float*>(a.scratch + pack_at) + slot * pack, partial + slot * size,
+                        {static_cast<const float*>(a.in[0]) + (row + rows) * p.k, following * p.k},
+                        {dy + rows * p.n, following * p.n});
+            seen[static_cast<size_t>(slot)] += rows;
+        });
+        add_up(partial, seen, p.k, p.n, flipped, static_cast<float*>(a.out[0]));
+    };
+    return make_kernel("own:norm_pointwise_grad", run, pack_at + static_cast<size_t>((pack + size) * p.threads) * sizeof(float));
+}
+}  // namespace own_norm_pointwise_grad
+
+// y = conv(x, w); inputs y, gamma, beta, mean, variance, dz, x, w; outputs dx, dw, dgamma, dbeta.
+namespace own_pointwise_norm_grad {
+std::string match(const Graph& g, const Node& node) {
+    if (std::string why = refuse(g, node); !why.empty()) return why;
+    const int64_t n = input_type(g, node, 0).dims.back(), k = input_type(g, node, 6).dims.back();
+    if (8 * k * n * max_threads() >= (k + n) * (input_type(g, node, 0).size() / n)) return "a sum too short for partial results";
+    return "";
+}
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const int64_t n = input_type(g, node, 0).dims.back(), rows = input_type(g, node, 0).size() / n,
+                  k = input_type(g, node, 6).dims.back(), block = std::clamp<int64_t>(kBlock / n / 8 * 8, 128, kGemmDepth);
+    const int threads = max_threads();
+    const double epsilon = node.float_attr("epsilon");
+    const float high = std::get<std::string>(node.attrs[1]) == "relu6" ? 6.0f : std::numeric_limits<float>::quiet_NaN();
+    const bool flipped = is_flipped({.m = k, .n = n, .k = rows, .transpose_a = true}, true);
+    // Scratch: factors; of each slot sums in double and float, a block, what products pack, a partial dw.
+    const int64_t pack = gemm_pack_elements(std::max({k, n, block}), std::max(block, n), true);
+    const auto floats = [](int64_t count) { return round_up(static_cast<size_t>(count) * sizeof(float)); };
+    const size_t factors_at = 0, sums_at = floats(4 * n), sums_bytes = floats(6 * n), block_at = sums_bytes,
+                 pack_at = block_at + floats(block * n), slot_bytes = pack_at + floats(pack),
+                 partial_at = sums_at + static_cast<size_t>(threads) * slot_bytes;
+    const auto run = [=](const KernelArgs& args) {
+        const auto in = [&](size_t i) { return static_cast<const float*>(args.in[i]); };
+        const auto out = [&](size_t i) { return static_cast<float*>(args.out[i]); };
+        const float *y = in(0), *mean = in(3), *dz = in(5), *x = in(6), *w = in(7);
+        auto* scale = reinterpret_cast<float*>(args.scratch + factors_at);
+        const GradFactors<float> f{scale + n, scale + 2 * n, scale + 3 * n};
+        const auto slot_at = [&](int64_t slot) { return args.scratch + sums_at + static_cast<size_t>(slot) * slot_bytes; };
+        const auto total = [&](int64_t slot) { return reinterpret_cast<double*>(slot_at(slot)); };
+        const RowKernels<float>& kernels = row_kernels<float>();
+        set_scales(n, epsilon, in(1), in(4), scale);
+        const OpenRange<float> open{scale, in(2), 0.0f, high};
+        for (int slot = 0; slot < threads; ++slot) std::fill_n(total(slot), 2 * n, 0.0);
+        parallel_slots(threads, rows, 2 * n, [&](int64_t begin, int64_t end, int64_t slot) {
+            auto* sums = reinterpret_cast<float*>(total(slot) + 2 * n);
+            for (int64_t last = end; last > begin; last -= std::min(block, last - begin)) {  // backwards, as in own_norm.cpp
+                const int64_t count = std::min(block, last - begin), r = last - count;
+                std::fill_n(sums, 2 * n, 0.0f);
+                kernels.column_norm_sums(y + r * n, dz + r * n, count, n, mean, &open, sums, sums + n);
+                for (int64_t i = 0; i < 2 * n; ++i) total(slot)[i] += static_cast<double>(sums[i]);
+            }
+        });
+        for (int slot = 1; slot < threads; ++slot)
+            for (int64_t i = 0; i < 2 * n; ++i) total(0)[i] += total(slot)[i];
+        set_grad_factors(n, rows, epsilon, in(1), in(4), total(0), f, out(2), out(3));
+        auto* partial = reinterpret_cast<float*>(args.scratch + partial_at);
+        std::vector<int64_t> seen(static_cast<size_t>(threads), 0);
+        parallel_slots(threads, rows, 2 * k * n, [&](int64_t begin, int64_t end, int64_t slot) {
+            auto* dy = reinterpret_cast<float*>(slot_at(slot) + block_at);
+            auto* packed = reinterpret_cast<float*>(slot_at(slot) + pack_at);
+            int64_t& before = seen[static_cast<size_t>(slot)];
+            for (int64_t r = begin; r < end; r += block) {
+                const int64_t count = std::min(block, end - r);
+                kernels.column_norm_grad(y + r * n, dz + r * n, count, n, mean, &open, f.on_dy, f.on_x, f.constant, dy);
+                GemmArgs<float> m{};  // dx = dy w^T
+                m.a = dy, m.a_row = n, m.a_col = 1;
+                m.b = w, m.b_row = 1, m.b_col = n;
+                m.c = out(0) + r * k, m.ldc = k;
+                m.m = count, m.n = k, m.k = n;
+                m.pack = packed;
+                const int64_t after = r + count, following = std::min(block, end - after);
+                m.next[0] = {y + after * n, following * n};
+                m.next[1] = {dz + after * n, following * n};
+                kernels.gemm(m);
+                add_product(x + r * k, k, dy, n, count, flipped, before > 0, packed, partial + slot * k * n,
+                            {x + after * k, following * k});
+                before += count;
+            }
+        });
+        add_up(partial, seen, k, n, flipped, out(1));
+    };
+    return make_kernel("own:pointwise_norm_grad", run, partial_at + floats(k * n * threads));
+}
+}  // namespace own_pointwise_norm_grad
+
+}  // namespace fk::cpu

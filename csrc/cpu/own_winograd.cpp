@@ -1,0 +1,315 @@
+// Convolutions by 3x3 filters, and their gradients, with 16 instead of 36 multiplications for each 2x2 positions (Winograd's
+// F(2x2, 3x3)). Tiles are transformed, multiplied and transformed back a block at a time in the cache: only the operands and the
+// result are in memory, besides the transformed filter. Start at `plan`, which is also where shapes are judged by their cost.
+#include <atomic>
+#include <numeric>
+
+#include "cpu/conv_shape.h"
+#include "cpu/cpu.h"
+#include "cpu/epilogue.h"
+#include "cpu/impls.h"
+#include "cpu/isa.h"
+#include "cpu/own_common.h"
+
+namespace fk::cpu {
+namespace {
+
+constexpr int64_t kPoints = kWinogradPoints, kPanel = kWinogradPanel;
+constexpr int64_t kBlockFloats = 216 * 1024;   // of a block's transformed operands, which stay in the L2 cache
+constexpr int64_t kFilterFloats = 256 * 1024;  // of a transformed filter beside it
+constexpr int64_t kSumFloats = 128 * 1024;     // of the gradient of a filter
+constexpr int64_t kSumTiles = 64;              // summed up at a time there
+constexpr int64_t kDepth = 128;                // channels summed at a time: so a panel of the filter stays in the L1 cache
+
+int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+int64_t vectors_of(int64_t channels) { return parts_of(channels, 16) * 16; }
+
+// Points of a block are stored to at once: they lie in different sets of the L1 cache.
+int64_t point_stride(int64_t floats) { return parts_of(floats, 1024) * 1024 + 64; }
+
+// Equal parts of n, of at most `size` and whole units.
+int64_t even(int64_t n, int64_t size, int64_t unit) {
+    const int64_t units = parts_of(n, unit), parts = parts_of(units, std::max<int64_t>(size / unit, 1));
+    return parts_of(units, parts) * unit;
+}
+
+// How often tiles are divided so that each thread gets as much as the others.
+int64_t ranges_of(int64_t chunks, int64_t tiles, int64_t threads) {
+    return chunks >= 8 * threads ? 1 : std::min(threads / std::gcd(threads, chunks), tiles);
+}
+
+WinogradImages images(const Dims3& size, int64_t channels, const Dims3& tiled, int64_t top, int64_t left) {
+    return {size[1], size[2], channels, parts_of(tiled[1], 2), parts_of(tiled[2], 2), top, left};
+}
+
+// A convolution of `from` that gives `to`: the forward one, or an input's gradient, with the filter turned.
+struct Convolution {
+    WinogradImages from, to;
+    bool turned = false;
+    int64_t tiles = 0;
+    int64_t columns = 0, chunks = 0;  // output channels are worked on in chunks, each with its part of the filter,
+    int64_t ranges = 0;               // and so are ranges of tiles where there are fewer chunks than threads;
+    int64_t block = 0, depth = 0;     // tiles and input channels of a block;
+    bool keeps_filter = false;        // all input channels of the filter, for the next block of tiles.
+    int64_t filter_point = 0, panel = 0, in_point = 0, out_point = 0;
+    int64_t filter_at = 0, in_at = 0, out_at = 0, slot = 0;  // floats of scratch for each thread
+};
+
+Convolution plan(const ConvShape& s, bool input_grad, int64_t threads) {
+    Convolution c;
+    c.turned = input_grad;
+    const Dims3& result = input_grad ? s.in : s.out;
+    c.from = input_grad ? images(s.out, s.out_channels, result, s.low[1] - 2, s.low[2] - 2)
+                        : images(s.in, s.in_channels, result, -s.low[1], -s.low[2]);
+    c.to = images(result, input_grad ? s.in_channels : s.out_channels, result, 0, 0);
+    c.tiles = s.batch * c.to.tiles_down * c.to.tiles_across;
+    const int64_t in = c.from.channels, out = c.to.channels;
+    c.columns = even(out, std::max(kFilterFloats / (kPoints * in), kPanel), kPanel);
+    c.chunks = parts_of(out, c.columns);
+    c.ranges = ranges_of(c.chunks, c.tiles, threads);
+    c.depth = even(in, kDepth, 16);
+    c.block = even(parts_of(c.tiles, c.ranges), kBlockFloats / (kPoints * (c.depth + c.columns)), 6);
+    c.keeps_filter = c.block < parts_of(c.tiles, c.ranges);
+    c.panel = (c.keeps_filter ? in : c.depth) * kPanel;
+    c.filter_point = point_stride(parts_of(c.columns, kPanel) * c.panel);
+    c.in_point = point_stride(c.block * c.depth);
+    c.out_point = point_stride(c.block * c.columns);
+    c.in_at = kPoints * c.filter_point;
+    c.out_at = c.in_at + kPoints * c.in_point;
+    c.slot = c.out_at + kPoints * c.out_point;
+    return c;
+}
+
+// Transforms some of the filter's weights as the products read them.
+void make_filter(const Convolution& c, const float* w, const WinogradFilterBlock& block, float* to) {
+    own_kernels().winograd.filter({w, c.from.channels, c.to.channels, c.turned}, block, {to, c.filter_point, c.panel});
+}
+
+// One block of tiles; `fresh`: the filter for these output channels is not in the slot yet.
+void convolve(const Convolution& c, const float* x, const float* w, bool fresh, const float* bias, Act act, WinogradBlock out,
+              float* slot, float* y) {
+    const WinogradKernels& k = own_kernels().winograd;
+    const WinogradRows points{slot + c.in_at, c.in_point, c.depth}, sums{slot + c.out_at, c.out_point, c.columns};
+    WinogradBlock in = out;
+    for (int64_t first = 0; first < c.from.channels; first += c.depth) {
+        in.first_channel = first;
+        in.channels = std::min(c.depth, c.from.channels - first);
+        float* const filter = slot + (c.keeps_filter ? first * kPanel : 0);
+        if (fresh || !c.keeps_filter) make_filter(c, w, {first, in.channels, out.first_channel, out.channels}, filter);
+        k.input(x, c.from, in, points);
+        k.multiply({.a = points.data,
+                    .a_point = points.point,
+                    .a_row = points.row,
+                    .a_col = 1,
+                    .b = filter,
+                    .b_point = c.filter_point,
+                    .b_panel = c.panel,
+                    .c = sums,
+                    .m = in.tiles,
+                    .n = out.channels,
+                    .k = in.channels,
+                    .accumulate = first > 0});
+    }
+    k.output(sums, c.to, out, bias ? bias + out.first_channel : nullptr, act, y);
+}
+
+RunFn convolution(const Convolution& c, int threads, bool has_bias, Act act) {
+    return [=](const KernelArgs& args) {
+        const auto* x = static_cast<const float*>(args.in[0]);
+        const auto* w = static_cast<const float*>(args.in[1]);
+        const auto* bias = has_bias ? static_cast<const float*>(args.in[2]) : nullptr;
+        auto* y = static_cast<float*>(args.out[0]);
+        const int64_t work = parts_of(c.tiles, c.ranges) * c.from.channels * c.columns;
+        parallel_slots(threads, c.chunks * c.ranges, work, [&](int64_t begin, int64_t end, int64_t slot) {
+            float* const scratch = reinterpret_cast<float*>(args.scratch) + slot * c.slot;
+            for (int64_t item = begin; item < end; ++item) {
+                const int64_t chunk = item / c.ranges, range = item % c.ranges;
+                const int64_t c0 = chunk * c.columns, c1 = std::min(c0 + c.columns, c.to.channels);
+                bool fresh = item == begin || range == 0;
+                const Slice tiles = slice_of(c.tiles, static_cast<int>(range), static_cast<int>(c.ranges));
+                for (int64_t t = tiles.begin; t < tiles.end; t += c.block, fresh = false)
+                    convolve(c, x, w, fresh, bias, act, {t, std::min(c.block, tiles.end - t), c0, c1 - c0}, scratch, y);
+            }
+        });
+    };
+}
+
+// The gradient of a filter, in pieces of its rows (input channels) and columns. Where there are fewer pieces than threads,
+// ranges of tiles give results that are added up in their order.
+struct FilterGradient {
+    WinogradImages x, dy;
+    int64_t tiles = 0, ranges = 0, block = 0;
+    int64_t rows = 0, columns = 0, by_rows = 0, by_columns = 0;
+    int64_t x_point = 0, dy_point = 0, panel = 0, sum_point = 0;
+    int64_t dy_at = 0, sum_at = 0, slot = 0;  // floats of scratch for each thread
+    [[nodiscard]] int64_t pieces() const { return by_rows * by_columns; }
+    [[nodiscard]] int64_t sum_floats() const { return kPoints * sum_point; }
+};
+
+FilterGradient plan_filter(const ConvShape& s, int64_t threads) {
+    FilterGradient f;
+    f.x = images(s.in, s.in_channels, s.out, -s.low[1], -s.low[2]);
+    f.dy = images(s.out, s.out_channels, s.out, 0, 0);
+    f.tiles = s.batch * f.dy.tiles_down * f.dy.tiles_across;
+    f.columns = even(s.out_channels, 2 * kPanel, kPanel);
+    f.rows = even(s.in_channels, kSumFloats / (kPoints * f.columns), 16);
+    f.by_rows = parts_of(s.in_channels, f.rows);
+    f.by_columns = parts_of(s.out_channels, f.columns);
+    f.ranges = ranges_of(f.pieces(), f.tiles, threads);
+    f.block = even(parts_of(f.tiles, f.ranges), kSumTiles, 1);
+    f.panel = f.block * kPanel;
+    f.x_point = point_stride(f.block * vectors_of(f.rows));
+    f.dy_point = point_stride(parts_of(f.columns, kPanel) * f.panel);
+    f.sum_point = point_stride(f.rows * f.columns);
+    f.dy_at = kPoints * f.x_point;
+    f.sum_at = f.dy_at + kPoints * f.dy_point;
+    f.slot = f.sum_at + f.sum_floats();
+    return f;
+}
+
+// Rows [begin, end) of the gradient from the results of a piece's ranges.
+void finish_filter(const FilterGradient& f, const WinogradBlock& row, const WinogradBlock& column, const float* sums,
+                   int64_t begin, int64_t end, float* dw) {
+    const int64_t in = f.x.channels, out = f.dy.channels;
+    float* to = dw + row.first_channel * out + column.first_channel;
+    own_kernels().winograd.filter_gradient({const_cast<float*>(sums), f.sum_point, f.columns}, f.ranges, f.sum_floats(), begin,
+                                           end, column.channels, in * out, out, to);
+}
+
+RunFn filter_gradient(const FilterGradient& f, int threads) {
+    return [=](const KernelArgs& args) {
+        const auto* x = static_cast<const float*>(args.in[0]);
+        const auto* dy = static_cast<const float*>(args.in[1]);
+        auto* dw = static_cast<float*>(args.out[0]);
+        auto* const scratch = reinterpret_cast<float*>(args.scratch);
+        float* const partial = scratch + threads * f.slot;
+        const WinogradKernels& k = own_kernels().winograd;
+        const auto piece_of = [&](int64_t piece, WinogradBlock& row, WinogradBlock& column) {
+            row.first_channel = piece / f.by_columns * f.rows;
+            row.channels = std::min(f.rows, f.x.channels - row.first_channel);
+            column.first_channel = piece % f.by_columns * f.columns;
+            column.channels = std::min(f.columns, f.dy.channels - column.first_channel);
+        };
+        const int64_t work = parts_of(f.tiles, f.ranges) * f.rows * f.columns;
+        parallel_slots(threads, f.pieces() * f.ranges, work, [&](int64_t begin, int64_t end, int64_t slot) {
+            float* const mine = scratch + slot * f.slot;
+            const WinogradRows x_points{mine, f.x_point, vectors_of(f.rows)};
+            const WinogradPanels dy_points{mine + f.dy_at, f.dy_point, f.panel};
+            for (int64_t item = begin; item < end; ++item) {
+                WinogradBlock row{}, column{};
+                piece_of(item / f.ranges, row, column);
+                const WinogradRows sums{f.ranges == 1 ? mine + f.sum_at : partial + item * f.sum_floats(), f.sum_point,
+                                        f.columns};
+                const Slice tiles = slice_of(f.tiles, static_cast<int>(item % f.ranges), static_cast<int>(f.ranges));
+                for (int64_t t = tiles.begin; t < tiles.end; t += f.block) {
+                    row.first_tile = column.first_tile = t;
+                    row.tiles = column.tiles = std::min(f.block, tiles.end - t);
+                    k.input(x, f.x, row, x_points);
+                    k.gradient(dy, f.dy, column, dy_points);
+                    k.multiply({.a = x_points.data,
+                                .a_point = x_points.point,
+                                .a_row = 1,
+                                .a_col = x_points.row,
+                                .b = dy_points.data,
+                                .b_point = dy_points.point,
+                                .b_panel = dy_points.panel,
+                                .c = sums,
+                                .m = row.channels,
+                                .n = column.channels,
+                                .k = row.tiles,
+                                .accumulate = t > tiles.begin});
+                }
+                if (f.ranges == 1) finish_filter(f, row, column, sums.data, 0, row.channels, dw);
+            }
+        });
+        if (f.ranges == 1) return;
+        parallel_ranges(f.pieces() * f.rows, f.ranges * kPoints * f.columns, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end;) {
+                const int64_t piece = i / f.rows, first = i % f.rows, last = std::min(f.rows, first + end - i);
+                WinogradBlock row{}, column{};
+                piece_of(piece, row, column);
+                finish_filter(f, row, column, partial + piece * f.ranges * f.sum_floats(), first, std::min(last, row.channels),
+                              dw);
+                i += last - first;
+            }
+        });
+    };
+}
+
+// Costs are in multiply-adds, as measured: transforms wait for the caches more than for arithmetic. A tile costs something by
+// itself and for each channel each time it is transformed; a weight is transformed, while direct convolutions copy it.
+constexpr int64_t kTileCost = 4000, kChannelCost = 150, kWeightCost = 350, kCopyCost = 150;
+constexpr double kMargin = 0.85;  // of the direct convolution's cost
+
+int64_t cost(int64_t tiles, int64_t ranges, int64_t in, int64_t out, int64_t in_again, int64_t out_again) {
+    const int64_t channels = vectors_of(in) * in_again + vectors_of(out) * out_again;
+    return tiles * (kPoints * in * vectors_of(out) + kTileCost + kChannelCost * channels) + kWeightCost * in * out * ranges;
+}
+int64_t cost(const Convolution& c) { return cost(c.tiles, c.ranges, c.from.channels, c.to.channels, c.chunks, 1); }
+int64_t cost(const FilterGradient& f) { return cost(f.tiles, f.ranges, f.x.channels, f.dy.channels, f.by_columns, f.by_rows); }
+bool is_quicker(int64_t cost, const ConvShape& s) {
+    return static_cast<double>(cost) <
+           kMargin * static_cast<double>(s.multiply_adds() + kCopyCost * s.in_channels * s.out_channels);
+}
+
+enum class Use : uint8_t { where_quicker, never, always };
+std::atomic<Use> use{Use::where_quicker};
+
+std::string refuse(const Graph& g, const Node& node) {
+    const Use wanted = use.load(std::memory_order_relaxed);
+    if (wanted == Use::never) return "switched off";
+    const auto is_float32 = [](const TensorType& t) { return t.dtype == DType::f32; };
+    bool all = current_isa() >= Isa::avx512 && is_float32(node.types[0]);
+    for (size_t i = 0; i < node.inputs.size(); ++i) all = all && is_float32(input_type(g, node, i));
+    if (!all) return "for float32 with AVX-512 only";
+    const ConvShape s = conv_shape(g, node);
+    const Dims3 ones{1, 1, 1}, three{1, 3, 3};
+    if (s.empty()) return "an empty operand";
+    if (s.rank != 2 || s.kernel != three || s.stride != ones || s.dilation != ones) return "not a 3x3 filter on every position";
+    if (s.groups != 1) return "groups";
+    if (node.is("conv_bias_act")) {
+        if (!act_from_name(std::get<std::string>(node.attrs[5])))
+            return concat("activation ", std::get<std::string>(node.attrs[5]));
+        if (input_type(g, node, 2).size() != s.out_channels) return "the bias is not one row";
+    }
+    const bool filter_grad = node.is("conv_filter_grad"), input_grad = node.is("conv_input_grad");
+    const int64_t cost_of = filter_grad ? cost(plan_filter(s, max_threads())) : cost(plan(s, input_grad, max_threads()));
+    if (wanted != Use::always && !is_quicker(cost_of, s)) return "transforms would cost more than they save";
+    return "";
+}
+
+}  // namespace
+
+bool set_winograd(std::string_view wanted) {
+    const bool never = wanted == "never", always = wanted == "always";
+    if (!never && !always && !wanted.empty()) return false;
+    use.store(never ? Use::never : always ? Use::always : Use::where_quicker, std::memory_order_relaxed);
+    return true;
+}
+
+namespace own_winograd {
+std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const int threads = max_threads();
+    const Convolution c = plan(conv_shape(g, node), node.is("conv_input_grad"), threads);
+    const bool fused = node.is("conv_bias_act");
+    const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[5])).value() : Act::none;
+    return make_kernel("own:winograd", convolution(c, threads, fused, act),
+                       static_cast<size_t>(c.slot * threads) * sizeof(float));
+}
+}  // namespace own_winograd
+
+namespace own_winograd_filter_grad {
+std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const int threads = max_threads();
+    const FilterGradient f = plan_filter(conv_shape(g, node), threads);
+    const int64_t partials = f.ranges == 1 ? 0 : f.pieces() * f.ranges * f.sum_floats();
+    return make_kernel("own:winograd", filter_gradient(f, threads),
+                       static_cast<size_t>(f.slot * threads + partials) * sizeof(float));
+}
+}  // namespace own_winograd_filter_grad
+
+}  // namespace fk::cpu

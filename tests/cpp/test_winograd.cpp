@@ -1,0 +1,227 @@
+// Winograd's convolutions against plain loops in double: their rounding errors beside those of the direct kernels, at sizes that
+// fill blocks, chunks and panels partly; what they refuse; that results do not depend on who computes them.
+#include "cpu/impls.h"
+#include "cpu/isa.h"
+#include "cpu/threads.h"
+#include "cpu_impls_support.h"
+#include "graph_support.h"
+
+using namespace fk;
+using namespace fk::test;
+
+namespace {
+
+using Vec = std::vector<double>;
+
+class Winograd {
+  public:
+    explicit Winograd(std::string_view wanted) { CHECK(cpu::set_winograd(wanted)); }
+    ~Winograd() { cpu::set_winograd(""); }
+    Winograd(const Winograd&) = delete;
+    Winograd& operator=(const Winograd&) = delete;
+};
+class Threads {
+  public:
+    explicit Threads(int n) { cpu::set_max_threads(n); }
+    ~Threads() { cpu::set_max_threads(0); }
+    Threads(const Threads&) = delete;
+    Threads& operator=(const Threads&) = delete;
+};
+
+struct Case {
+    int64_t batch, height, width, in, out;
+    Dims low, high;
+
+    [[nodiscard]] Dims x() const { return {batch, height, width, in}; }
+    [[nodiscard]] Dims w() const { return {3, 3, in, out}; }
+    [[nodiscard]] Dims y() const { return {batch, height + low[0] + high[0] - 2, width + low[1] + high[1] - 2, out}; }
+    [[nodiscard]] Attrs attrs() const { return {Dims{1, 1}, low, high, Dims{1, 1}, int64_t{1}}; }
+    [[nodiscard]] Attrs attrs(const Dims& shape) const { return {shape, Dims{1, 1}, low, high, Dims{1, 1}, int64_t{1}}; }
+
+    // f(offset in x, in w, in y), of the first channels, for every position and tap inside of the image.
+    template <class F>
+    void each(F&& f) const {
+        const Dims size = y();
+        for (int64_t n = 0; n < batch; ++n)
+            for (int64_t i = 0; i < size[1]; ++i)
+                for (int64_t j = 0; j < size[2]; ++j)
+                    for (int64_t tap = 0; tap < 9; ++tap) {
+                        const int64_t h = i - low[0] + tap / 3, v = j - low[1] + tap % 3;
+                        if (h < 0 || h >= height || v < 0 || v >= width) continue;
+                        f(((n * height + h) * width + v) * in, tap * in * out, ((n * size[1] + i) * size[2] + j) * out);
+                    }
+    }
+};
+
+const Case kCases[] = {
+    {2, 8, 8, 16, 16, {1, 1}, {1, 1}},   {1, 7, 9, 3, 5, {1, 1}, {1, 1}},     {3, 5, 6, 17, 31, {0, 0}, {0, 0}},
+    {1, 3, 3, 1, 1, {0, 0}, {0, 0}},     {1, 1, 1, 4, 4, {1, 1}, {1, 1}},     {2, 6, 11, 70, 90, {1, 0}, {0, 2}},
+    {1, 12, 5, 130, 65, {2, 2}, {2, 2}}, {5, 14, 13, 40, 33, {1, 1}, {1, 1}}, {1, 9, 8, 257, 150, {0, 1}, {1, 0}},
+    {9, 4, 4, 300, 140, {1, 1}, {1, 1}}, {1, 4, 3, 8, 8, {3, 4}, {4, 3}},
+};
+
+Array normal_array(const Dims& dims, uint32_t seed) {
+    std::mt19937 rng(seed);
+    std::normal_distribution<double> d;
+    Vec v(static_cast<size_t>(product(dims)));
+    for (double& x : v) x = d(rng);
+    return {DType::f32, dims, v};
+}
+
+struct Problem {
+    Array x, w, dy;
+    Vec y, dx, dw;
+    explicit Problem(const Case& c, uint32_t seed)
+        : x(normal_array(c.x(), seed)), w(normal_array(c.w(), seed + 1)), dy(normal_array(c.y(), seed + 2)) {
+        const Vec xv = x.values(), wv = w.values(), dyv = dy.values();
+        y.resize(dyv.size());
+        dx.resize(xv.size());
+        dw.resize(wv.size());
+        c.each([&](int64_t at_x, int64_t at_w, int64_t at_y) {
+            for (int64_t i = 0; i < c.in; ++i)
+                for (int64_t o = 0; o < c.out; ++o) {
+                    const auto a = static_cast<size_t>(at_x + i), b = static_cast<size_t>(at_w + i * c.out + o),
+                               r = static_cast<size_t>(at_y + o);
+                    y[r] += xv[a] * wv[b];
+                    dx[a] += dyv[r] * wv[b];
+                    dw[b] += dyv[r] * xv[a];
+                }
+        });
+    }
+};
+
+double rms(const Vec& a, const Vec& b) {
+    double s = 0;
+    for (size_t i = 0; i < a.size(); ++i) s += (a[i] - b[i]) * (a[i] - b[i]);
+    return std::sqrt(s / static_cast<double>(a.size()));
+}
+
+// The errors of all implementations; Winograd's may be kSlack times the largest of the others', or as much as one rounding of
+// values of that size (where the others happen to be exact).
+constexpr double kSlack = 3;
+void check_errors(std::string_view op, const std::vector<Array>& in, const Attrs& attrs, const Vec& expected) {
+    double own = -1, direct = 0x1p-24 * rms(expected, Vec(expected.size()));
+    for (const Result& r : run_all(op, in, attrs)) {
+        CHECK(r.error == "");
+        const double e = rms(r.out[0].values(), expected);
+        (r.impl == "winograd" ? own : direct) = std::max(r.impl == "winograd" ? own : direct, e);
+    }
+    CAPTURE(op);
+    CAPTURE(to_string(in[0].type));
+    CAPTURE(to_string(in[1].type));
+    CHECK(own >= 0);
+    CHECK(own <= kSlack * direct);
+}
+
+std::string refusal(std::string_view op, const std::vector<TensorType>& in, const Attrs& attrs) {
+    Graph g;
+    std::vector<Value> inputs;
+    for (const TensorType& t : in) inputs.push_back(g.add_parameter(t));
+    const Node& node = g.node(g.add(get_op(op), inputs, attrs));
+    return op == "conv_filter_grad" ? cpu::own_winograd_filter_grad::match(g, node) : cpu::own_winograd::match(g, node);
+}
+
+std::vector<Array> winograd_results(const Case& c, const Problem& p) {
+    std::vector<Array> out;
+    const auto add = [&](std::string_view op, const std::vector<Array>& in, const Attrs& attrs) {
+        for (Result& r : run_all(op, in, attrs))
+            if (r.impl == "winograd") out.push_back(std::move(r.out[0]));
+    };
+    add("conv", {p.x, p.w}, c.attrs());
+    add("conv_input_grad", {p.dy, p.w}, c.attrs(c.x()));
+    add("conv_filter_grad", {p.x, p.dy}, c.attrs(c.w()));
+    REQUIRE(out.size() == 3);
+    return out;
+}
+
+bool has_vectors() { return cpu::current_isa() >= cpu::Isa::avx512; }
+
+}  // namespace
+
+TEST_CASE("Winograd's convolutions round about as direct ones do") {
+    if (!has_vectors()) return;
+    const Winograd always("always");
+    for (const int threads : {1, 3}) {
+        const Threads team(threads);
+        uint32_t seed = 1;
+        for (const Case& c : kCases) {
+            const Problem p(c, seed += 10);
+            check_errors("conv", {p.x, p.w}, c.attrs(), p.y);
+            check_errors("conv_input_grad", {p.dy, p.w}, c.attrs(c.x()), p.dx);
+            check_errors("conv_filter_grad", {p.x, p.dy}, c.attrs(c.w()), p.dw);
+            const Array bias = normal_array({c.out}, seed);
+            for (const std::string act : {"none", "relu", "tanh"}) {
+                Vec e = p.y;
+                for (size_t i = 0; i < e.size(); ++i) {
+                    e[i] += bias.values()[i % static_cast<size_t>(c.out)];
+                    e[i] = act == "relu" ? std::max(e[i], 0.0) : act == "tanh" ? std::tanh(e[i]) : e[i];
+                }
+                Attrs attrs = c.attrs();
+                attrs.emplace_back(act);
+                check_errors("conv_bias_act", {p.x, p.w, bias}, attrs, e);
+            }
+        }
+    }
+}
+
+TEST_CASE("Winograd's convolutions: the same bits whoever computes them") {
+    if (!has_vectors()) return;
+    const Winograd always("always");
+    for (const Case& c : {Case{4, 13, 12, 40, 72, {1, 1}, {1, 1}}, Case{2, 6, 7, 140, 200, {1, 1}, {1, 1}}}) {
+        const Problem p(c, 7);
+        std::vector<Array> first;
+        for (const int threads : {1, 2, 3}) {
+            const Threads team(threads);
+            std::vector<Array> again, out = winograd_results(c, p);
+            again = winograd_results(c, p);
+            if (first.empty()) first = out;
+            for (size_t i = 0; i < out.size(); ++i) {
+                CHECK(std::memcmp(out[i].buffer.data, again[i].buffer.data, out[i].buffer.size) == 0);
+                // A filter's gradient is summed up by ranges of tiles, as many as there are threads.
+                if (i < 2) CHECK(std::memcmp(out[i].buffer.data, first[i].buffer.data, out[i].buffer.size) == 0);
+            }
+        }
+    }
+}
+
+TEST_CASE("Winograd's convolutions refuse what they are not for") {
+    if (!has_vectors()) return;
+    const TensorType x{DType::f32, {16, 16, 16, 64}}, w{DType::f32, {3, 3, 64, 64}};
+    const Dims one{1, 1}, two{2, 2};
+    const Attrs plain = {one, one, one, one, int64_t{1}};
+    CHECK(refusal("conv", {x, w}, plain) == "");
+    CHECK(refusal("conv_input_grad", {x, w}, {x.dims, one, one, one, one, int64_t{1}}) == "");
+    CHECK(refusal("conv_filter_grad", {x, x}, {w.dims, one, one, one, one, int64_t{1}}) == "");
+    CHECK(refusal("conv", {x, w}, {two, one, one, one, int64_t{1}}) != "");
+    CHECK(refusal("conv", {x, w}, {one, two, two, two, int64_t{1}}) != "");
+    CHECK(refusal("conv", {x, {DType::f32, {3, 3, 32, 64}}}, {one, one, one, one, int64_t{2}}) == "groups");
+    CHECK(refusal("conv", {x, {DType::f32, {3, 1, 64, 64}}}, plain) != "");
+    CHECK(refusal("conv", {{DType::f32, {0, 16, 16, 64}}, w}, plain) == "an empty operand");
+    CHECK(refusal("conv", {{DType::f64, x.dims}, {DType::f64, w.dims}}, plain) != "");
+    CHECK(refusal("conv", {{DType::bf16, x.dims}, {DType::bf16, w.dims}}, plain) != "");
+    // Few channels, or few positions for the size of the filter: the transforms cost more than they save.
+    CHECK(refusal("conv", {x, {DType::f32, {3, 3, 64, 3}}}, plain).find("transforms") != std::string::npos);
+    CHECK(refusal("conv", {{DType::f32, {1, 4, 4, 512}}, {DType::f32, {3, 3, 512, 512}}}, plain).find("transforms") !=
+          std::string::npos);
+    const Winograd never("never");
+    CHECK(refusal("conv", {x, w}, plain) != "");
+    CHECK_FALSE(cpu::set_winograd("sometimes"));
+}
+
+TEST_CASE("the setting of Winograd's convolutions reaches plans") {
+    if (!has_vectors()) return;
+    const Winograd afterwards("");
+    for (const std::string_view wanted : {"", "never", "always"}) {
+        const Setting setting("winograd", wanted);
+        Graph g;
+        const Expr x = param(g, {16, 16, 16, 64}), w = param(g, {3, 3, 64, 64});
+        const Dims one{1, 1};
+        returns(g, {emit("conv", {x, w}, {one, one, one, one, int64_t{1}})});
+        const std::string text = compile(g)->text();
+        CHECK((text.find("own:winograd") != std::string::npos) == (wanted != "never"));
+    }
+    const Setting wrong("winograd", "sometimes");
+    Graph g;
+    returns(g, {param(g, {2}) + 1.0});
+    CHECK_THROWS_AS(compile(g), UserError);
+}
