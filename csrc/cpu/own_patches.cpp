@@ -23,7 +23,9 @@ std::string refuse(const Graph& g, const Node& node) {
     const ConvShape s = conv_shape(g, node);
     if (s.empty()) return "an empty operand";
     if (s.groups != 1) return "groups";
-    if (s.taps() > 1 && positions(s) > 2 * s.out_channels) return "patches cost more than another layout of the filter";
+    // A steady filter is brought into another layout ahead of the runs: what patches then save is fetching it, where it is large.
+    const int64_t most = g.steady(node.inputs[1]) ? s.out_channels / 2 : 2 * s.out_channels;
+    if (s.taps() > 1 && positions(s) > most) return "patches cost more than another layout of the filter";
     if (node.is("conv_bias_act")) {
         if (!act_from_name(std::get<std::string>(node.attrs[5])))
             return concat("activation ", std::get<std::string>(node.attrs[5]));

@@ -73,7 +73,7 @@ Graph absorb_gradients(const Graph& g, std::span<const Impl> impls) {
     std::vector<std::vector<Value>> map(g.size());
     for (Value p : g.parameters()) {
         out.current_label = out.intern_label(g.label(g.node(p).label));
-        map[p.node] = {out.add_parameter(g.type(p))};
+        map[p.node] = {out.add_parameter(g.type(p), g.steady(p))};
     }
     for (uint32_t n = 0; n < g.size(); ++n) {
         const Node& node = g.node(n);
