@@ -17,6 +17,7 @@ constexpr int kTileBytes = 32, kRows = 4;
 constexpr int kTileBytes = 16, kRows = 4;
 #endif
 constexpr int kVectors = 3;
+constexpr int kRowStep = 8;  // values of k for each row of the result that is asked for
 
 template <class T>
 struct Simd {
@@ -61,7 +62,7 @@ void multiply_tile(const Tile<T>& t) {
         ahead[i] = t.ahead[i].at ? t.ahead[i].at : b;
         step[i] = t.ahead[i].at ? t.ahead[i].step : 0;
     }
-    for (int64_t k = 0; k < t.k; ++k, a += t.a_col, b += t.b_row) {
+    const auto add_products = [&]() __attribute__((always_inline)) {
         for (int i = 0; i < 2; ++i, ahead[i - 1] += step[i - 1]) __builtin_prefetch(ahead[i], 0, 2);
         Vec row[NV];
 #pragma GCC unroll 4
@@ -72,7 +73,18 @@ void multiply_tile(const Tile<T>& t) {
 #pragma GCC unroll 4
             for (int j = 0; j < NV; ++j) sum[i][j] += x * row[j];
         }
-    }
+        a += t.a_col;
+        b += t.b_row;
+    };
+    int64_t k = 0;
+    // The result is asked for a row at a time: it is far away after the panels and rows that came in between, and many requests
+    // at once would keep the operands waiting.
+    if (t.k >= kRowStep * MR)
+        for (int i = 0; i < MR; ++i) {
+            for (int j = 0; j < NV; ++j) __builtin_prefetch(t.c + i * t.ldc + j * lanes, 1, 3);
+            for (int step = 0; step < kRowStep; ++step, ++k) add_products();
+        }
+    for (; k < t.k; ++k) add_products();
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
         T* c = t.c + i * t.ldc;
