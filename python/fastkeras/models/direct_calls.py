@@ -83,19 +83,19 @@ class DirectCalls(Layer):
             if len(kinds) >= _CAPACITY:
                 kinds.clear()
             kind = kinds[key] = _Kind()
-        if kind.seen == clock.now or self._is_current(kind):
-            return kind.run(x)
+        run = kind.run  # another thread may drop it at any time
+        if run is not None and (kind.seen == clock.now or self._is_current(kind)):
+            return run(x)
         kind.calls += 1
         if kind.calls > kind.wanted:
             self._compile(kind, x)
-            if kind.run is not None:
-                return kind.run(x)
+            run = kind.run
+            if run is not None:
+                return run(x)
         return _MISS
 
     def _is_current(self, kind: _Kind) -> bool:
         """Whether what was compiled holds for the layers as they are now."""
-        if kind.run is None:
-            return False
         now = clock.now
         if _changed_since(kind.made, self._flatten_layers()):
             kind.run = None

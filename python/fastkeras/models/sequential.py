@@ -116,7 +116,7 @@ class Sequential(DirectCalls, Model):
     def _reset(self) -> None:
         self.__dict__["_functional"] = None
         self.__dict__["_fast_inputs"] = None
-        self.built = False  # (which calls that are compiled notice, as any assignment)
+        self.built = False
         self._set_layers(self._stack)
         if hasattr(self, "_drop_steps"):
             # Compiled steps belong to the stack as it was.

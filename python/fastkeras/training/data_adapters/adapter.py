@@ -56,7 +56,6 @@ class Signature:
         return f"Signature({', '.join(parts)})"
 
 
-# Gathered rows should still be in the processor's cache when the step reads them.
 # Batches that run ahead hold this many rows at most, or one batch.
 _ROWS_AHEAD = 8192
 
