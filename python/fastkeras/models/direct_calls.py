@@ -83,8 +83,8 @@ class DirectCalls(Layer):
             if len(kinds) >= _CAPACITY:
                 kinds.clear()
             kind = kinds[key] = _Kind()
-        run = kind.run  # another thread may drop it at any time
-        if run is not None and (kind.seen == clock.now or self._is_current(kind)):
+        run = kind.run  # another thread may drop or replace it at any time
+        if run is not None and (kind.seen == clock.now or self._is_current(kind)) and kind.run is run:
             return run(x)
         kind.calls += 1
         if kind.calls > kind.wanted:
