@@ -28,6 +28,7 @@ constexpr std::array kMixing = {
     Mixing{"layer_norm_grad", 1},
     Mixing{"batch_norm_train", 1},
     Mixing{"batch_norm_train_grad", 1},
+    Mixing{"batch_norm_moments", 0},
     Mixing{"sparse_softmax_cross_entropy", 0},
     Mixing{"sparse_softmax_cross_entropy_grad", 1},
     Mixing{"softmax_cross_entropy", 0},
