@@ -75,6 +75,8 @@ const Impl kImpls[] = {
     FK_ENTRY("batch_norm_act", "own", own_batch_norm),
     FK_ENTRY("batch_norm_moments", "own", own_batch_norm_moments),
     FK_ENTRY("norm_pointwise", "own", own_norm_pointwise),
+    FK_ENTRY("norm_pointwise_moments", "own", own_norm_pointwise),
+    FK_ENTRY("pointwise_moments", "own", own_norm_pointwise),
     FK_ENTRY("norm_pointwise_grad", "own", own_norm_pointwise_grad),
     FK_ENTRY("pointwise_norm_grad", "own", own_pointwise_norm_grad),
     FK_ENTRY("batch_norm_apply", "own", own_batch_norm_apply),

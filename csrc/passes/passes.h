@@ -41,6 +41,8 @@ using Refusals = std::vector<Refusal>;
 [[nodiscard]] Graph split_norms(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Makes activations again that a gradient reads long after the forward pass, where that costs less than keeping them.
 [[nodiscard]] Graph recompute_far(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// The moments that a batch normalisation needs -> results of the 1x1 convolution before it, where an implementation takes them.
+[[nodiscard]] Graph absorb_moments(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Decides what is stored in 16 bits and what in float32, where a graph names both: casts become part of the kernels beside them.
 [[nodiscard]] Graph cast_mixed(const Graph& g, std::span<const Impl> impls);
 // Whether cast_mixed may have given the operands and results of a node other floating types than its op asks for.

@@ -40,6 +40,7 @@ constexpr std::array kPasses = {
     PassEntry{"absorb_prologues", absorb_prologues},
     PassEntry{"split_norms", split_norms},
     PassEntry{"recompute_far", recompute_far},
+    PassEntry{"absorb_moments", absorb_moments},
     PassEntry{"cast_mixed", quiet<cast_mixed>},
     PassEntry{"fuse", quiet<fuse>, quiet<lower_unfused>},
 };

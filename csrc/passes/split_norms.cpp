@@ -3,8 +3,8 @@
 // the next loop reads back.
 #include <unordered_set>
 
-#include "ops/expr.h"
 #include "passes/claims.h"
+#include "passes/norm_rules.h"
 #include "passes/rewrite.h"
 
 namespace fk {
@@ -39,10 +39,7 @@ Graph split_norms(const Graph& g, std::span<const Impl> impls, Refusals*) {
                          .region = nullptr};
         if (!is_claimed(g, probe, impls, "", nullptr)) return std::nullopt;
         const uint32_t m = out.add(moments, {in[0]}, {});
-        const auto expr = [&](Value v) { return Expr{&out, v}; };
-        const Expr mean = expr({m, 0}), variance = expr({m, 1});
-        const Expr scale = emit("rsqrt", {variance + node.float_attr("epsilon")}) * expr(in[1]);
-        return std::vector<Value>{((expr(in[0]) - mean) * scale + expr(in[2])).v, mean.v, variance.v};
+        return normalise_with(out, node, in, {m, 0}, {m, 1});
     });
 }
 

@@ -387,6 +387,16 @@ for _shape, _epsilon in (
             ),
         )
         add(
+            "norm_pointwise_moments",
+            Case(
+                [*_fixed, *_moments, S(1, 1, _c, 7)],
+                _attrs,
+                (2e-5, 4e-5),
+                _DOT,
+                grad="of batch_norm_apply, matmul and batch_norm_moments",
+            ),
+        )
+        add(
             "norm_pointwise_grad",
             Case(
                 [*_fixed, *_moments, S(*_shape[:-1], 7)],
@@ -416,6 +426,20 @@ for _shape, _epsilon in (
                 grad="of batch_norm_train_grad and the mask",
             ),
         )
+    add(
+        "batch_norm_apply",
+        Case(
+            [*_fixed, *_moments],
+            {"epsilon": _epsilon, "act": "none"},
+            (2e-6, 4e-6),
+            "the difference to the mean cancels",
+            grad="of batch_norm_train",
+        ),
+    )
+    add(
+        "pointwise_moments",
+        Case([Spec(_shape), S(1, 1, _c, 7)], {}, (2e-5, 4e-5), _DOT, grad="of matmul and batch_norm_moments"),
+    )
     add(
         "batch_norm_moments",
         Case(

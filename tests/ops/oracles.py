@@ -357,12 +357,12 @@ def _batch_norm_train_grad(
     return dx.T.reshape(x.shape), (seen * xhat).sum(-1), seen.sum(-1)
 
 
-_CUTS = {"relu": np.inf, "relu6": 6.0}
+_CUTS = {"none": (-np.inf, np.inf), "relu": (0, np.inf), "relu6": (0, 6.0)}
 
 
 def _batch_norm_act(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float, act: str):
     y, mean, variance = _batch_norm_train(x, gamma, beta, epsilon)
-    return np.clip(y, 0, _CUTS[act]), mean, variance
+    return np.clip(y, *_CUTS[act]), mean, variance
 
 
 def _batch_norm_apply(
@@ -373,8 +373,9 @@ def _batch_norm_apply(
     variance: np.ndarray,
     epsilon: float,
     act: str,
+    copy: int = 0,
 ) -> np.ndarray:
-    return np.clip((x - mean) / np.sqrt(variance + epsilon) * gamma + beta, 0, _CUTS[act])
+    return np.clip((x - mean) / np.sqrt(variance + epsilon) * gamma + beta, *_CUTS[act])
 
 
 def _norm_pointwise(
@@ -388,6 +389,16 @@ def _norm_pointwise(
     act: str,
 ) -> np.ndarray:
     return _batch_norm_apply(x, gamma, beta, mean, variance, epsilon, act) @ w.reshape(w.shape[-2:])
+
+
+def _pointwise_moments(x: np.ndarray, w: np.ndarray):
+    y = x @ w.reshape(w.shape[-2:])
+    axes = tuple(range(y.ndim - 1))
+    return y, y.mean(axes), y.var(axes)
+
+
+def _norm_pointwise_moments(x, gamma, beta, mean, variance, w, epsilon: float, act: str):
+    return _pointwise_moments(_batch_norm_apply(x, gamma, beta, mean, variance, epsilon, act), w)
 
 
 def _norm_pointwise_grad(
@@ -416,7 +427,7 @@ def _batch_norm_act_grad(
     act: str,
 ):
     y = (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
-    dy = np.where((y > 0) & (y < _CUTS[act]), dz, 0)
+    dy = np.where((y > 0) & (y < _CUTS[act][1]), dz, 0)
     return _batch_norm_train_grad(x, gamma, mean, variance, dy, epsilon)
 
 
@@ -636,6 +647,8 @@ ORACLES: dict[str, Callable] = {
     "norm_pointwise": _norm_pointwise,
     "pointwise_norm_grad": _pointwise_norm_grad,
     "norm_pointwise_grad": _norm_pointwise_grad,
+    "norm_pointwise_moments": _norm_pointwise_moments,
+    "pointwise_moments": _pointwise_moments,
     "batch_norm_act_grad": _batch_norm_act_grad,
     "adam_update": _adam_update,
     "class_probability": lambda p, labels: np.take_along_axis(p, labels[..., None].astype(int), -1)[..., 0],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fastkeras import _engine
+from oracles import ORACLES
 from passes_off import passes_off
 
 EPSILON = 1e-3
@@ -107,3 +108,82 @@ def test_the_mean_that_a_normalisation_returns_has_the_bias_in_it() -> None:
     x = given[0].astype(np.float64) + given[1]
     np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(variance, x.var((0, 1, 2)), rtol=1e-5)
+
+
+def test_the_moments_are_taken_from_the_convolution_before_them() -> None:
+    rng = np.random.default_rng(4)
+    wide, narrow = 40, 24
+    shape = (5, 53, 50, wide)  # rows that neither threads nor blocks divide evenly
+    x = rng.uniform(-1, 1, shape) + np.linspace(-30, 30, wide)  # means far from zero
+    w, v = (rng.uniform(-1, 1, (1, 1, *pair)) for pair in ((wide, narrow), (narrow, wide)))
+    affine = [
+        np.linspace(0.5, 2, narrow),
+        np.linspace(-1, 1, narrow),
+        np.linspace(0.5, 2, wide),
+        np.linspace(-1, 1, wide),
+    ]
+    given = [a.astype("float32") for a in (x, w, v, *affine)]
+    attrs = {"strides": [1, 1], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]}
+    trace = _engine.Trace()
+    with trace:
+        a, first, second, g1, b1, g2, b2 = (trace.input(a.shape, "float32") for a in given)
+        y = _engine.call("conv", a, first, **attrs)
+        n1, m1, v1 = _engine.call("batch_norm_train", y, g1, b1, epsilon=EPSILON)
+        u = _engine.call("conv", _engine.call("relu", n1), second, **attrs)
+        n2, m2, v2 = _engine.call("batch_norm_train", u, g2, b2, epsilon=EPSILON)
+        z = _engine.call("relu", n2 + a)
+    executable = trace.compile([z, m1, v1, m2, v2])
+    got = [np.asarray(t) for t in executable(*given)]
+    for once, again in zip(got, executable(*given), strict=True):
+        np.testing.assert_array_equal(once, np.asarray(again))
+
+    x, w, v, g1, b1, g2, b2 = (a.astype(np.float64) for a in given)
+    y, m1, v1 = ORACLES["pointwise_moments"](x, w)
+    u, m2, v2 = ORACLES["norm_pointwise_moments"](y, g1, b1, m1, v1, v, epsilon=EPSILON, act="relu")
+    z = np.maximum(ORACLES["batch_norm_apply"](u, g2, b2, m2, v2, epsilon=EPSILON, act="none") + x, 0)
+    # y is a sum of terms up to 30: float32 rounds it by 30 * 2^-24 a term, and its deviations are near 3.
+    for what, want in zip(got, (z, m1, v1, m2, v2), strict=True):
+        np.testing.assert_allclose(what, want, rtol=1e-4, atol=5e-5 * np.abs(want).max())
+    if not passes_off("absorb_moments", "absorb_activations", "absorb_prologues", "split_norms"):
+        text = executable.lowered_text()
+        assert "= pointwise_moments(" in text
+        assert "= norm_pointwise_moments(" in text
+        assert "batch_norm_moments(" not in text
+
+
+def test_an_activation_made_again_stays_a_copy_when_its_moments_come_from_the_product() -> None:
+    rng = np.random.default_rng(5)
+    rows, width, wide = 8192, 32, 2560  # what comes between is larger than a cache
+    x, f = rng.uniform(-1, 1, (1, rows, 16)), rng.uniform(-1, 1, (1, 16, width))
+    gamma, beta = np.linspace(0.5, 2, width), np.linspace(-1, 1, width)
+    w = rng.uniform(-1, 1, (3, width, wide)) / wide
+    given = [a.astype("float32") for a in (x, f, gamma, beta, w)]
+    attrs = {"strides": [1], "dilations": [1]}
+    trace = _engine.Trace()
+    with trace:
+        x, f, gamma, beta, w = (trace.input(a.shape, "float32") for a in given)
+        y = _engine.call("conv", x, f, pad_low=[0], pad_high=[0], **attrs)
+        z = _engine.call("relu", _engine.call("batch_norm_train", y, gamma, beta, epsilon=EPSILON)[0])
+        u = _engine.call("conv", z, w, pad_low=[1], pad_high=[1], **attrs)
+        loss = _engine.call("reduce_sum", u * u, axes=[0, 1, 2])
+        grads = _engine.gradients([loss], [w, gamma, beta])
+    executable = trace.compile(grads)
+    got = [np.asarray(t) for t in executable(*given)]
+
+    x, f, gamma, beta, w = (a.astype(np.float64) for a in given)
+    y, m, v = ORACLES["pointwise_moments"](x, f)
+    z = ORACLES["batch_norm_apply"](y, gamma, beta, m, v, epsilon=EPSILON, act="relu")[0]
+    around = np.stack([np.pad(z, ((1, 1), (0, 0)))[i : i + rows] for i in range(3)])  # what each tap sees
+    du = 2 * np.einsum("trc,tcn->rn", around, w, optimize=True)
+    dw = np.einsum("trc,rn->tcn", around, du, optimize=True)
+    padded = np.pad(du, ((1, 1), (0, 0)))
+    dz = sum(padded[2 - i : 2 - i + rows] @ w[i].T for i in range(3)) * (z > 0)
+    xhat = ((y - m) / np.sqrt(v + EPSILON))[0]
+    for what, want in zip(got, (dw, (dz * xhat).sum(0), dz.sum(0)), strict=True):
+        np.testing.assert_allclose(what, want, rtol=1e-4, atol=2e-5 * np.abs(want).max())
+    if not passes_off("absorb_moments", "absorb_activations", "recompute_far"):
+        text = executable.lowered_text()
+        assert "= pointwise_moments(" in text
+        assert (
+            text.count("= batch_norm_apply(") == 2
+        )  # one for the convolution, one for its filter's gradient

@@ -26,6 +26,8 @@ _OUTPUTS = {  # of ops that have several, all of one type
     "batch_norm_train": 3,
     "batch_norm_train_grad": 3,
     "batch_norm_act": 3,
+    "norm_pointwise_moments": 3,
+    "pointwise_moments": 3,
     "batch_norm_moments": 2,
     "batch_norm_act_grad": 3,
     "pointwise_norm_grad": 4,
