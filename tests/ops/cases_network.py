@@ -430,7 +430,7 @@ for _shape, _epsilon in (
         "batch_norm_apply",
         Case(
             [*_fixed, *_moments],
-            {"epsilon": _epsilon, "act": "none"},
+            {"epsilon": _epsilon, "act": "none", "copy": 1},
             (2e-6, 4e-6),
             "the difference to the mean cancels",
             grad="of batch_norm_train",
