@@ -1,6 +1,7 @@
 // Convolutions by 3x3 filters, and their gradients, with 16 instead of 36 multiplications for each 2x2 positions (Winograd's
 // F(2x2, 3x3)). Tiles are transformed, multiplied and transformed back a block at a time in the cache: only the operands and the
-// result are in memory, besides the transformed filter. Start at `plan`, which is also where shapes are judged by their cost.
+// result are in memory, and the transformed filter where it is steady and used for few tiles. Start at `plan`; `cost` says where
+// this pays.
 #include <atomic>
 #include <numeric>
 
@@ -20,6 +21,7 @@ constexpr int64_t kFilterFloats = 256 * 1024;  // of a transformed filter beside
 constexpr int64_t kSumFloats = 128 * 1024;     // of the gradient of a filter
 constexpr int64_t kSumTiles = 64;              // summed up at a time there
 constexpr int64_t kDepth = 128;                // channels summed at a time: so a panel of the filter stays in the L1 cache
+constexpr int64_t kMostSteadyTiles = 512;      // with more of them transforming the filter costs little
 
 int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 int64_t vectors_of(int64_t channels) { return parts_of(channels, 16) * 16; }
@@ -50,12 +52,17 @@ struct Convolution {
     int64_t columns = 0, chunks = 0;  // output channels are worked on in chunks, each with its part of the filter,
     int64_t ranges = 0;               // and so are ranges of tiles where there are fewer chunks than threads;
     int64_t block = 0, depth = 0;     // tiles and input channels of a block;
-    bool keeps_filter = false;        // all input channels of the filter, for the next block of tiles.
+    bool keeps_filter = false;        // all input channels of the filter, for the next block of tiles;
+    bool steady = false;              // the transformed filter comes instead of the filter, as `transform_ahead` leaves it.
     int64_t filter_point = 0, panel = 0, in_point = 0, out_point = 0;
     int64_t filter_at = 0, in_at = 0, out_at = 0, slot = 0;  // floats of scratch for each thread
 };
 
-Convolution plan(const ConvShape& s, bool input_grad, int64_t threads) {
+// The transformed filter, complete: its panels one after the other, each with all points of all input channels.
+int64_t panel_floats(int64_t in) { return kPoints * in * kPanel; }
+int64_t transformed_floats(int64_t in, int64_t out) { return parts_of(out, kPanel) * panel_floats(in); }
+
+Convolution plan(const ConvShape& s, bool input_grad, bool steady, int64_t threads) {
     Convolution c;
     c.turned = input_grad;
     const Dims3& result = input_grad ? s.in : s.out;
@@ -64,17 +71,22 @@ Convolution plan(const ConvShape& s, bool input_grad, int64_t threads) {
     c.to = images(result, input_grad ? s.in_channels : s.out_channels, result, 0, 0);
     c.tiles = s.batch * c.to.tiles_down * c.to.tiles_across;
     const int64_t in = c.from.channels, out = c.to.channels;
-    c.columns = even(out, std::max(kFilterFloats / (kPoints * in), kPanel), kPanel);
+    c.depth = even(in, kDepth, 16);
+    // Not where panels are so empty that the filter grows to more than twice its size.
+    c.steady = steady && c.tiles <= kMostSteadyTiles && transformed_floats(in, out) <= 2 * 9 * in * out;
+    const auto block = [&](int64_t columns) { return kBlockFloats / (kPoints * (c.depth + columns)); };
+    // What is read only once need not stay in the cache.
+    c.columns = even(out, parts_of(out, threads), kPanel);
+    if (!c.steady || c.tiles > block(c.columns)) c.columns = even(out, std::max(kFilterFloats / (kPoints * in), kPanel), kPanel);
     c.chunks = parts_of(out, c.columns);
     c.ranges = ranges_of(c.chunks, c.tiles, threads);
-    c.depth = even(in, kDepth, 16);
-    c.block = even(parts_of(c.tiles, c.ranges), kBlockFloats / (kPoints * (c.depth + c.columns)), 6);
+    c.block = even(parts_of(c.tiles, c.ranges), block(c.columns), 6);
     c.keeps_filter = c.block < parts_of(c.tiles, c.ranges);
-    c.panel = (c.keeps_filter ? in : c.depth) * kPanel;
-    c.filter_point = point_stride(parts_of(c.columns, kPanel) * c.panel);
+    c.panel = c.steady ? panel_floats(in) : (c.keeps_filter ? in : c.depth) * kPanel;
+    c.filter_point = c.steady ? in * kPanel : point_stride(parts_of(c.columns, kPanel) * c.panel);
     c.in_point = point_stride(c.block * c.depth);
     c.out_point = point_stride(c.block * c.columns);
-    c.in_at = kPoints * c.filter_point;
+    c.in_at = c.steady ? 0 : kPoints * c.filter_point;
     c.out_at = c.in_at + kPoints * c.in_point;
     c.slot = c.out_at + kPoints * c.out_point;
     return c;
@@ -83,6 +95,21 @@ Convolution plan(const ConvShape& s, bool input_grad, int64_t threads) {
 // Transforms some of the filter's weights as the products read them.
 void make_filter(const Convolution& c, const float* w, const WinogradFilterBlock& block, float* to) {
     own_kernels().winograd.filter({w, c.from.channels, c.to.channels, c.turned}, block, {to, c.filter_point, c.panel});
+}
+
+// All of the filter, ahead of the runs.
+RunFn transform_ahead(const Convolution& c) {
+    return [=](const KernelArgs& args) {
+        const auto* w = static_cast<const float*>(args.in[0]);
+        auto* to = static_cast<float*>(args.out[0]);
+        const int64_t in = c.from.channels, out = c.to.channels, parts = parts_of(in, kDepth);
+        parallel_ranges(parts_of(out, kPanel) * parts, kPoints * kDepth * kPanel, [&](int64_t begin, int64_t end) {
+            for (int64_t item = begin; item < end; ++item) {
+                const int64_t panel = item / parts, i = item % parts * kDepth, o = panel * kPanel;
+                make_filter(c, w, {i, std::min(kDepth, in - i), o, std::min(kPanel, out - o)}, to + panel * c.panel + i * kPanel);
+            }
+        });
+    };
 }
 
 // One block of tiles; `fresh`: the filter for these output channels is not in the slot yet.
@@ -94,8 +121,12 @@ void convolve(const Convolution& c, const float* x, const float* w, bool fresh, 
     for (int64_t first = 0; first < c.from.channels; first += c.depth) {
         in.first_channel = first;
         in.channels = std::min(c.depth, c.from.channels - first);
-        float* const filter = slot + (c.keeps_filter ? first * kPanel : 0);
-        if (fresh || !c.keeps_filter) make_filter(c, w, {first, in.channels, out.first_channel, out.channels}, filter);
+        const float* filter = w + out.first_channel / kPanel * c.panel + first * kPanel;
+        if (!c.steady) {
+            float* const made = slot + (c.keeps_filter ? first * kPanel : 0);
+            if (fresh || !c.keeps_filter) make_filter(c, w, {first, in.channels, out.first_channel, out.channels}, made);
+            filter = made;
+        }
         k.input(x, c.from, in, points);
         k.multiply({.a = points.data,
                     .a_point = points.point,
@@ -108,7 +139,8 @@ void convolve(const Convolution& c, const float* x, const float* w, bool fresh, 
                     .m = in.tiles,
                     .n = out.channels,
                     .k = in.channels,
-                    .accumulate = first > 0});
+                    .accumulate = first > 0,
+                    .far = c.steady});
     }
     k.output(sums, c.to, out, bias ? bias + out.first_channel : nullptr, act, y);
 }
@@ -237,16 +269,25 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
 }
 
 // Costs are in multiply-adds, as measured: transforms wait for the caches more than for arithmetic. A tile costs something by
-// itself and for each channel each time it is transformed; a weight is transformed, while direct convolutions copy it.
-constexpr int64_t kTileCost = 4000, kChannelCost = 150, kWeightCost = 350, kCopyCost = 150;
+// itself and for each channel each time it is transformed; a weight is transformed, while direct convolutions copy it. One that
+// has been transformed ahead comes from memory while others are multiplied.
+constexpr int64_t kTileCost = 4000, kChannelCost = 150, kWeightCost = 350, kFetchCost = 400, kCopyCost = 150;
 constexpr double kMargin = 0.85;  // of the direct convolution's cost
 
-int64_t cost(int64_t tiles, int64_t ranges, int64_t in, int64_t out, int64_t in_again, int64_t out_again) {
-    const int64_t channels = vectors_of(in) * in_again + vectors_of(out) * out_again;
-    return tiles * (kPoints * in * vectors_of(out) + kTileCost + kChannelCost * channels) + kWeightCost * in * out * ranges;
+int64_t products(int64_t tiles, int64_t in, int64_t out) { return tiles * kPoints * in * vectors_of(out); }
+int64_t transforms(int64_t tiles, int64_t in, int64_t out, int64_t in_again, int64_t out_again) {
+    return tiles * (kTileCost + kChannelCost * (vectors_of(in) * in_again + vectors_of(out) * out_again));
 }
-int64_t cost(const Convolution& c) { return cost(c.tiles, c.ranges, c.from.channels, c.to.channels, c.chunks, 1); }
-int64_t cost(const FilterGradient& f) { return cost(f.tiles, f.ranges, f.x.channels, f.dy.channels, f.by_columns, f.by_rows); }
+int64_t cost(const Convolution& c) {
+    const int64_t in = c.from.channels, out = c.to.channels, weights = in * out * c.ranges;
+    const int64_t multiplied = products(c.tiles, in, out);
+    return transforms(c.tiles, in, out, c.chunks, 1) +
+           (c.steady ? std::max(multiplied, kFetchCost * weights) : multiplied + kWeightCost * weights);
+}
+int64_t cost(const FilterGradient& f) {
+    const int64_t in = f.x.channels, out = f.dy.channels;
+    return transforms(f.tiles, in, out, f.by_columns, f.by_rows) + products(f.tiles, in, out) + kWeightCost * in * out * f.ranges;
+}
 bool is_quicker(int64_t cost, const ConvShape& s) {
     return static_cast<double>(cost) <
            kMargin * static_cast<double>(s.multiply_adds() + kCopyCost * s.in_channels * s.out_channels);
@@ -273,7 +314,8 @@ std::string refuse(const Graph& g, const Node& node) {
         if (input_type(g, node, 2).size() != s.out_channels) return "the bias is not one row";
     }
     const bool filter_grad = node.is("conv_filter_grad"), input_grad = node.is("conv_input_grad");
-    const int64_t cost_of = filter_grad ? cost(plan_filter(s, max_threads())) : cost(plan(s, input_grad, max_threads()));
+    const int64_t cost_of =
+        filter_grad ? cost(plan_filter(s, max_threads())) : cost(plan(s, input_grad, g.steady(node.inputs[1]), max_threads()));
     if (wanted != Use::always && !is_quicker(cost_of, s)) return "transforms would cost more than they save";
     return "";
 }
@@ -292,11 +334,16 @@ std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const int threads = max_threads();
-    const Convolution c = plan(conv_shape(g, node), node.is("conv_input_grad"), threads);
+    const Convolution c = plan(conv_shape(g, node), node.is("conv_input_grad"), g.steady(node.inputs[1]), threads);
     const bool fused = node.is("conv_bias_act");
     const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[5])).value() : Act::none;
-    return make_kernel("own:winograd", convolution(c, threads, fused, act),
-                       static_cast<size_t>(c.slot * threads) * sizeof(float));
+    auto kernel =
+        make_kernel("own:winograd", convolution(c, threads, fused, act), static_cast<size_t>(c.slot * threads) * sizeof(float));
+    if (c.steady) {
+        const auto bytes = static_cast<size_t>(transformed_floats(c.from.channels, c.to.channels)) * sizeof(float);
+        kernel->prepared.push_back({1, bytes, make_kernel("own:winograd_filter", transform_ahead(c))});
+    }
+    return kernel;
 }
 }  // namespace own_winograd
 

@@ -56,6 +56,7 @@ struct WinogradProduct {
     WinogradRows c;
     int64_t m, n, k;
     bool accumulate;
+    bool far = false;  // b lies in memory, rows of the next values of k behind those for these
 };
 
 struct WinogradKernels {
