@@ -47,6 +47,7 @@ WinogradImages images(const Dims3& size, int64_t channels, const Dims3& tiled, i
 // A convolution of `from` that gives `to`: the forward one, or an input's gradient, with the filter turned.
 struct Convolution {
     WinogradImages from, to;
+    Stored x = Stored::f32, w = Stored::f32, y = Stored::f32;
     bool turned = false;
     int64_t tiles = 0;
     int64_t columns = 0, chunks = 0;  // output channels are worked on in chunks, each with its part of the filter,
@@ -92,15 +93,26 @@ Convolution plan(const ConvShape& s, bool input_grad, bool steady, int64_t threa
     return c;
 }
 
+Convolution plan(const Graph& g, const Node& node) {
+    const TensorType& filter = input_type(g, node, 1);
+    // In 16 bits the filter is far smaller than what it is transformed to.
+    const bool steady = g.steady(node.inputs[1]) && filter.dtype == DType::f32;
+    Convolution c = plan(conv_shape(g, node), node.is("conv_input_grad"), steady, max_threads());
+    c.x = stored_as(input_type(g, node, 0).dtype);
+    c.w = stored_as(filter.dtype);
+    c.y = stored_as(node.types[0].dtype);
+    return c;
+}
+
 // Transforms some of the filter's weights as the products read them.
-void make_filter(const Convolution& c, const float* w, const WinogradFilterBlock& block, float* to) {
-    own_kernels().winograd.filter({w, c.from.channels, c.to.channels, c.turned}, block, {to, c.filter_point, c.panel});
+void make_filter(const Convolution& c, const void* w, const WinogradFilterBlock& block, float* to) {
+    own_kernels().winograd.filter({w, c.w, c.from.channels, c.to.channels, c.turned}, block, {to, c.filter_point, c.panel});
 }
 
 // All of the filter, ahead of the runs.
 RunFn transform_ahead(const Convolution& c) {
     return [=](const KernelArgs& args) {
-        const auto* w = static_cast<const float*>(args.in[0]);
+        const void* w = args.in[0];
         auto* to = static_cast<float*>(args.out[0]);
         const int64_t in = c.from.channels, out = c.to.channels, parts = parts_of(in, kDepth);
         parallel_ranges(parts_of(out, kPanel) * parts, kPoints * kDepth * kPanel, [&](int64_t begin, int64_t end) {
@@ -113,21 +125,23 @@ RunFn transform_ahead(const Convolution& c) {
 }
 
 // One block of tiles; `fresh`: the filter for these output channels is not in the slot yet.
-void convolve(const Convolution& c, const float* x, const float* w, bool fresh, const float* bias, Act act, WinogradBlock out,
-              float* slot, float* y) {
+void convolve(const Convolution& c, const void* x, const void* w, bool fresh, const float* bias, Act act, WinogradBlock out,
+              float* slot, void* y) {
     const WinogradKernels& k = own_kernels().winograd;
     const WinogradRows points{slot + c.in_at, c.in_point, c.depth}, sums{slot + c.out_at, c.out_point, c.columns};
     WinogradBlock in = out;
     for (int64_t first = 0; first < c.from.channels; first += c.depth) {
         in.first_channel = first;
         in.channels = std::min(c.depth, c.from.channels - first);
-        const float* filter = w + out.first_channel / kPanel * c.panel + first * kPanel;
-        if (!c.steady) {
+        const float* filter;
+        if (c.steady) {
+            filter = static_cast<const float*>(w) + out.first_channel / kPanel * c.panel + first * kPanel;
+        } else {
             float* const made = slot + (c.keeps_filter ? first * kPanel : 0);
             if (fresh || !c.keeps_filter) make_filter(c, w, {first, in.channels, out.first_channel, out.channels}, made);
             filter = made;
         }
-        k.input(x, c.from, in, points);
+        k.input(x, c.x, c.from, in, points);
         k.multiply({.a = points.data,
                     .a_point = points.point,
                     .a_row = points.row,
@@ -142,15 +156,20 @@ void convolve(const Convolution& c, const float* x, const float* w, bool fresh, 
                     .accumulate = first > 0,
                     .far = c.steady});
     }
-    k.output(sums, c.to, out, bias ? bias + out.first_channel : nullptr, act, y);
+    k.output(sums, c.to, out, bias ? bias + out.first_channel : nullptr, act, y, c.y);
 }
 
-RunFn convolution(const Convolution& c, int threads, bool has_bias, Act act) {
+// A bias in 16 bits is widened behind what the threads use of the scratch memory.
+RunFn convolution(const Convolution& c, int threads, bool has_bias, DType bias_type, Act act) {
     return [=](const KernelArgs& args) {
-        const auto* x = static_cast<const float*>(args.in[0]);
-        const auto* w = static_cast<const float*>(args.in[1]);
+        const void *x = args.in[0], *w = args.in[1];
+        void* y = args.out[0];
         const auto* bias = has_bias ? static_cast<const float*>(args.in[2]) : nullptr;
-        auto* y = static_cast<float*>(args.out[0]);
+        if (has_bias && is_half(bias_type)) {
+            float* const wide = reinterpret_cast<float*>(args.scratch) + threads * c.slot;
+            widen_to_float(bias_type, args.in[2], c.to.channels, wide);
+            bias = wide;
+        }
         const int64_t work = parts_of(c.tiles, c.ranges) * c.from.channels * c.columns;
         parallel_slots(threads, c.chunks * c.ranges, work, [&](int64_t begin, int64_t end, int64_t slot) {
             float* const scratch = reinterpret_cast<float*>(args.scratch) + slot * c.slot;
@@ -170,6 +189,7 @@ RunFn convolution(const Convolution& c, int threads, bool has_bias, Act act) {
 // ranges of tiles give results that are added up in their order.
 struct FilterGradient {
     WinogradImages x, dy;
+    Stored x_type = Stored::f32, dy_type = Stored::f32, dw_type = Stored::f32;
     int64_t tiles = 0, ranges = 0, block = 0;
     int64_t rows = 0, columns = 0, by_rows = 0, by_columns = 0;
     int64_t x_point = 0, dy_point = 0, panel = 0, sum_point = 0;
@@ -199,20 +219,27 @@ FilterGradient plan_filter(const ConvShape& s, int64_t threads) {
     return f;
 }
 
+FilterGradient plan_filter(const Graph& g, const Node& node) {
+    FilterGradient f = plan_filter(conv_shape(g, node), max_threads());
+    f.x_type = stored_as(input_type(g, node, 0).dtype);
+    f.dy_type = stored_as(input_type(g, node, 1).dtype);
+    f.dw_type = stored_as(node.types[0].dtype);
+    return f;
+}
+
 // Rows [begin, end) of the gradient from the results of a piece's ranges.
 void finish_filter(const FilterGradient& f, const WinogradBlock& row, const WinogradBlock& column, const float* sums,
-                   int64_t begin, int64_t end, float* dw) {
+                   int64_t begin, int64_t end, void* dw) {
     const int64_t in = f.x.channels, out = f.dy.channels;
-    float* to = dw + row.first_channel * out + column.first_channel;
     own_kernels().winograd.filter_gradient({const_cast<float*>(sums), f.sum_point, f.columns}, f.ranges, f.sum_floats(), begin,
-                                           end, column.channels, in * out, out, to);
+                                           end, column.channels, in * out, out, dw, f.dw_type,
+                                           row.first_channel * out + column.first_channel);
 }
 
 RunFn filter_gradient(const FilterGradient& f, int threads) {
     return [=](const KernelArgs& args) {
-        const auto* x = static_cast<const float*>(args.in[0]);
-        const auto* dy = static_cast<const float*>(args.in[1]);
-        auto* dw = static_cast<float*>(args.out[0]);
+        const void *x = args.in[0], *dy = args.in[1];
+        void* dw = args.out[0];
         auto* const scratch = reinterpret_cast<float*>(args.scratch);
         float* const partial = scratch + threads * f.slot;
         const WinogradKernels& k = own_kernels().winograd;
@@ -236,8 +263,8 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
                 for (int64_t t = tiles.begin; t < tiles.end; t += f.block) {
                     row.first_tile = column.first_tile = t;
                     row.tiles = column.tiles = std::min(f.block, tiles.end - t);
-                    k.input(x, f.x, row, x_points);
-                    k.gradient(dy, f.dy, column, dy_points);
+                    k.input(x, f.x_type, f.x, row, x_points);
+                    k.gradient(dy, f.dy_type, f.dy, column, dy_points);
                     k.multiply({.a = x_points.data,
                                 .a_point = x_points.point,
                                 .a_row = 1,
@@ -299,23 +326,25 @@ std::atomic<Use> use{Use::where_quicker};
 std::string refuse(const Graph& g, const Node& node) {
     const Use wanted = use.load(std::memory_order_relaxed);
     if (wanted == Use::never) return "switched off";
-    const auto is_float32 = [](const TensorType& t) { return t.dtype == DType::f32; };
-    bool all = current_isa() >= Isa::avx512 && is_float32(node.types[0]);
-    for (size_t i = 0; i < node.inputs.size(); ++i) all = all && is_float32(input_type(g, node, i));
-    if (!all) return "for float32 with AVX-512 only";
+    const auto taken = [](const TensorType& t) { return t.dtype == DType::f32 || is_half(t.dtype); };
+    bool all = current_isa() >= Isa::avx512 && taken(node.types[0]);
+    for (size_t i = 0; i < node.inputs.size(); ++i) all = all && taken(input_type(g, node, i));
+    if (!all) return "for float32 and 16 bits with AVX-512 only";
+    if (const DType t = input_type(g, node, 0).dtype; is_half(t) && native_products(t))
+        return concat("the CPU multiplies ", name(t), " itself");
     const ConvShape s = conv_shape(g, node);
     const Dims3 ones{1, 1, 1}, three{1, 3, 3};
     if (s.empty()) return "an empty operand";
     if (s.rank != 2 || s.kernel != three || s.stride != ones || s.dilation != ones) return "not a 3x3 filter on every position";
     if (s.groups != 1) return "groups";
     if (node.is("conv_bias_act")) {
-        if (!act_from_name(std::get<std::string>(node.attrs[5])))
-            return concat("activation ", std::get<std::string>(node.attrs[5]));
+        const auto act = act_from_name(std::get<std::string>(node.attrs[5]));
+        const bool simple = act == Act::none || act == Act::relu;
+        if (!act || (is_half(node.types[0].dtype) && !simple)) return concat("activation ", std::get<std::string>(node.attrs[5]));
         if (input_type(g, node, 2).size() != s.out_channels) return "the bias is not one row";
     }
-    const bool filter_grad = node.is("conv_filter_grad"), input_grad = node.is("conv_input_grad");
-    const int64_t cost_of =
-        filter_grad ? cost(plan_filter(s, max_threads())) : cost(plan(s, input_grad, g.steady(node.inputs[1]), max_threads()));
+    const bool filter_grad = node.is("conv_filter_grad");
+    const int64_t cost_of = filter_grad ? cost(plan_filter(g, node)) : cost(plan(g, node));
     if (wanted != Use::always && !is_quicker(cost_of, s)) return "transforms would cost more than they save";
     return "";
 }
@@ -334,11 +363,12 @@ std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const int threads = max_threads();
-    const Convolution c = plan(conv_shape(g, node), node.is("conv_input_grad"), g.steady(node.inputs[1]), threads);
+    const Convolution c = plan(g, node);
     const bool fused = node.is("conv_bias_act");
     const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[5])).value() : Act::none;
-    auto kernel =
-        make_kernel("own:winograd", convolution(c, threads, fused, act), static_cast<size_t>(c.slot * threads) * sizeof(float));
+    const DType bias = fused ? input_type(g, node, 2).dtype : DType::f32;
+    auto kernel = make_kernel("own:winograd", convolution(c, threads, fused, bias, act),
+                              static_cast<size_t>(c.slot * threads + c.to.channels) * sizeof(float));
     if (c.steady) {
         const auto bytes = static_cast<size_t>(transformed_floats(c.from.channels, c.to.channels)) * sizeof(float);
         kernel->prepared.push_back({1, bytes, make_kernel("own:winograd_filter", transform_ahead(c))});
@@ -352,7 +382,7 @@ std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const int threads = max_threads();
-    const FilterGradient f = plan_filter(conv_shape(g, node), threads);
+    const FilterGradient f = plan_filter(g, node);
     const int64_t partials = f.ranges == 1 ? 0 : f.pieces() * f.ranges * f.sum_floats();
     return make_kernel("own:winograd", filter_gradient(f, threads),
                        static_cast<size_t>(f.slot * threads + partials) * sizeof(float));
