@@ -38,6 +38,7 @@ constexpr std::array kPasses = {
     PassEntry{"absorb_prologues", absorb_prologues},
     PassEntry{"recompute_far", recompute_far},
     PassEntry{"cast_mixed", quiet<cast_mixed>},
+    PassEntry{"join_losses", join_losses},
     PassEntry{"fuse", quiet<fuse>, quiet<lower_unfused>},
 };
 
