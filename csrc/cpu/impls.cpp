@@ -70,6 +70,8 @@ const Impl kImpls[] = {
     FK_ENTRY("sparse_softmax_cross_entropy_grad", "own", own_sparse_cross_entropy),
     FK_ENTRY("softmax_cross_entropy", "own", own_cross_entropy),
     FK_ENTRY("softmax_cross_entropy_grad", "own", own_cross_entropy),
+    FK_ENTRY("sparse_softmax_cross_entropy_step", "own", own_loss_step),
+    FK_ENTRY("softmax_cross_entropy_step", "own", own_loss_step),
     FK_ENTRY("batch_norm_train", "own", own_batch_norm),
     FK_ENTRY("batch_norm_train_grad", "own", own_batch_norm_grad),
     FK_ENTRY("batch_norm_act", "own", own_batch_norm),

@@ -47,6 +47,9 @@ using Refusals = std::vector<Refusal>;
 [[nodiscard]] Graph cast_mixed(const Graph& g, std::span<const Impl> impls);
 // Whether cast_mixed may have given the operands and results of a node other floating types than its op asks for.
 [[nodiscard]] bool takes_mixed_precision(const Node& n);
+// A softmax cross-entropy, its gradient, the gradient's sum over rows and the largest logit's index -> one op, where the gradient
+// does not depend on the loss.
+[[nodiscard]] Graph join_losses(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Groups elementwise ops, moves and reductions into `fused` regions.
 [[nodiscard]] Graph fuse(const Graph& g, std::span<const Impl> impls);
 // The same lowering with each op as a region of its own: what runs when `fuse` is disabled.

@@ -42,6 +42,7 @@ constexpr std::array kPasses = {
     PassEntry{"recompute_far", recompute_far},
     PassEntry{"absorb_moments", absorb_moments},
     PassEntry{"cast_mixed", quiet<cast_mixed>},
+    PassEntry{"join_losses", join_losses},
     PassEntry{"fuse", quiet<fuse>, quiet<lower_unfused>},
 };
 

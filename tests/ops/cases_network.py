@@ -563,6 +563,19 @@ for _shape in ((3, 517), (37, 10), (2, 5, 7), (4, 1), (11,)):
             [Spec(_shape), Spec(_shape, "float32", 0, 1)], {}, (1e-5, 1e-4), _EXP, grad=(0, 1), smooth=_small
         ),
     )
+    _targets = Spec(_shape, "float32", 0, 1)
+    for _op, _with in (("sparse_softmax_cross_entropy", _labels), ("softmax_cross_entropy", _targets)):
+        add(
+            f"{_op}_step",
+            Case([Spec(_shape), _with, _row], {}, (1e-5, 1e-4), _EXP, grad="of the loss and its gradient"),
+        )
+for _dtype, _tol in (("bfloat16", (2e-2, 2e-2)), ("float16", (2e-3, 2e-3)), ("float64", (1e-12, 1e-12))):
+    _x, _row = S(300, 37, dtype=_dtype), S(300, dtype=_dtype)  # more rows than are summed in one go
+    for _op, _with in (("sparse_softmax_cross_entropy", Z(300, high=36)), ("softmax_cross_entropy", _x)):
+        add(
+            f"{_op}_step",
+            Case([_x, _with, _row], {}, _tol, "rounds to the type", grad="of the loss and its gradient"),
+        )
 add(
     "sparse_softmax_cross_entropy",
     Case([vector(((1000.0, 0.0), (0.0, 1000.0))), V(0, 0, dtype="int64")], {}, (4e-6, 4e-6), "large logits"),

@@ -482,6 +482,17 @@ def _sparse_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return -np.take_along_axis(log_softmax(logits), labels[..., None].astype(np.int64), -1)[..., 0]
 
 
+def _loss_step(loss: str):
+    """Of the cross-entropy with that name: gradient, loss, largest logit and the gradient's sum over rows."""
+
+    def step(logits: np.ndarray, labels: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, ...]:
+        dx = ORACLES[f"{loss}_grad"](logits, labels, dy)
+        sums = dx.reshape(-1, dx.shape[-1]).sum(0)
+        return dx, ORACLES[loss](logits, labels), logits.argmax(-1).astype(np.int32), sums
+
+    return step
+
+
 # --- random numbers ----------
 
 
@@ -656,6 +667,8 @@ ORACLES: dict[str, Callable] = {
     "sparse_softmax_cross_entropy_grad": _sparse_cross_entropy_grad,
     "softmax_cross_entropy": lambda logits, targets: -(targets * log_softmax(logits)).sum(-1),
     "softmax_cross_entropy_grad": _cross_entropy_grad,
+    "sparse_softmax_cross_entropy_step": _loss_step("sparse_softmax_cross_entropy"),
+    "softmax_cross_entropy_step": _loss_step("softmax_cross_entropy"),
     "sigmoid_cross_entropy": lambda logits, targets: softplus(logits) - logits * targets,
     **RECURRENT_ORACLES,
     **ATTENTION_ORACLES,
