@@ -59,6 +59,10 @@ struct MixedSource {
     const void* context;
     bool columns;
 };
+// For such a source: `count` values that lie side by side, from element `from` to value `to`.
+struct MixedRun {
+    int64_t from, to, count;
+};
 struct MixedGemmArgs {
     MixedOperand a, b;
     const MixedSource* source;  // takes the place of a; may be null
