@@ -230,6 +230,35 @@ RunFn input_grad(const ConvShape& s, DType t, DType w, DType x) {
     };
 }
 
+// A filter of one tap gives each position's products to a pixel of its own; the other pixels get zeros.
+RunFn placed_input_grad(const ConvShape& s, DType t, DType w, DType x) {
+    return [=, threads = max_threads(), patches = forward_patches(s, t)](const KernelArgs& args) {
+        const int64_t points = s.out_points(), image = s.in_points() * s.in_channels;
+        auto* const pixels =
+            reinterpret_cast<int64_t*>(args.scratch + kPackBytes * static_cast<size_t>(threads));  // of each position
+        parallel_slots(
+            threads, s.batch, points * s.in_channels * s.out_channels / 4, [&](int64_t first, int64_t last, int64_t slot) {
+                std::memset(at(args.out[0], x, first * image), 0, static_cast<size_t>((last - first) * image) * size_of(x));
+                for (int64_t n = first; n < last; ++n)
+                    for (int64_t i = 0; i < points; ++i) {
+                        const Dims3 position = {i / (s.out[1] * s.out[2]), i / s.out[2] % s.out[1], i % s.out[2]};
+                        pixels[n * points + i] = patches.pixel(n, position, {});
+                    }
+                MixedGemmArgs g{};
+                g.a = {at(args.in[0], t, first * points * s.out_channels), stored_as(t), s.out_channels, 1};
+                g.b = {args.in[1], stored_as(w), 1, s.out_channels};
+                g.c = args.out[0];
+                g.c_type = stored_as(x);
+                g.c_rows = pixels + first * points;
+                g.m = (last - first) * points;
+                g.n = s.in_channels;
+                g.k = s.out_channels;
+                g.pack = pack_of(args.scratch, slot);
+                own_kernels().mixed_gemm(g);
+            });
+    };
+}
+
 // Otherwise each position's products are added to the pixels that its taps saw, image by image in float.
 struct Scattering {
     int64_t rows = 1;  // positions at a time
@@ -415,6 +444,9 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const ConvShape s = conv_shape(g, node);
     const DType t = input_type(g, node, 0).dtype, w = input_type(g, node, 1).dtype, x = node.types[0].dtype;
     if (all_ones(s.stride)) return make_kernel("own:mixed_conv", input_grad(s, t, w, x), packs());
+    if (s.taps() == 1)
+        return make_kernel("own:mixed_conv", placed_input_grad(s, t, w, x),
+                           packs() + static_cast<size_t>(s.batch * s.out_points()) * sizeof(int64_t));
     const Scattering b = plan_scattering(s);
     return make_kernel("own:mixed_col2im", scattered_input_grad(s, b, t, w, x), b.slot * static_cast<size_t>(max_threads()));
 }

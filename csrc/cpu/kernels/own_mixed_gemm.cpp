@@ -92,36 +92,35 @@ void with_data(const MixedOperand& x, int64_t at, F f) {
     }
 }
 
+// n columns of rows [m0, m0 + rows) of c, from column n0 on.
 template <class T>
-void narrow_block(const float* src, int64_t width, int64_t rows, int64_t n, const float* bias, float low, T* dst, int64_t ldc) {
-    const vf floor = splat(low);
-    const auto finish = [&](vf v, const float* b) {
-        if (bias) v += load<vf>(b);
+void narrow_block(const MixedGemmArgs& g, int64_t m0, int64_t n0, const float* src, int64_t width, int64_t rows, int64_t n) {
+    const vf floor = splat(g.relu ? 0.0f : -__builtin_inff());
+    const float* const bias = g.bias ? g.bias + n0 : nullptr;
+    const auto finish = [&](vf v, vf b) {
+        v += b;
         return select<vf>(v < floor, floor, v);  // keeps NaN
     };
-    for (int64_t i = 0; i < rows; ++i, src += width, dst += ldc) {
+    for (int64_t i = 0; i < rows; ++i, src += width) {
+        const int64_t at = g.c_rows ? g.c_rows[m0 + i] : (m0 + i) * g.ldc;
+        if (at < 0) continue;
+        T* dst = static_cast<T*>(g.c) + at + n0;
         int64_t j = 0;
-        for (; j + kLanes <= n; j += kLanes) store_narrow(dst + j, finish(load<vf>(src + j), bias + j));
+        for (; j + kLanes <= n; j += kLanes) store_narrow(dst + j, finish(load<vf>(src + j), bias ? load<vf>(bias + j) : vf{}));
         if (j == n) continue;
-        float add[kLanes] = {};
-        for (int64_t l = j; bias && l < n; ++l) add[l - j] = bias[l];
         T last[kLanes];
-        store_narrow(last, finish(load<vf>(src + j), add));
+        store_narrow(last, finish(load<vf>(src + j), bias ? load_part(bias + j, n - j) : vf{}));
         for (int64_t l = j; l < n; ++l) dst[l] = last[l - j];
     }
 }
-
-// The block of c that starts at element `at` gets the panel's result.
-void write_block(const MixedGemmArgs& g, int64_t at, int64_t n0, const float* src, int64_t width, int64_t rows, int64_t n) {
-    const float* bias = g.bias ? g.bias + n0 : nullptr;
-    const float low = g.relu ? 0.0f : -__builtin_inff();
+void write_block(const MixedGemmArgs& g, int64_t m0, int64_t n0, const float* src, int64_t width, int64_t rows, int64_t n) {
     switch (g.c_type) {
         case Stored::f32:
-            return narrow_block(src, width, rows, n, bias, low, static_cast<float*>(g.c) + at, g.ldc);
+            return narrow_block<float>(g, m0, n0, src, width, rows, n);
         case Stored::bf16:
-            return narrow_block(src, width, rows, n, bias, low, static_cast<Bf16*>(g.c) + at, g.ldc);
+            return narrow_block<Bf16>(g, m0, n0, src, width, rows, n);
         case Stored::f16:
-            return narrow_block(src, width, rows, n, bias, low, static_cast<F16*>(g.c) + at, g.ldc);
+            return narrow_block<F16>(g, m0, n0, src, width, rows, n);
     }
 }
 
@@ -155,7 +154,7 @@ void pack_b_rows(const MixedGemmArgs& g, int64_t k0, int64_t kc, int64_t n0, int
 
 void mixed_gemm(const MixedGemmArgs& g) {
     constexpr int64_t lanes = kLanes;
-    const bool in_place = g.c_type == Stored::f32 && !g.bias && !g.relu;
+    const bool in_place = g.c_type == Stored::f32 && !g.bias && !g.relu && !g.c_rows;
     // Equal slices of k, as long as the longest that the panels allow.
     const int64_t slices = g.k > 0 ? parts(g.k, kMixedDepth) : 1, depth = parts(g.k > 0 ? g.k : 1, slices);
     const int64_t block_n = least(kMixedPanelB / depth / lanes * lanes, kMixedColumns), block_m = kMixedRows;
@@ -163,18 +162,19 @@ void mixed_gemm(const MixedGemmArgs& g) {
     float* const pack_a = g.pack;
     float* const pack_b = pack_a + kMixedPanelA;
     float* const sums = pack_b + kMixedPanelB;
-    // Sums over several slices of k stay in scratch until the last: so many rows at a time.
-    const int64_t chunk_m = in_place || slices == 1 ? g.m : kMixedSumRows;
     for (int64_t n0 = 0; n0 < g.n; n0 += block_n) {
         const int64_t columns = least(block_n, g.n - n0), vectors = parts(columns, lanes), panels = parts(vectors, kVectors);
+        const int64_t width = vectors * lanes;
         const auto panel_begin = [&](int64_t p) { return vectors * p / panels * lanes; };
+        // Sums over several slices of k stay in scratch until the last: so many rows at a time.
+        const int64_t chunk_m = in_place || slices == 1 ? g.m : kMixedSums / width / block_m * block_m;
         for (int64_t c0 = 0; c0 < g.m; c0 += chunk_m) {
             const int64_t c1 = least(g.m, c0 + chunk_m);
             for (int64_t slice = 0; slice < slices; ++slice) {
                 const int64_t k0 = slice * depth, kc = least(depth, g.k - k0);
                 for (int64_t p = 0; p < panels; ++p) {
-                    const int64_t from = panel_begin(p), width = panel_begin(p + 1) - from;
-                    pack_b_rows(g, k0, kc, n0 + from, least(width, columns - from), width, pack_b + from * kc);
+                    const int64_t from = panel_begin(p), wide = panel_begin(p + 1) - from;
+                    pack_b_rows(g, k0, kc, n0 + from, least(wide, columns - from), wide, pack_b + from * kc);
                 }
                 for (int64_t m0 = c0; m0 < c1; m0 += block_m) {
                     const int64_t rows = least(block_m, c1 - m0);
@@ -199,7 +199,6 @@ void mixed_gemm(const MixedGemmArgs& g) {
                         a_tile = kRows * a_row;
                         with_data(g.a, at_a, [&](auto* x) { widen_block(x, g.a.row, g.a.col, rows, kc, a_row, pack_a); });
                     }
-                    const int64_t width = vectors * lanes;
                     const bool direct = !in_place && slices == 1;
                     float* out = in_place ? static_cast<float*>(g.c) + m0 * g.ldc + n0 : sums + (m0 - c0) * width;
                     const int64_t ldo = in_place ? g.ldc : direct ? kVectors * lanes : width;
@@ -216,9 +215,8 @@ void mixed_gemm(const MixedGemmArgs& g) {
                             t.a = a + r / kRows * a_tile;
                             t.c = direct ? tile : out + r * ldo + from;
                             const int64_t count = least(kRows, rows - r);
-                            const int64_t at = (m0 + r) * g.ldc + n0 + from;
                             tile_function<float>(static_cast<int>(count), static_cast<int>((to - from) / lanes))(t);
-                            if (last) write_block(g, at, n0 + from, t.c, ldo, count, least(to, columns) - from);
+                            if (last) write_block(g, m0 + r, n0 + from, t.c, ldo, count, least(to, columns) - from);
                         }
                     }
                 }
