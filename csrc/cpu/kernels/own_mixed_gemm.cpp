@@ -124,6 +124,15 @@ void write_block(const MixedGemmArgs& g, int64_t m0, int64_t n0, const float* sr
     }
 }
 
+// The rows that write_block will write: they come into the cache during the tile.
+void fetch_block(const MixedGemmArgs& g, int64_t m0, int64_t n0, int64_t rows, int64_t n) {
+    const int64_t size = g.c_type == Stored::f32 ? 4 : 2;
+    for (int64_t i = m0; i < m0 + rows; ++i) {
+        const char* at = static_cast<const char*>(g.c) + ((g.c_rows ? g.c_rows[i] : i * g.ldc) + n0) * size;
+        for (int64_t byte = 0; byte < n * size; byte += 64) __builtin_prefetch(at + byte, 1, 2);
+    }
+}
+
 constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t parts(int64_t n, int64_t each) { return (n + each - 1) / each; }
 constexpr int64_t up_to(int64_t n, int64_t unit) { return parts(n, unit) * unit; }
@@ -215,6 +224,7 @@ void mixed_gemm(const MixedGemmArgs& g) {
                             t.a = a + r / kRows * a_tile;
                             t.c = direct ? tile : out + r * ldo + from;
                             const int64_t count = least(kRows, rows - r);
+                            if (last) fetch_block(g, m0 + r, n0 + from, count, least(to, columns) - from);
                             tile_function<float>(static_cast<int>(count), static_cast<int>((to - from) / lanes))(t);
                             if (last) write_block(g, m0 + r, n0 + from, t.c, ldo, count, least(to, columns) - from);
                         }
