@@ -320,21 +320,24 @@ RunFn scattered_input_grad(const ConvShape& s, const Scattering& b, DType t, DTy
 struct FilterSplit {
     enum class By : uint8_t { positions, rows, columns } by;
     int64_t parts;
-    FilterSplit(int64_t rows, int64_t columns, int64_t positions, int64_t threads)
-        : by(rows >= columns ? By::rows : By::columns), parts(threads) {
-        const int64_t work = rows * columns * positions;
+    bool turned;  // the sums are those of the transpose: the side with fewer values is packed into strips, which takes longer
+    FilterSplit(const ConvShape& s, int64_t threads) : by(By::rows), parts(threads), turned(false) {
+        const int64_t rows = s.taps() * s.in_channels, columns = s.out_channels, positions = s.batch * s.out_points();
+        if (rows < columns) by = By::columns;
         if (positions >= threads * kMixedDepth && 8 * rows * columns * threads < (rows + columns) * positions) by = By::positions;
-        const int64_t unit = by == By::rows ? 8 : 16, size = by == By::rows ? rows : by == By::columns ? columns : positions;
-        parts = work < kForkWork * 4 ? 1 : std::min(threads, (size + unit - 1) / unit);
+        const int64_t size = by == By::rows ? rows : by == By::columns ? columns : positions;
+        parts = rows * columns * positions < kForkWork * 4 ? 1 : std::min(threads, (size + unit() - 1) / unit());
+        turned = by == By::positions && is_pointwise(s) && rows > columns;
     }
+    [[nodiscard]] int64_t unit() const { return by == By::rows ? 8 : 16; }
     // Part `i` of what is divided, which has `size` elements.
     [[nodiscard]] Slice part(int64_t i, int64_t size) const {
-        const int64_t unit = by == By::rows ? 8 : 16, units = (size + unit - 1) / unit;
-        return {std::min(size, units * i / parts * unit), std::min(size, units * (i + 1) / parts * unit)};
+        const int64_t units = (size + unit() - 1) / unit();
+        return {std::min(size, units * i / parts * unit()), std::min(size, units * (i + 1) / parts * unit())};
     }
-    // Sums of all parts wait in scratch if the filter, or its type, has no room for them.
-    [[nodiscard]] size_t partials(int64_t size) const {
-        return by == By::positions && parts > 1 ? round_up(static_cast<size_t>(parts * size) * sizeof(float)) : 0;
+    // Bytes of scratch for the sums of all parts and for their total.
+    [[nodiscard]] size_t sums(int64_t size) const {
+        return by == By::positions ? round_up(static_cast<size_t>((parts + 1) * size) * sizeof(float)) : 0;
     }
 };
 
@@ -343,7 +346,8 @@ struct FilterPart {
     Slice m, n, k;
 };
 
-void filter_grad_part(const ConvShape& s, const Patches& patches, const FilterPart& part, DType dy, MixedGemmArgs g) {
+void filter_grad_part(const ConvShape& s, const Patches& patches, const FilterPart& part, bool turned, DType dy,
+                      MixedGemmArgs g) {
     struct Shifted {
         Patches patches;
         int64_t from;
@@ -371,6 +375,13 @@ void filter_grad_part(const ConvShape& s, const Patches& patches, const FilterPa
     g.m = part.m.end - part.m.begin;
     g.n = part.n.end - part.n.begin;
     g.k = part.k.end - part.k.begin;
+    if (turned) {
+        std::swap(g.a, g.b);
+        std::swap(g.a.row, g.a.col);
+        std::swap(g.b.row, g.b.col);
+        std::swap(g.m, g.n);
+        g.ldc = g.n;
+    }
     own_kernels().mixed_gemm(g);
 }
 
@@ -381,7 +392,7 @@ RunFn filter_grad(const ConvShape& s, const FilterSplit& split, DType t, DType d
         Patches p = patches;
         p.image = args.in[0];
         const int64_t rows = p.depth(), columns = s.out_channels, points = s.batch * s.out_points(), size = rows * columns;
-        const bool summed = split.partials(size) > 0;
+        const bool summed = split.by == By::positions;
         auto* const sums = reinterpret_cast<float*>(args.scratch + kPackBytes * static_cast<size_t>(threads));
         parallel_slots(threads, split.parts, kForkWork, [&](int64_t first, int64_t last, int64_t slot) {
             for (int64_t i = first; i < last; ++i) {
@@ -393,17 +404,21 @@ RunFn filter_grad(const ConvShape& s, const FilterSplit& split, DType t, DType d
                 g.c = summed ? sums + i * size : at(args.out[0], w, part.m.begin * columns + part.n.begin);
                 g.c_type = summed ? Stored::f32 : stored_as(w);
                 g.pack = pack_of(args.scratch, slot);
-                filter_grad_part(s, p, part, dy, g);
+                filter_grad_part(s, p, part, split.turned, dy, g);
             }
         });
         if (!summed) return;
-        parallel_ranges(size, split.parts, [&](int64_t begin, int64_t end) {
-            for (int64_t i = 1; i < split.parts; ++i)
-                for (int64_t j = begin; j < end; ++j) sums[j] += sums[i * size + j];
-            if (is_half(w))
-                narrow_from_float(w, sums + begin, end - begin, at(args.out[0], w, begin));
-            else
-                std::copy(sums + begin, sums + end, static_cast<float*>(args.out[0]) + begin);
+        parallel_ranges(rows, columns * split.parts, [&](int64_t begin, int64_t end) {
+            float* const total = is_half(w) ? sums + split.parts * size : static_cast<float*>(args.out[0]);
+            for (int64_t i = begin; i < end; ++i)
+                for (int64_t j = 0; j < columns; ++j) {
+                    const float* from = sums + (split.turned ? j * rows + i : i * columns + j);
+                    float sum = *from;
+                    for (int64_t q = 1; q < split.parts; ++q) sum += from[q * size];
+                    total[i * columns + j] = sum;
+                }
+            const int64_t first = begin * columns;
+            if (is_half(w)) narrow_from_float(w, total + first, (end - begin) * columns, at(args.out[0], w, first));
         });
     };
 }
@@ -456,11 +471,10 @@ namespace own_mixed_conv_filter_grad {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const ConvShape s = conv_shape(g, node);
-    const int64_t rows = s.taps() * s.in_channels;
-    const FilterSplit split(rows, s.out_channels, s.batch * s.out_points(), max_threads());
+    const FilterSplit split(s, max_threads());
     return make_kernel("own:mixed_conv",
                        filter_grad(s, split, input_type(g, node, 0).dtype, input_type(g, node, 1).dtype, node.types[0].dtype),
-                       packs() + split.partials(rows * s.out_channels));
+                       packs() + split.sums(s.taps() * s.in_channels * s.out_channels));
 }
 }  // namespace own_mixed_conv_filter_grad
 
