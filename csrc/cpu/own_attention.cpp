@@ -8,11 +8,39 @@
 namespace fk::cpu {
 namespace {
 
+// The rows of an operand that belong to one head, as the kernel takes them: where they lie if they are floats, widened in
+// scratch, side by side, if they are stored in 16 bits.
+struct HeadRows {
+    DType type = DType::f32;
+    int64_t count = 0, width = 0, row = 0;  // rows are `row` elements apart
+
+    [[nodiscard]] int64_t kernel_row() const { return is_half(type) ? width : row; }
+    [[nodiscard]] int64_t scratch() const { return is_half(type) ? (count * width + 15) / 16 * 16 : 0; }
+    // `at` is the element at which the head's first row begins. Takes its scratch from `from`.
+    float* place(void* data, int64_t at, float*& from) const {
+        float* const in_scratch = std::exchange(from, from + scratch());
+        return is_half(type) ? in_scratch : static_cast<float*>(data) + at;
+    }
+    const float* read(const void* data, int64_t at, const Slice& rows, float*& from) const {
+        float* const in_scratch = std::exchange(from, from + scratch());
+        if (!is_half(type)) return static_cast<const float*>(data) + at;
+        for (int64_t r = rows.begin; r < rows.end; ++r)
+            widen_to_float(type, static_cast<const uint16_t*>(data) + at + r * row, width, in_scratch + r * width);
+        return in_scratch;
+    }
+    void write(const float* placed, const Slice& rows, void* data, int64_t at) const {
+        for (int64_t r = rows.begin; is_half(type) && r < rows.end; ++r)
+            narrow_from_float(type, placed + r * width, width, static_cast<uint16_t*>(data) + at + r * row);
+    }
+};
+
 struct AttentionPlan {
     int64_t batch = 0, heads = 0, groups = 0;
     AttentionHead head{};  // without what differs from head to head
+    HeadRows q, k, v, out;
     bool masked = false, mask_is_scalar = false;
     Dims mask_strides;  // in elements; 0 where the mask repeats
+    int64_t kernel_scratch = 0;
     size_t head_scratch = 0;
     int threads = 1;
 
@@ -26,6 +54,10 @@ struct AttentionPlan {
         out.key_1 = key[1];
         out.first_word = static_cast<uint64_t>((b * heads + h) * head.targets * head.sources);
         return out;
+    }
+    // The element at which the rows of a head, of batch item `b`, begin.
+    [[nodiscard]] int64_t begin_of(const HeadRows& rows, int64_t b, int64_t h) const {
+        return b * rows.count * rows.row + h * rows.width;
     }
     [[nodiscard]] int64_t work() const { return head.targets * head.sources * (head.depth + head.value_depth + 16) / 4; }
     [[nodiscard]] float* scratch(const KernelArgs& a, int64_t slot) const {
@@ -44,10 +76,15 @@ AttentionPlan plan_attention(const Graph& g, const Node& node) {
     h.sources = k[1];
     h.depth = q[3];
     h.value_depth = v[3];
-    h.q_row = q[2] * q[3];
-    h.k_row = k[2] * k[3];
-    h.v_row = v[2] * v[3];
-    h.out_row = q[2] * v[3];
+    const DType type = input_type(g, node, 0).dtype;
+    p.q = {type, h.targets, h.depth, q[2] * q[3]};
+    p.k = {type, h.sources, h.depth, k[2] * k[3]};
+    p.v = {type, h.sources, h.value_depth, v[2] * v[3]};
+    p.out = {type, h.targets, h.value_depth, q[2] * v[3]};
+    h.q_row = p.q.kernel_row();
+    h.k_row = p.k.kernel_row();
+    h.v_row = p.v.kernel_row();
+    h.out_row = p.out.kernel_row();
     h.scale = static_cast<float>(node.float_attr("scale"));
     h.causal = node.bool_attr("causal");
     h.blank_zero = node.bool_attr("blank_zero");
@@ -62,7 +99,9 @@ AttentionPlan plan_attention(const Graph& g, const Node& node) {
     h.mask_row = p.mask_strides[2];
     h.mask_col = p.mask_strides[3];
     p.threads = max_threads();
-    p.head_scratch = round_up(static_cast<size_t>(own_kernels().attention_scratch(h)) * sizeof(float));
+    p.kernel_scratch = (own_kernels().attention_scratch(h) + 15) / 16 * 16;
+    const int64_t rows = p.q.scratch() + p.k.scratch() + p.v.scratch() + p.out.scratch();
+    p.head_scratch = static_cast<size_t>(p.kernel_scratch + 2 * rows) * sizeof(float);  // operands and their gradients
     return p;
 }
 
@@ -89,21 +128,25 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
             for (int64_t item = begin; item < end; ++item) {
                 const int64_t b = item / cuts / p.heads, h = item / cuts % p.heads, group = h / (p.heads / p.groups);
                 const AttentionHead head = p.at(a, b, h);
-                const auto in = [&](size_t i, int64_t length, int64_t row, int64_t at) {
-                    return static_cast<const float*>(a.in[i]) + b * length * row + at;
-                };
-                const Slice targets = slice_of(head.targets, static_cast<int>(item % cuts), static_cast<int>(cuts));
+                const Slice targets = slice_of(head.targets, static_cast<int>(item % cuts), static_cast<int>(cuts)),
+                            sources{0, head.sources};
+                float* const scratch = p.scratch(a, slot);
+                float* rows = scratch + p.kernel_scratch;
+                const int64_t out_at = p.begin_of(p.out, b, h);
+                const float *q = p.q.read(a.in[0], p.begin_of(p.q, b, h), targets, rows),
+                            *k = p.k.read(a.in[1], p.begin_of(p.k, b, group), sources, rows),
+                            *v = p.v.read(a.in[2], p.begin_of(p.v, b, group), sources, rows);
+                float* const out = p.out.place(a.out[0], out_at, rows);
                 own_kernels().attention_forward(
                     head,
-                    {in(0, head.targets, head.q_row, h * head.depth), in(1, head.sources, head.k_row, group * head.depth),
-                     in(2, head.sources, head.v_row, group * head.value_depth),
-                     static_cast<float*>(a.out[0]) + b * head.targets * head.out_row + h * head.value_depth,
-                     static_cast<float*>(a.out[1]) + (b * p.heads + h) * head.targets * 2, targets.begin, targets.end},
-                    p.scratch(a, slot));
+                    {q, k, v, out, static_cast<float*>(a.out[1]) + (b * p.heads + h) * head.targets * 2, targets.begin,
+                     targets.end},
+                    scratch);
+                p.out.write(out, targets, a.out[0], out_at);
             }
         });
     };
-    return make_widened(g, node, "own:attention", body, p.head_scratch * static_cast<size_t>(p.threads));
+    return make_kernel("own:attention", body, p.head_scratch * static_cast<size_t>(p.threads));
 }
 }  // namespace own_attention
 
@@ -117,26 +160,32 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
         parallel_slots(p.threads, p.batch * p.groups, 3 * shared * p.work(), [&](int64_t begin, int64_t end, int64_t slot) {
             for (int64_t item = begin; item < end; ++item) {
                 const int64_t b = item / p.groups, group = item % p.groups;
-                const AttentionHead& all = p.head;
-                const int64_t q_at = b * all.targets * all.q_row, out_at = b * all.targets * all.out_row;
-                const int64_t k_at = b * all.sources * all.k_row + group * all.depth;
-                const int64_t v_at = b * all.sources * all.v_row + group * all.value_depth;
-                const auto in = [&](size_t i) { return static_cast<const float*>(a.in[i]); };
-                const auto out = [&](size_t i) { return static_cast<float*>(a.out[i]); };
-                for (int64_t s = 0; s < all.sources; ++s) {
-                    std::fill_n(out(1) + k_at + s * all.k_row, all.depth, 0.0f);
-                    std::fill_n(out(2) + v_at + s * all.v_row, all.value_depth, 0.0f);
+                const Slice targets{0, p.head.targets}, sources{0, p.head.sources};
+                float* const scratch = p.scratch(a, slot);
+                float* rows = scratch + p.kernel_scratch;
+                const int64_t k_at = p.begin_of(p.k, b, group), v_at = p.begin_of(p.v, b, group);
+                const float *k = p.k.read(a.in[1], k_at, sources, rows), *v = p.v.read(a.in[2], v_at, sources, rows);
+                float *const dk = p.k.place(a.out[1], k_at, rows), *const dv = p.v.place(a.out[2], v_at, rows);
+                for (int64_t s = 0; s < sources.end; ++s) {
+                    std::fill_n(dk + s * p.head.k_row, p.head.depth, 0.0f);
+                    std::fill_n(dv + s * p.head.v_row, p.head.value_depth, 0.0f);
                 }
-                for (int64_t h = group * shared; h < (group + 1) * shared; ++h)
-                    own_kernels().attention_backward(
-                        p.at(a, b, h),
-                        {in(0) + q_at + h * all.depth, in(1) + k_at, in(2) + v_at, in(5) + (b * p.heads + h) * all.targets * 2,
-                         in(6) + out_at + h * all.value_depth, out(0) + q_at + h * all.depth, out(1) + k_at, out(2) + v_at},
-                        p.scratch(a, slot));
+                for (int64_t h = group * shared; h < (group + 1) * shared; ++h) {
+                    const int64_t q_at = p.begin_of(p.q, b, h);
+                    float* of_head = rows;
+                    const float *q = p.q.read(a.in[0], q_at, targets, of_head),
+                                *dy = p.out.read(a.in[6], p.begin_of(p.out, b, h), targets, of_head);
+                    float* const dq = p.q.place(a.out[0], q_at, of_head);
+                    const float* statistics = static_cast<const float*>(a.in[5]) + (b * p.heads + h) * targets.end * 2;
+                    own_kernels().attention_backward(p.at(a, b, h), {q, k, v, statistics, dy, dq, dk, dv}, scratch);
+                    p.q.write(dq, targets, a.out[0], q_at);
+                }
+                p.k.write(dk, sources, a.out[1], k_at);
+                p.v.write(dv, sources, a.out[2], v_at);
             }
         });
     };
-    return make_widened(g, node, "own:attention_grad", body, p.head_scratch * static_cast<size_t>(p.threads));
+    return make_kernel("own:attention_grad", body, p.head_scratch * static_cast<size_t>(p.threads));
 }
 }  // namespace own_attention_grad
 

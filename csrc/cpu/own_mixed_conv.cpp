@@ -57,54 +57,64 @@ struct Patches {
         return count;
     }
 
+    // Where a position's window begins.
+    struct Place {
+        int64_t batch;
+        Dims3 at;
+    };
+    [[nodiscard]] int64_t element(const Place& w, const Dims3& move) const {
+        return (((w.batch * size[0] + w.at[0] + move[0]) * size[1] + w.at[1] + move[1]) * size[2] + w.at[2] + move[2]) * channels;
+    }
+    [[nodiscard]] bool is_inside(const Place& w) const {
+        bool inside = true;
+        for (size_t d = 0; d < 3; ++d) inside &= w.at[d] >= 0 && w.at[d] + (kernel[d] - 1) * step[d] < size[d];
+        return inside;
+    }
+    // A run of a window that reaches over the edge of the image: zeros there.
+    void fill_run(const Place& w, const Run& run, float* dst) const {
+        const Dims3 p = {w.at[0] + run.move[0], w.at[1] + run.move[1], w.at[2] + run.move[2]};
+        // The part of the run that is inside of the image, counted from the pixel it begins in.
+        const int64_t end = run.channel + run.count;
+        int64_t low = std::clamp(-p[2] * channels, run.channel, end), high = std::clamp((size[2] - p[2]) * channels, low, end);
+        if (p[0] < 0 || p[0] >= size[0] || p[1] < 0 || p[1] >= size[1]) low = high = run.channel;
+        float* const to = dst + run.to - run.channel;
+        std::fill(to + run.channel, to + low, 0.0f);
+        const MixedRun part{element(w, run.move) + low, run.to - run.channel + low, high - low};
+        if (low < high) widen_runs(&part, 1, 0, dst);
+        std::fill(to + high, to + end, 0.0f);
+    }
+    void widen_runs(const MixedRun* runs, int64_t count, int64_t at, float* dst) const {
+        const OwnKernels& kernels = own_kernels();
+        if (type == DType::bf16)
+            kernels.widen_runs_bf16(static_cast<const Bf16*>(image) + at, runs, count, dst);
+        else
+            kernels.widen_runs_f16(static_cast<const F16*>(image) + at, runs, count, dst);
+    }
+
     static void fill(const void* context, int64_t line, int64_t lines, int64_t from, int64_t n, float* dst, int64_t stride) {
         constexpr int64_t kMost = kMixedDepth + kMixedRows;
         const Patches& p = *static_cast<const Patches*>(context);
-        const auto* image = static_cast<const uint16_t*>(p.image);
         Run runs[kMost];
+        MixedRun inside[kMost];  // counted from the element at which a window begins
         const int64_t count = p.find_runs(from, n, runs);
+        for (int64_t r = 0; r < count; ++r)
+            inside[r] = {p.element({}, runs[r].move) + runs[r].channel, runs[r].to, runs[r].count};
         const int64_t points = p.positions[0] * p.positions[1] * p.positions[2], in = (p.first + line) % points;
-        int64_t batch = (p.first + line) / points;
         Dims3 at = {in / (p.positions[1] * p.positions[2]), in / p.positions[2] % p.positions[1], in % p.positions[2]};
-        uint16_t row[kMost];  // short runs are collected here first
-        const bool collect = n < 32 * count;
-        const OwnKernels& kernels = own_kernels();
-        const auto widen = [&](const uint16_t* from16, int64_t values, float* to32) {
-            if (p.type == DType::bf16)
-                kernels.widen_bf16(reinterpret_cast<const Bf16*>(from16), values, to32);
-            else
-                kernels.widen_f16(reinterpret_cast<const F16*>(from16), values, to32);
-        };
+        Place w{(p.first + line) / points, {}};
         for (int64_t i = 0; i < lines; ++i, dst += stride) {
-            for (int64_t r = 0; r < count; ++r) {
-                const Run& run = runs[r];
-                const int64_t d = at[0] * p.scale[0] + p.offset[0] + run.move[0],
-                              h = at[1] * p.scale[1] + p.offset[1] + run.move[1],
-                              w = at[2] * p.scale[2] + p.offset[2] + run.move[2];
-                // The part of the run that is inside of the image, counted from the pixel it begins in.
-                int64_t low = std::max(run.channel, -w * p.channels),
-                        high = std::min(run.channel + run.count, (p.size[2] - w) * p.channels);
-                if (d < 0 || d >= p.size[0] || h < 0 || h >= p.size[1] || low >= high) low = high = run.channel;
-                const uint16_t* src = image + (((batch * p.size[0] + d) * p.size[1] + h) * p.size[2] + w) * p.channels;
-                const int64_t to = run.to - run.channel, end = run.channel + run.count;
-                if (collect) {
-                    for (int64_t j = run.channel; j < low; ++j) row[to + j] = 0;
-                    for (int64_t j = low; j < high; ++j) row[to + j] = src[j];
-                    for (int64_t j = high; j < end; ++j) row[to + j] = 0;
-                } else {
-                    std::fill(dst + run.to, dst + to + low, 0.0f);
-                    if (low < high) widen(src + low, high - low, dst + to + low);
-                    std::fill(dst + to + high, dst + to + end, 0.0f);
-                }
-            }
-            if (collect) widen(row, n, dst);
+            for (size_t d = 0; d < 3; ++d) w.at[d] = at[d] * p.scale[d] + p.offset[d];
+            if (p.is_inside(w))
+                p.widen_runs(inside, count, p.element(w, {}), dst);
+            else
+                for (int64_t r = 0; r < count; ++r) p.fill_run(w, runs[r], dst);
             if (++at[2] < p.positions[2]) continue;
             at[2] = 0;
             if (++at[1] < p.positions[1]) continue;
             at[1] = 0;
             if (++at[0] < p.positions[0]) continue;
             at[0] = 0;
-            ++batch;
+            ++w.batch;
         }
     }
 
@@ -220,6 +230,35 @@ RunFn input_grad(const ConvShape& s, DType t, DType w, DType x) {
     };
 }
 
+// A filter of one tap gives each position's products to a pixel of its own; the other pixels get zeros.
+RunFn placed_input_grad(const ConvShape& s, DType t, DType w, DType x) {
+    return [=, threads = max_threads(), patches = forward_patches(s, t)](const KernelArgs& args) {
+        const int64_t points = s.out_points(), image = s.in_points() * s.in_channels;
+        auto* const pixels =
+            reinterpret_cast<int64_t*>(args.scratch + kPackBytes * static_cast<size_t>(threads));  // of each position
+        parallel_slots(
+            threads, s.batch, points * s.in_channels * s.out_channels / 4, [&](int64_t first, int64_t last, int64_t slot) {
+                std::memset(at(args.out[0], x, first * image), 0, static_cast<size_t>((last - first) * image) * size_of(x));
+                for (int64_t n = first; n < last; ++n)
+                    for (int64_t i = 0; i < points; ++i) {
+                        const Dims3 position = {i / (s.out[1] * s.out[2]), i / s.out[2] % s.out[1], i % s.out[2]};
+                        pixels[n * points + i] = patches.pixel(n, position, {});
+                    }
+                MixedGemmArgs g{};
+                g.a = {at(args.in[0], t, first * points * s.out_channels), stored_as(t), s.out_channels, 1};
+                g.b = {args.in[1], stored_as(w), 1, s.out_channels};
+                g.c = args.out[0];
+                g.c_type = stored_as(x);
+                g.c_rows = pixels + first * points;
+                g.m = (last - first) * points;
+                g.n = s.in_channels;
+                g.k = s.out_channels;
+                g.pack = pack_of(args.scratch, slot);
+                own_kernels().mixed_gemm(g);
+            });
+    };
+}
+
 // Otherwise each position's products are added to the pixels that its taps saw, image by image in float.
 struct Scattering {
     int64_t rows = 1;  // positions at a time
@@ -275,49 +314,112 @@ RunFn scattered_input_grad(const ConvShape& s, const Scattering& b, DType t, DTy
     };
 }
 
-// The filter is split between the team, so no sums have to be added up: its rows, or its columns if there are more of them.
-RunFn filter_grad(const ConvShape& s, DType t, DType dy, DType w) {
+// How the team divides the gradient of a filter. A small one is a sum over many positions: of these, so that each thread reads
+// its part of both operands only, and the sums are added up in the end. Otherwise the rows of the filter, or its columns if there
+// are more of them.
+struct FilterSplit {
+    enum class By : uint8_t { positions, rows, columns } by;
+    int64_t parts;
+    bool turned;  // the sums are those of the transpose: the side with fewer values is packed into strips, which takes longer
+    FilterSplit(const ConvShape& s, int64_t threads) : by(By::rows), parts(threads), turned(false) {
+        const int64_t rows = s.taps() * s.in_channels, columns = s.out_channels, positions = s.batch * s.out_points();
+        if (rows < columns) by = By::columns;
+        if (positions >= threads * kMixedDepth && 8 * rows * columns * threads < (rows + columns) * positions) by = By::positions;
+        const int64_t size = by == By::rows ? rows : by == By::columns ? columns : positions;
+        parts = rows * columns * positions < kForkWork * 4 ? 1 : std::min(threads, (size + unit() - 1) / unit());
+        turned = by == By::positions && is_pointwise(s) && rows > columns;
+    }
+    [[nodiscard]] int64_t unit() const { return by == By::rows ? 8 : 16; }
+    // Part `i` of what is divided, which has `size` elements.
+    [[nodiscard]] Slice part(int64_t i, int64_t size) const {
+        const int64_t units = (size + unit() - 1) / unit();
+        return {std::min(size, units * i / parts * unit()), std::min(size, units * (i + 1) / parts * unit())};
+    }
+    // Bytes of scratch for the sums of all parts and for their total.
+    [[nodiscard]] size_t sums(int64_t size) const {
+        return by == By::positions ? round_up(static_cast<size_t>((parts + 1) * size) * sizeof(float)) : 0;
+    }
+};
+
+// Rows [m0, m1) and columns [n0, n1) of a filter's gradient over positions [k0, k1).
+struct FilterPart {
+    Slice m, n, k;
+};
+
+void filter_grad_part(const ConvShape& s, const Patches& patches, const FilterPart& part, bool turned, DType dy,
+                      MixedGemmArgs g) {
+    struct Shifted {
+        Patches patches;
+        int64_t from;
+    } mine{patches, part.m.begin};
+    mine.patches.first = part.k.begin;
+    const MixedSource source{
+        [](const void* context, int64_t line, int64_t lines, int64_t from, int64_t n, float* dst, int64_t stride) {
+            const auto& c = *static_cast<const Shifted*>(context);
+            Patches::fill(&c.patches, line, lines, c.from + from, n, dst, stride);
+        },
+        &mine, true};
+    const MixedSource taps{
+        [](const void* context, int64_t line, int64_t lines, int64_t from, int64_t n, float* dst, int64_t stride) {
+            const auto& c = *static_cast<const Shifted*>(context);
+            Patches::fill_taps(&c.patches, c.from + line, lines, from, n, dst, stride);
+        },
+        &mine, false};
+    if (is_pointwise(s))
+        g.a = {at(patches.image, patches.type, part.k.begin * s.in_channels + part.m.begin), stored_as(patches.type), 1,
+               s.in_channels};
+    else
+        g.source = patches.by_taps() ? &taps : &source;
+    g.b = {at(g.b.data, dy, part.k.begin * s.out_channels + part.n.begin), stored_as(dy), s.out_channels, 1};
+    g.ldc = s.out_channels;
+    g.m = part.m.end - part.m.begin;
+    g.n = part.n.end - part.n.begin;
+    g.k = part.k.end - part.k.begin;
+    if (turned) {
+        std::swap(g.a, g.b);
+        std::swap(g.a.row, g.a.col);
+        std::swap(g.b.row, g.b.col);
+        std::swap(g.m, g.n);
+        g.ldc = g.n;
+    }
+    own_kernels().mixed_gemm(g);
+}
+
+RunFn filter_grad(const ConvShape& s, const FilterSplit& split, DType t, DType dy, DType w) {
+    using By = FilterSplit::By;
     const int threads = max_threads();
     return [=, patches = forward_patches(s, t)](const KernelArgs& args) {
-        const int64_t depth = patches.depth(), points = s.batch * s.out_points();
-        const bool rows = depth >= s.out_channels;
-        const int64_t unit = rows ? 8 : 16, size = rows ? depth : s.out_channels, units = (size + unit - 1) / unit;
-        parallel_slots(threads, units, std::max<int64_t>(depth * s.out_channels / units * points / 4, 1),
-                       [&](int64_t first, int64_t last, int64_t slot) {
-                           const int64_t begin = first * unit, end = std::min(size, last * unit);
-                           const int64_t m0 = rows ? begin : 0, n0 = rows ? 0 : begin;
-                           struct Shifted {
-                               Patches patches;
-                               int64_t from;
-                           } mine{patches, m0};
-                           mine.patches.image = args.in[0];
-                           const MixedSource source{[](const void* context, int64_t line, int64_t lines, int64_t from, int64_t n,
-                                                       float* dst, int64_t stride) {
-                                                        const auto& m = *static_cast<const Shifted*>(context);
-                                                        Patches::fill(&m.patches, line, lines, m.from + from, n, dst, stride);
-                                                    },
-                                                    &mine, true};
-                           const MixedSource taps{[](const void* context, int64_t line, int64_t lines, int64_t from, int64_t n,
-                                                     float* dst, int64_t stride) {
-                                                      const auto& m = *static_cast<const Shifted*>(context);
-                                                      Patches::fill_taps(&m.patches, m.from + line, lines, from, n, dst, stride);
-                                                  },
-                                                  &mine, false};
-                           MixedGemmArgs g{};
-                           if (is_pointwise(s))
-                               g.a = {at(args.in[0], t, m0), stored_as(t), 1, s.in_channels};
-                           else
-                               g.source = patches.by_taps() ? &taps : &source;
-                           g.b = {at(args.in[1], dy, n0), stored_as(dy), s.out_channels, 1};
-                           g.c = at(args.out[0], w, m0 * s.out_channels + n0);
-                           g.c_type = stored_as(w);
-                           g.ldc = s.out_channels;
-                           g.m = rows ? end - begin : depth;
-                           g.n = rows ? s.out_channels : end - begin;
-                           g.k = points;
-                           g.pack = pack_of(args.scratch, slot);
-                           own_kernels().mixed_gemm(g);
-                       });
+        Patches p = patches;
+        p.image = args.in[0];
+        const int64_t rows = p.depth(), columns = s.out_channels, points = s.batch * s.out_points(), size = rows * columns;
+        const bool summed = split.by == By::positions;
+        auto* const sums = reinterpret_cast<float*>(args.scratch + kPackBytes * static_cast<size_t>(threads));
+        parallel_slots(threads, split.parts, kForkWork, [&](int64_t first, int64_t last, int64_t slot) {
+            for (int64_t i = first; i < last; ++i) {
+                FilterPart part{{0, rows}, {0, columns}, {0, points}};
+                Slice& cut = split.by == By::rows ? part.m : split.by == By::columns ? part.n : part.k;
+                cut = split.part(i, cut.end);
+                MixedGemmArgs g{};
+                g.b.data = args.in[1];
+                g.c = summed ? sums + i * size : at(args.out[0], w, part.m.begin * columns + part.n.begin);
+                g.c_type = summed ? Stored::f32 : stored_as(w);
+                g.pack = pack_of(args.scratch, slot);
+                filter_grad_part(s, p, part, split.turned, dy, g);
+            }
+        });
+        if (!summed) return;
+        parallel_ranges(rows, columns * split.parts, [&](int64_t begin, int64_t end) {
+            float* const total = is_half(w) ? sums + split.parts * size : static_cast<float*>(args.out[0]);
+            for (int64_t i = begin; i < end; ++i)
+                for (int64_t j = 0; j < columns; ++j) {
+                    const float* from = sums + (split.turned ? j * rows + i : i * columns + j);
+                    float sum = *from;
+                    for (int64_t q = 1; q < split.parts; ++q) sum += from[q * size];
+                    total[i * columns + j] = sum;
+                }
+            const int64_t first = begin * columns;
+            if (is_half(w)) narrow_from_float(w, total + first, (end - begin) * columns, at(args.out[0], w, first));
+        });
     };
 }
 
@@ -357,6 +459,9 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const ConvShape s = conv_shape(g, node);
     const DType t = input_type(g, node, 0).dtype, w = input_type(g, node, 1).dtype, x = node.types[0].dtype;
     if (all_ones(s.stride)) return make_kernel("own:mixed_conv", input_grad(s, t, w, x), packs());
+    if (s.taps() == 1)
+        return make_kernel("own:mixed_conv", placed_input_grad(s, t, w, x),
+                           packs() + static_cast<size_t>(s.batch * s.out_points()) * sizeof(int64_t));
     const Scattering b = plan_scattering(s);
     return make_kernel("own:mixed_col2im", scattered_input_grad(s, b, t, w, x), b.slot * static_cast<size_t>(max_threads()));
 }
@@ -366,8 +471,10 @@ namespace own_mixed_conv_filter_grad {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const ConvShape s = conv_shape(g, node);
+    const FilterSplit split(s, max_threads());
     return make_kernel("own:mixed_conv",
-                       filter_grad(s, input_type(g, node, 0).dtype, input_type(g, node, 1).dtype, node.types[0].dtype), packs());
+                       filter_grad(s, split, input_type(g, node, 0).dtype, input_type(g, node, 1).dtype, node.types[0].dtype),
+                       packs() + split.sums(s.taps() * s.in_channels * s.out_channels));
 }
 }  // namespace own_mixed_conv_filter_grad
 

@@ -101,7 +101,7 @@ void clear_rest(const ConvShape& s, int64_t channels, C* image) {
 }
 
 // Windows may overlap within an image, so the work is split by image and by block of channels. 16-bit gradients are summed
-// in float, in scratch.
+// in float, in scratch for one image.
 template <class T>
 std::unique_ptr<Kernel> make_pool_grad(const ConvShape& s, bool max) {
     using C = Compute<T>;
@@ -115,18 +115,14 @@ std::unique_ptr<Kernel> make_pool_grad(const ConvShape& s, bool max) {
         const T* x = max ? static_cast<const T*>(a.in[0]) : nullptr;
         const T* y = max ? static_cast<const T*>(a.in[1]) : nullptr;
         const T* dy = static_cast<const T*>(a.in[max ? 2 : 0]);
-        C* dx;
-        if constexpr (half)
-            dx = reinterpret_cast<C*>(a.scratch + sums_at);
-        else
-            dx = static_cast<C*>(a.out[0]);
         const PoolKernels<T>& kernels = pool_kernels<T>();
         const int64_t work = s.out_points() * chunk * s.taps();
         parallel_slots(threads, s.batch * chunks, work, [&](int64_t begin, int64_t end, int64_t slot) {
             auto* taps = reinterpret_cast<int64_t*>(a.scratch + static_cast<size_t>(slot) * slot_bytes);
             for (int64_t item = begin; item < end; ++item) {
                 const int64_t n = item / chunks, c0 = item % chunks * chunk, width = std::min(chunk, c - c0);
-                C* to = dx + n * image + c0;
+                C* to = c0 +
+                        (half ? reinterpret_cast<C*>(a.scratch + sums_at) + slot * image : static_cast<C*>(a.out[0]) + n * image);
                 if (apart)
                     clear_rest(s, width, to);
                 else
@@ -150,7 +146,7 @@ std::unique_ptr<Kernel> make_pool_grad(const ConvShape& s, bool max) {
             }
         });
     };
-    const size_t sums = half ? static_cast<size_t>(s.batch * image) * sizeof(C) : 0;
+    const size_t sums = half ? static_cast<size_t>(max_threads() * image) * sizeof(C) : 0;
     return make_kernel(max ? "own:max_pool_grad" : "own:avg_pool_grad", run, sums_at + sums);
 }
 

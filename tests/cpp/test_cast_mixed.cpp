@@ -205,6 +205,17 @@ TEST_CASE("16-bit products and convolutions on every instruction set") {
     }
 }
 
+TEST_CASE("gradients of small 16-bit filters are sums over parts of the positions") {
+    const Dims one{1, 1}, none{0, 0};
+    for (const DType t : kHalves)
+        for (const auto& [in, out] : {std::pair<int64_t, int64_t>{70, 24}, {24, 70}, {9, 9}}) {
+            const int64_t positions = int64_t{4} * 31 * 33;
+            const Array x = random_array(t, {4, 31, 33, in}, 3), dy = random_array(t, {4, 31, 33, out}, 5);
+            check_all("conv_filter_grad", {x, dy}, {Dims{1, 1, in, out}, one, none, none, one},
+                      {naive_product(x, dy, in, out, positions, true, false)}, 2);
+        }
+}
+
 TEST_CASE("training graphs of 16-bit tensors agree with float32's whichever passes run") {
     for (const DType t : kHalves) {
         const auto build = [](Graph& g, DType compute) {

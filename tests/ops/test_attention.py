@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from case_types import np_dtype
 from cases import CASES, materialise
 from fastkeras import _engine
 from oracles import ORACLES
@@ -59,6 +60,27 @@ def test_kernel_agrees_with_the_body_in_float64(index: int) -> None:
     got = _gradients(arrays, attrs, dy)
     for g, w in zip(got, want, strict=True):
         np.testing.assert_allclose(g, w, rtol=3e-5, atol=3e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("index", _CASES)
+def test_operands_in_sixteen_bits_agree_with_the_oracle_and_the_body_in_float64(
+    index: int, dtype: str
+) -> None:
+    arrays, attrs, dy = _case(index)
+    halves = [a.astype(np_dtype(dtype)) for a in (*arrays[:3], dy)]
+    wide = [a.astype(np.float64) for a in halves]
+    # Results are rounded once, and gradients read the weights' statistics in float32.
+    unit = 2.0**-8 if dtype == "bfloat16" else 2.0**-11
+    inputs = [_engine.tensor(a) for a in (*halves[:3], *arrays[3:])]
+    out = np.asarray(_engine.call("attention", *inputs, **attrs)[0]).astype(np.float64)
+    np.testing.assert_allclose(
+        out, ORACLES["attention"](*wide[:3], *arrays[3:], **attrs)[0], rtol=unit, atol=3e-5
+    )
+    want = _gradients([*wide[:3], *arrays[3:]], attrs, wide[3])
+    got = _gradients([*halves[:3], *arrays[3:]], attrs, halves[3])
+    for g, w in zip(got, want, strict=True):
+        np.testing.assert_allclose(g.astype(np.float64), w, rtol=unit, atol=6e-5)
 
 
 def test_second_order() -> None:

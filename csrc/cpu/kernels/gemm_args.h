@@ -45,7 +45,8 @@ inline constexpr int64_t gemm_blocks(int64_t k) { return (k + kGemmDepth - 1) / 
 inline constexpr int64_t gemm_packed_columns(int64_t n) { return (n + 15) / 16 * 16; }
 
 // The same for operands stored as float or in 16 bits, computed in float, with a bias (one float per column) and relu:
-// kernels/own_mixed_gemm.cpp. `accumulate` is for a float result without these. `pack` has kMixedPackElements floats.
+// kernels/own_mixed_gemm.cpp. `accumulate` is for a float result without these and without c_rows. `pack` has kMixedPackElements
+// floats.
 enum class Stored : uint8_t { f32, bf16, f16 };
 struct MixedOperand {
     const void* data;
@@ -59,6 +60,10 @@ struct MixedSource {
     const void* context;
     bool columns;
 };
+// For such a source: `count` values that lie side by side, from element `from` to value `to`.
+struct MixedRun {
+    int64_t from, to, count;
+};
 struct MixedGemmArgs {
     MixedOperand a, b;
     const MixedSource* source;  // takes the place of a; may be null
@@ -67,6 +72,7 @@ struct MixedGemmArgs {
     void* c;
     Stored c_type;
     int64_t ldc;
+    const int64_t* c_rows;  // if given, the elements of c at which its rows begin, or -1 for a row that is not kept
     int64_t m, n, k;
     bool accumulate;
     const float* bias;
@@ -76,7 +82,7 @@ struct MixedGemmArgs {
 inline constexpr int64_t kMixedDepth = 256, kMixedRows = 64;  // of a, packed at a time
 inline constexpr int64_t kMixedColumns = 576;                 // of b, at most
 inline constexpr int64_t kMixedPanelA = kMixedRows * (kMixedDepth + 32), kMixedPanelB = kMixedColumns * kMixedDepth;
-inline constexpr int64_t kMixedSumRows = 256;  // of results that wait for the next values of k
-inline constexpr int64_t kMixedPackElements = kMixedPanelA + kMixedPanelB + kMixedSumRows * kMixedColumns;
+inline constexpr int64_t kMixedSums = 256 * kMixedColumns;  // results that wait for the next values of k
+inline constexpr int64_t kMixedPackElements = kMixedPanelA + kMixedPanelB + kMixedSums;
 
 }  // namespace fk::cpu

@@ -2,6 +2,7 @@
 // the last. Start at `attention_forward`; the gradient makes the weights again from the statistics that it left.
 #include "cpu/kernels/math.h"
 #include "cpu/kernels/own_isa.h"
+#include "cpu/kernels/transpose.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
@@ -39,9 +40,11 @@ struct Scratch {
 
 // (sources, depth) -> (depth, padded sources), zeros at the end of each row.
 void transpose(const float* x, int64_t row, int64_t sources, int64_t depth, float* out) {
-    const int64_t width = padded(sources);
+    const int64_t width = padded(sources), squares_s = sources / 16 * 16, squares_d = depth / 16 * 16;
+    for (int64_t s = 0; s < squares_s; s += 16)
+        for (int64_t d = 0; d < squares_d; d += 16) transpose_16(x + s * row + d, row, out + d * width + s, width);
     for (int64_t s = 0; s < sources; ++s)
-        for (int64_t d = 0; d < depth; ++d) out[d * width + s] = x[s * row + d];
+        for (int64_t d = s < squares_s ? squares_d : 0; d < depth; ++d) out[d * width + s] = x[s * row + d];
     for (int64_t d = 0; d < depth; ++d)
         for (int64_t s = sources; s < width; ++s) out[d * width + s] = 0;
 }

@@ -134,6 +134,8 @@ struct OwnKernels {
     RecurrentKernels recurrent;
     WinogradKernels winograd;
     void (*mixed_gemm)(const MixedGemmArgs& args);
+    void (*widen_runs_bf16)(const Bf16* x, const MixedRun* runs, int64_t count, float* y);
+    void (*widen_runs_f16)(const F16* x, const MixedRun* runs, int64_t count, float* y);
     // Floats of scratch that either takes.
     int64_t (*attention_scratch)(const AttentionHead& head);
     void (*attention_forward)(const AttentionHead& head, const AttentionForward& data, float* scratch);

@@ -2,10 +2,35 @@
 // packed into panels, which are small enough for the second-level cache, and the result is narrowed as it leaves. On CPUs
 // whose 16-bit dot products are slower than float ones, or absent, nothing is quicker; the precision is that of float.
 #include "cpu/kernels/gemm_tile.h"
-#include "cpu/kernels/half_simd.h"
+#include "cpu/kernels/transpose.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
+
+// The first n < kLanes of a vector; zeros follow.
+[[gnu::always_inline]] inline vf load_part(const float* p, int64_t n) {
+    float last[kLanes] = {};
+    __builtin_memcpy(last, p, static_cast<size_t>(n) * sizeof(float));
+    return load<vf>(last);
+}
+template <class H>
+[[gnu::always_inline]] inline vf load_part(const H* p, int64_t n) {
+    H last[kLanes] = {};
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    const auto lanes = static_cast<__mmask16>((1u << n) - 1);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(last), _mm256_maskz_loadu_epi16(lanes, p));
+#else
+    __builtin_memcpy(last, p, static_cast<size_t>(n) * sizeof(H));
+#endif
+    return load_wide(last);
+}
+[[gnu::always_inline]] inline void store_part(float* p, vf v, int64_t n) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), reinterpret_cast<__m512>(v));
+#else
+    __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(float));
+#endif
+}
 
 // dst[i] = widened src[i] for i < n, then zeros up to `width`, a multiple of the vector length.
 template <class T>
@@ -13,55 +38,10 @@ template <class T>
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) store(dst + i, load_wide(src + i));
     if (i < n) {
-        T last[kLanes] = {};
-        for (int64_t j = i; j < n; ++j) last[j - i] = src[j];
-        store(dst + i, load_wide(last));
+        store(dst + i, load_part(src + i, n - i));
         i += kLanes;
     }
     for (; i < width; i += kLanes) store(dst + i, vf{});
-}
-
-// A square of kLanes x kLanes, from rows `from` elements apart to columns: dst[i * to + j] = src[j * from + i].
-template <class T>
-[[gnu::always_inline]] inline void transpose_square(const T* src, int64_t from, float* dst, int64_t to) {
-#if defined(__AVX512F__)
-    __m512 r[16], s[16];
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) r[i] = reinterpret_cast<__m512>(load_wide(src + i * from));
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) {
-        s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {  // r[i + c]: column c of each quarter, of four rows
-        const auto lo = [](__m512 a, __m512 b) {
-            return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-        };
-        const auto hi = [](__m512 a, __m512 b) {
-            return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-        };
-        r[i] = lo(s[i], s[i + 2]);
-        r[i + 1] = hi(s[i], s[i + 2]);
-        r[i + 2] = lo(s[i + 1], s[i + 3]);
-        r[i + 3] = hi(s[i + 1], s[i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) {
-        const __m512 a = _mm512_shuffle_f32x4(r[c], r[c + 4], 0x88), b = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0x88);
-        const __m512 e = _mm512_shuffle_f32x4(r[c], r[c + 4], 0xdd), f = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0xdd);
-        _mm512_storeu_ps(dst + c * to, _mm512_shuffle_f32x4(a, b, 0x88));
-        _mm512_storeu_ps(dst + (c + 4) * to, _mm512_shuffle_f32x4(e, f, 0x88));
-        _mm512_storeu_ps(dst + (c + 8) * to, _mm512_shuffle_f32x4(a, b, 0xdd));
-        _mm512_storeu_ps(dst + (c + 12) * to, _mm512_shuffle_f32x4(e, f, 0xdd));
-    }
-#else
-    for (int j = 0; j < kLanes; ++j) {
-        float row[kLanes];
-        store(row, load_wide(src + j * from));
-        for (int i = 0; i < kLanes; ++i) dst[i * to + j] = row[i];
-    }
-#endif
 }
 
 // Lines of up to `n` elements, which are contiguous, into strips of kRows elements: strip s of line i is at (s * lines + i) *
@@ -78,9 +58,7 @@ void widen_strips(const T* src, int64_t line, int64_t lines, int64_t n, float* d
         int64_t j = 0;
         for (; j + kLanes <= n; j += kLanes) put(load_wide(row + j), i, j);
         if (j == n) continue;
-        T last[kLanes] = {};
-        for (int64_t l = j; l < n; ++l) last[l - j] = row[l];
-        put(load_wide(last), i, j);
+        put(load_part(row + j, n - j), i, j);
     }
 }
 
@@ -91,10 +69,9 @@ void widen_block(const T* src, int64_t line, int64_t step, int64_t lines, int64_
         for (int64_t i = 0; i < lines; ++i) widen_row(src + i * line, n, width, dst + i * width);
         return;
     }
-    const int64_t squares_n = line == 1 ? n / kLanes * kLanes : 0, squares_lines = line == 1 ? lines / kLanes * kLanes : 0;
-    for (int64_t j = 0; j < squares_n; j += kLanes)
-        for (int64_t i = 0; i < squares_lines; i += kLanes)
-            transpose_square(src + i + j * step, step, dst + i * width + j, width);
+    const int64_t squares_n = line == 1 ? n / 16 * 16 : 0, squares_lines = line == 1 ? lines / 16 * 16 : 0;
+    for (int64_t j = 0; j < squares_n; j += 16)
+        for (int64_t i = 0; i < squares_lines; i += 16) transpose_16(src + i + j * step, step, dst + i * width + j, width);
     for (int64_t i = 0; i < lines; ++i) {
         for (int64_t j = i < squares_lines ? squares_n : 0; j < n; ++j)
             dst[i * width + j] = fk::cpu::widen<T>(src[i * line + j * step]);
@@ -115,36 +92,44 @@ void with_data(const MixedOperand& x, int64_t at, F f) {
     }
 }
 
+// n columns of rows [m0, m0 + rows) of c, from column n0 on.
 template <class T>
-void narrow_block(const float* src, int64_t width, int64_t rows, int64_t n, const float* bias, float low, T* dst, int64_t ldc) {
-    const vf floor = splat(low);
-    const auto finish = [&](vf v, const float* b) {
-        if (bias) v += load<vf>(b);
+void narrow_block(const MixedGemmArgs& g, int64_t m0, int64_t n0, const float* src, int64_t width, int64_t rows, int64_t n) {
+    const vf floor = splat(g.relu ? 0.0f : -__builtin_inff());
+    const float* const bias = g.bias ? g.bias + n0 : nullptr;
+    const auto finish = [&](vf v, vf b) {
+        v += b;
         return select<vf>(v < floor, floor, v);  // keeps NaN
     };
-    for (int64_t i = 0; i < rows; ++i, src += width, dst += ldc) {
+    for (int64_t i = 0; i < rows; ++i, src += width) {
+        const int64_t at = g.c_rows ? g.c_rows[m0 + i] : (m0 + i) * g.ldc;
+        if (at < 0) continue;
+        T* dst = static_cast<T*>(g.c) + at + n0;
         int64_t j = 0;
-        for (; j + kLanes <= n; j += kLanes) store_narrow(dst + j, finish(load<vf>(src + j), bias + j));
+        for (; j + kLanes <= n; j += kLanes) store_narrow(dst + j, finish(load<vf>(src + j), bias ? load<vf>(bias + j) : vf{}));
         if (j == n) continue;
-        float add[kLanes] = {};
-        for (int64_t l = j; bias && l < n; ++l) add[l - j] = bias[l];
         T last[kLanes];
-        store_narrow(last, finish(load<vf>(src + j), add));
+        store_narrow(last, finish(load<vf>(src + j), bias ? load_part(bias + j, n - j) : vf{}));
         for (int64_t l = j; l < n; ++l) dst[l] = last[l - j];
     }
 }
-
-// The block of c that starts at element `at` gets the panel's result.
-void write_block(const MixedGemmArgs& g, int64_t at, int64_t n0, const float* src, int64_t width, int64_t rows, int64_t n) {
-    const float* bias = g.bias ? g.bias + n0 : nullptr;
-    const float low = g.relu ? 0.0f : -__builtin_inff();
+void write_block(const MixedGemmArgs& g, int64_t m0, int64_t n0, const float* src, int64_t width, int64_t rows, int64_t n) {
     switch (g.c_type) {
         case Stored::f32:
-            return narrow_block(src, width, rows, n, bias, low, static_cast<float*>(g.c) + at, g.ldc);
+            return narrow_block<float>(g, m0, n0, src, width, rows, n);
         case Stored::bf16:
-            return narrow_block(src, width, rows, n, bias, low, static_cast<Bf16*>(g.c) + at, g.ldc);
+            return narrow_block<Bf16>(g, m0, n0, src, width, rows, n);
         case Stored::f16:
-            return narrow_block(src, width, rows, n, bias, low, static_cast<F16*>(g.c) + at, g.ldc);
+            return narrow_block<F16>(g, m0, n0, src, width, rows, n);
+    }
+}
+
+// The rows that write_block will write: they come into the cache during the tile.
+void fetch_block(const MixedGemmArgs& g, int64_t m0, int64_t n0, int64_t rows, int64_t n) {
+    const int64_t size = g.c_type == Stored::f32 ? 4 : 2;
+    for (int64_t i = m0; i < m0 + rows; ++i) {
+        const char* at = static_cast<const char*>(g.c) + ((g.c_rows ? g.c_rows[i] : i * g.ldc) + n0) * size;
+        for (int64_t byte = 0; byte < n * size; byte += 64) __builtin_prefetch(at + byte, 1, 2);
     }
 }
 
@@ -178,25 +163,27 @@ void pack_b_rows(const MixedGemmArgs& g, int64_t k0, int64_t kc, int64_t n0, int
 
 void mixed_gemm(const MixedGemmArgs& g) {
     constexpr int64_t lanes = kLanes;
-    const bool in_place = g.c_type == Stored::f32 && !g.bias && !g.relu;
+    const bool in_place = g.c_type == Stored::f32 && !g.bias && !g.relu && !g.c_rows;
     // Equal slices of k, as long as the longest that the panels allow.
     const int64_t slices = g.k > 0 ? parts(g.k, kMixedDepth) : 1, depth = parts(g.k > 0 ? g.k : 1, slices);
     const int64_t block_n = least(kMixedPanelB / depth / lanes * lanes, kMixedColumns), block_m = kMixedRows;
+    alignas(64) float tile[kRows * kVectors * kLanes];
     float* const pack_a = g.pack;
     float* const pack_b = pack_a + kMixedPanelA;
     float* const sums = pack_b + kMixedPanelB;
-    // Sums over several slices of k stay in scratch until the last: so many rows at a time.
-    const int64_t chunk_m = in_place || slices == 1 ? g.m : kMixedSumRows;
     for (int64_t n0 = 0; n0 < g.n; n0 += block_n) {
         const int64_t columns = least(block_n, g.n - n0), vectors = parts(columns, lanes), panels = parts(vectors, kVectors);
+        const int64_t width = vectors * lanes;
         const auto panel_begin = [&](int64_t p) { return vectors * p / panels * lanes; };
+        // Sums over several slices of k stay in scratch until the last: so many rows at a time.
+        const int64_t chunk_m = in_place || slices == 1 ? g.m : kMixedSums / width / block_m * block_m;
         for (int64_t c0 = 0; c0 < g.m; c0 += chunk_m) {
             const int64_t c1 = least(g.m, c0 + chunk_m);
             for (int64_t slice = 0; slice < slices; ++slice) {
                 const int64_t k0 = slice * depth, kc = least(depth, g.k - k0);
                 for (int64_t p = 0; p < panels; ++p) {
-                    const int64_t from = panel_begin(p), width = panel_begin(p + 1) - from;
-                    pack_b_rows(g, k0, kc, n0 + from, least(width, columns - from), width, pack_b + from * kc);
+                    const int64_t from = panel_begin(p), wide = panel_begin(p + 1) - from;
+                    pack_b_rows(g, k0, kc, n0 + from, least(wide, columns - from), wide, pack_b + from * kc);
                 }
                 for (int64_t m0 = c0; m0 < c1; m0 += block_m) {
                     const int64_t rows = least(block_m, c1 - m0);
@@ -221,10 +208,10 @@ void mixed_gemm(const MixedGemmArgs& g) {
                         a_tile = kRows * a_row;
                         with_data(g.a, at_a, [&](auto* x) { widen_block(x, g.a.row, g.a.col, rows, kc, a_row, pack_a); });
                     }
-                    const int64_t width = vectors * lanes;
-                    float* out =
-                        in_place ? static_cast<float*>(g.c) + m0 * g.ldc + n0 : sums + (slices == 1 ? 0 : m0 - c0) * width;
-                    const int64_t ldo = in_place ? g.ldc : width;
+                    const bool direct = !in_place && slices == 1;
+                    float* out = in_place ? static_cast<float*>(g.c) + m0 * g.ldc + n0 : sums + (m0 - c0) * width;
+                    const int64_t ldo = in_place ? g.ldc : direct ? kVectors * lanes : width;
+                    const bool last = !in_place && slice == slices - 1;
                     Tile<float> t{};
                     t.a_row = a_row, t.a_col = a_col, t.ldc = ldo, t.k = kc;
                     t.accumulate = slice > 0 || (in_place && g.accumulate);
@@ -235,12 +222,13 @@ void mixed_gemm(const MixedGemmArgs& g) {
                         t.tail = static_cast<int>(in_place && to > columns ? columns - (to - lanes) : lanes);
                         for (int64_t r = 0; r < rows; r += kRows) {
                             t.a = a + r / kRows * a_tile;
-                            t.c = out + r * ldo + from;
+                            t.c = direct ? tile : out + r * ldo + from;
                             const int64_t count = least(kRows, rows - r);
+                            if (last) fetch_block(g, m0 + r, n0 + from, count, least(to, columns) - from);
                             tile_function<float>(static_cast<int>(count), static_cast<int>((to - from) / lanes))(t);
+                            if (last) write_block(g, m0 + r, n0 + from, t.c, ldo, count, least(to, columns) - from);
                         }
                     }
-                    if (!in_place && slice == slices - 1) write_block(g, m0 * g.ldc + n0, n0, out, width, rows, columns);
                 }
             }
         }
@@ -251,7 +239,11 @@ template <class H>
 void widen_all(const H* x, int64_t n, float* y) {
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) store(y + i, load_wide(x + i));
-    for (; i < n; ++i) y[i] = fk::cpu::widen<H>(x[i]);
+    if (i < n) store_part(y + i, load_part(x + i, n - i), n - i);
+}
+template <class H>
+void widen_runs(const H* x, const MixedRun* runs, int64_t count, float* y) {
+    for (const MixedRun* r = runs; r < runs + count; ++r) widen_all(x + r->from, r->count, y + r->to);
 }
 template <class H>
 void narrow_all(const float* x, int64_t n, H* y) {
@@ -264,6 +256,8 @@ void narrow_all(const float* x, int64_t n, H* y) {
 
 void fill_mixed_gemm(OwnKernels& table) {
     table.mixed_gemm = mixed_gemm;
+    table.widen_runs_bf16 = widen_runs<Bf16>;
+    table.widen_runs_f16 = widen_runs<F16>;
     table.widen_bf16 = widen_all<Bf16>;
     table.widen_f16 = widen_all<F16>;
     table.narrow_bf16 = narrow_all<Bf16>;

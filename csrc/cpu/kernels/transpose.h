@@ -1,24 +1,18 @@
-// Transposes blocks of floats in registers where the instruction set has enough of them.
+// Transposes blocks of floats, stored as such or in 16 bits, in registers where the instruction set has enough of them.
 #pragma once
 
-#include <cstdint>
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
-#ifndef FK_ISA_NAMESPACE
-#define FK_ISA_NAMESPACE isa_portable
-#endif
+#include "cpu/kernels/half_simd.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
 
-// Transposes 16 x 16 floats: rows `from` apart become columns, rows `to` apart.
-[[maybe_unused]] inline void transpose_16(const float* src, int64_t from, float* dst, int64_t to) {
+// Transposes 16 x 16 values: rows `from` apart become columns, rows `to` apart, as floats.
+template <class T>
+[[gnu::always_inline]] inline void transpose_16(const T* src, int64_t from, float* dst, int64_t to) {
 #if defined(__AVX512F__)
     __m512 r[16], t[16];
 #pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(src + i * from);
+    for (int i = 0; i < 16; ++i) r[i] = reinterpret_cast<__m512>(load_wide(src + i * from));
 #pragma GCC unroll 8
     for (int i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
@@ -53,7 +47,7 @@ namespace {
     }
 #else
     for (int64_t i = 0; i < 16; ++i)
-        for (int64_t j = 0; j < 16; ++j) dst[j * to + i] = src[i * from + j];
+        for (int64_t j = 0; j < 16; ++j) dst[j * to + i] = fk::cpu::widen<T>(src[i * from + j]);
 #endif
 }
 
