@@ -94,12 +94,14 @@ void multiply_tile(const Tile<T>& t) {
     };
     int64_t k = 0;
     // The result, too, is far away after the panels and rows that came in between.
-    const AheadRows<T> lists[3] = {{t.c, t.ldc, t.k >= kRowStep * MR ? MR : 0}, t.rows[0], t.rows[1]};
-    for (const AheadRows<T>& list : lists) {
-        const T* at = list.at;
-        for (int64_t r = 0; r < list.count && k + kRowStep <= t.k; ++r, at += list.step) {
-            for (int j = 0; j < NV; ++j) __builtin_prefetch(at + j * lanes, 0, 2);
-            for (int i = 0; i < kRowStep; ++i, ++k) add_products();
+    if (t.k >= kRowStep * MR) {
+        const AheadRows<T> lists[3] = {{t.c, t.ldc, MR}, t.rows[0], t.rows[1]};
+        for (const AheadRows<T>& list : lists) {
+            const T* at = list.at;
+            for (int64_t r = 0; r < list.count && k + kRowStep <= t.k; ++r, at += list.step) {
+                for (int j = 0; j < NV; ++j) __builtin_prefetch(at + j * lanes, 0, 2);
+                for (int i = 0; i < kRowStep; ++i, ++k) add_products();
+            }
         }
     }
     for (; k < t.k; ++k) add_products();

@@ -180,6 +180,7 @@ struct Panel {
     int64_t row, first, columns;
     int vectors, tail;
     const T* from = nullptr;
+    T* to = nullptr;
 };
 
 enum class Source : uint8_t { in_place, copied_by_first_tile, packed };
@@ -198,30 +199,29 @@ Panel<T> bring_panel(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0, i
     else if (source == Source::in_place)
         p.b = b, p.row = g.b_row;
     else
-        p.from = b;
+        p.from = b, p.to = to;
     return p;
 }
 
 // Rows [first, first + rows) of A and values [k0, k0 + kc) of k. Blocks go by k first.
 template <class T>
 struct Block {
-    int64_t first, rows, k0, kc;
-    Block(const GemmArgs<T>& g, int64_t depth, int64_t first, int64_t k0) : first(first), k0(k0) {
-        const int64_t most = gemm_rows(g.k);
-        rows = g.m - first < most ? g.m - first : most;
+    int64_t most_rows, depth, first, k0, rows, kc;
+    Block(const GemmArgs<T>& g, int64_t most_rows, int64_t depth, int64_t first, int64_t k0)
+        : most_rows(most_rows), depth(depth), first(first), k0(k0) {
+        rows = g.m - first < most_rows ? g.m - first : most_rows;
         kc = g.k - k0 < depth ? g.k - k0 : depth;
     }
-    [[nodiscard]] Block next(const GemmArgs<T>& g, int64_t depth) const {
-        return k0 + kc < g.k ? Block(g, depth, first, k0 + kc) : Block(g, depth, first + rows, 0);
+    [[nodiscard]] Block next(const GemmArgs<T>& g) const {
+        return k0 + kc < g.k ? Block(g, most_rows, depth, first, k0 + kc) : Block(g, most_rows, depth, first + rows, 0);
     }
     [[nodiscard]] int64_t tiles() const { return (rows + kRows - 1) / kRows; }
 };
 
 template <class T>
-Strips<T> strips_of_a(const GemmArgs<T>& g, const Block<T>& block, int64_t tiles) {
-    const T* at = g.a + block.first * g.a_row + block.k0 * g.a_col;
-    return g.a_col == 1 ? Strips<T>(at, g.a_row, block.rows, block.kc, tiles)
-                        : Strips<T>(at, g.a_col, block.kc, block.rows, tiles);
+Strips<T> strips_of_a(const GemmArgs<T>& g, int64_t first, int64_t rows, int64_t k0, int64_t kc, int64_t tiles) {
+    const T* at = g.a + first * g.a_row + k0 * g.a_col;
+    return g.a_col == 1 ? Strips<T>(at, g.a_row, rows, kc, tiles) : Strips<T>(at, g.a_col, kc, rows, tiles);
 }
 template <class T>
 Strips<T> strips_of_b(const GemmArgs<T>& g, const Block<T>& block, int64_t n0, int64_t columns, int64_t tiles) {
@@ -262,23 +262,24 @@ void gemm(const GemmArgs<T>& g) {
     for (int64_t p = 0; whole_b && p < panels; ++p)
         whole[p] = bring_panel(g, 0, g.k, by.begin(p), columns_of(p), g.m <= few_rows ? Source::in_place : Source::packed,
                                g.pack + by.begin(p) * g.k);
-    for (Block<T> block(g, by.depth, 0, 0); block.first < g.m; block = block.next(g, by.depth)) {
-        const auto [first, block_rows, k0, kc] = block;
-        const int64_t last = first + block_rows, tiles = block.tiles();
+    // Few columns and several blocks of k: all panels of a block stay in the L2 cache, packed once, and rows of A pass by.
+    const bool share_b = !whole_b && panels > 1 && g.n <= kGemmSharedColumns && g.k > by.depth && g.a_col == 1 && g.m > few_rows;
+    const int64_t most_rows = share_b ? g.m : gemm_rows(g.k);
+    for (Block<T> block(g, most_rows, by.depth, 0, 0); block.first < g.m; block = block.next(g)) {
+        const int64_t first = block.first, last = first + block.rows, k0 = block.k0, kc = block.kc, tiles = block.tiles();
         const bool pack_a = g.a_row == 1 && g.a_col != 1 && kc > kGemmLooseDepth && panels > 1;
-        if (pack_a) pack_block(g.a + first + k0 * g.a_col, g.a_col, block_rows, kc, packed_a);
-        Fetcher<T> fetcher(g, panels, first, block_rows, k0, kc);
-        // What comes into the cache meanwhile: the next block of A, the next panel.
+        if (pack_a) pack_block(g.a + first + k0 * g.a_col, g.a_col, block.rows, kc, packed_a);
+        Fetcher<T> fetcher(g, panels, first, block.rows, k0, kc);
+        // What comes into the cache meanwhile: rows of A and columns of B for later tiles.
         Strips<T> next_a, next_b;
-        const Block<T> next = block.next(g, by.depth);
-        if (next.first < g.m && !whole_b) next_a = strips_of_a(g, next, tiles * panels);
+        const Block<T> next = block.next(g);
         const auto multiply = [&](const Panel<T>& p, int64_t m0) {
             const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
             Tile<T> t{};
             t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
             t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
             t.b = p.b, t.b_row = p.row;
-            if (p.from != nullptr && m0 == first) t.b = p.from, t.b_row = g.b_row, t.copy_b = g.pack;
+            if (p.from != nullptr && m0 == first) t.b = p.from, t.b_row = g.b_row, t.copy_b = p.to;
             t.c = g.c + m0 * g.ldc + p.first, t.ldc = g.ldc;
             t.k = kc, t.tail = p.tail, t.accumulate = g.accumulate || k0 > 0;
             fetcher.set(t, p.first == 0, m0 == first);
@@ -290,19 +291,28 @@ void gemm(const GemmArgs<T>& g) {
         };
         const auto finish = [&](int64_t n0, int64_t columns) {  // while the block is in the cache
             if (k0 + kc == g.k && (g.bias != nullptr || g.act != Act::none))
-                epilogue(g.c + first * g.ldc + n0, block_rows, columns, g.ldc, g.bias ? g.bias + n0 : nullptr, g.act);
+                epilogue(g.c + first * g.ldc + n0, block.rows, columns, g.ldc, g.bias ? g.bias + n0 : nullptr, g.act);
         };
-        if (whole_b) {
-            for (int64_t m0 = first; m0 < last; m0 += kRows)
+        if (whole_b || share_b) {
+            if (share_b) {
+                for (int64_t p = 0; p < panels; ++p)
+                    whole[p] = bring_panel(g, k0, kc, by.begin(p), columns_of(p), Source::copied_by_first_tile,
+                                           g.pack + by.begin(p) * kc);
+                if (next.first < g.m && g.packed == nullptr) next_b = strips_of_b(g, next, 0, g.n, tiles * panels);
+            }
+            for (int64_t m0 = first; m0 < last; m0 += kRows) {
+                if (share_b && m0 + kRows < last) next_a = strips_of_a(g, m0 + kRows, kRows, k0, kc, panels);
                 for (int64_t p = 0; p < panels; ++p) multiply(whole[p], m0);
+            }
             finish(0, g.n);
             continue;
         }
+        if (next.first < g.m && panels > 1) next_a = strips_of_a(g, next.first, next.rows, next.k0, next.kc, tiles * panels);
         for (int64_t i = 0; i < panels; ++i) {
             const Panel<T> p = bring_panel(g, k0, kc, by.begin(i), columns_of(i),
-                                           block_rows <= few_rows ? Source::in_place : Source::copied_by_first_tile, g.pack);
+                                           block.rows <= few_rows ? Source::in_place : Source::copied_by_first_tile, g.pack);
             next_b = {};
-            if (g.packed == nullptr) {
+            if (g.packed == nullptr && g.next[0].at == nullptr) {
                 if (i + 1 < panels)
                     next_b = strips_of_b(g, block, by.begin(i + 1), columns_of(i + 1), tiles);
                 else if (next.first < g.m)
