@@ -17,6 +17,8 @@
 #include "cpu/isa.h"
 #include "cpu/threads.h"
 #include "ops/op_def.h"
+#include "runtime/arena.h"
+#include "runtime/index_checks.h"
 #include "runtime/plan.h"
 #include "runtime/profiler.h"
 
@@ -105,51 +107,6 @@ std::unique_ptr<Kernel> make_kernel(const Graph& g, uint32_t at, Refusals& refus
     fail<UnsupportedError>("no implementation of ", n.op->name, "(", types, ") on the CPU", reasons);
 }
 
-constexpr size_t kAlign = 64;
-constexpr size_t aligned(size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
-
-// First-fit free list over offsets, best fit by size.
-class Arena {
-  public:
-    size_t take(size_t bytes) {
-        bytes = aligned(std::max<size_t>(bytes, 1));
-        auto best = free_.end();
-        for (auto it = free_.begin(); it != free_.end(); ++it)
-            if (it->second >= bytes && (best == free_.end() || it->second < best->second)) best = it;
-        if (best == free_.end()) {
-            if (!free_.empty()) {  // grow the last hole when it ends at the top
-                auto last = std::prev(free_.end());
-                if (last->first + last->second == top_) {
-                    const size_t at = last->first;
-                    free_.erase(last);
-                    top_ = at + bytes;
-                    return at;
-                }
-            }
-            const size_t at = top_;
-            top_ += bytes;
-            return at;
-        }
-        const auto [at, size] = *best;
-        free_.erase(best);
-        if (size > bytes) free_.emplace(at + bytes, size - bytes);
-        return at;
-    }
-    void give(size_t at, size_t bytes) {
-        bytes = aligned(std::max<size_t>(bytes, 1));
-        auto it = free_.emplace(at, bytes).first;
-        if (auto next = std::next(it); next != free_.end() && at + it->second == next->first)
-            it->second += next->second, free_.erase(next);
-        if (it != free_.begin())
-            if (auto prev = std::prev(it); prev->first + prev->second == at) prev->second += it->second, free_.erase(it);
-    }
-    [[nodiscard]] size_t top() const { return top_; }
-
-  private:
-    std::map<size_t, size_t> free_;
-    size_t top_ = 0;
-};
-
 class Planner {
   public:
     Planner(const Graph& original, Plan& plan)
@@ -167,6 +124,7 @@ class Planner {
         timed("plan_memory", [&] {
             split_prologue();
             if (inplace_) delay_writes();
+            if (inplace_) advance_updates();
             place_outputs();
             place_rest();
             group_prologue();
@@ -214,11 +172,20 @@ class Planner {
                 d.out.push_back({n, i}), d.out_bytes.push_back(node.types[i].bytes());
             d.op = node.op->name;
             d.label = g().label(node.label);
-            d.fallible = may_report(node);
+            d.fallible = may_report(node) && !checked_before(node);
             d.steady = node.steady;
             for (Prepared& form : std::exchange(d.kernel->prepared, {})) prepare(d, std::move(form));
             add_draft(std::move(d));
         }
+    }
+
+    // Whether a step before has looked at all indices that could make this one report anything: then the run has ended there.
+    bool checked_before(const Node& node) {
+        const auto check = index_check_of(g(), node);
+        if (!check) return false;
+        const bool known = checked_.contains(*check) || checked_.contains({check->indices, check->limit, false});
+        if (!known) checked_.insert(*check);
+        return known;
     }
 
     void add_draft(Draft d) {
@@ -316,6 +283,50 @@ class Planner {
             for (Value v : drafts_[i].in)
                 if (const auto it = writer_.find(v); it != writer_.end() && late[it->second]) late[i] = 1;
         reorder(end, late, {0, 1});
+    }
+
+    // Steps that write variables come as early as what they read and overwrite allows, where nothing can fail any more: the
+    // update of a weight finds the gradient in the cache, whose memory is then free. So do small steps, which updates wait for.
+    void advance_updates() {
+        constexpr size_t kSmall = 256;
+        size_t first = drafts_.size();
+        while (first > prologue_ && !drafts_[first - 1].fallible) --first;
+        if (first == 0) first = 1;
+        std::map<Value, std::vector<Value>> overwrites;  // new values -> the parameters they replace
+        for (size_t k = 0; k < g().outputs.size(); ++k)
+            if (const int32_t p = plan_.output_aliases[k]; p >= 0)
+                overwrites[root(g().outputs[k])].push_back(g().parameters()[static_cast<size_t>(p)]);
+        std::map<Value, std::vector<size_t>> readers;  // of parameters
+        for (size_t i = 0; i < drafts_.size(); ++i)
+            for (Value v : drafts_[i].in)
+                if (!writer_.contains(v)) readers[v].push_back(i);
+        std::vector<size_t> behind(drafts_.size());  // the step that each follows, in the order as it is now
+        const auto earliest = [&](size_t i) {
+            size_t at = first - 1;
+            for (Value v : drafts_[i].in)
+                if (const auto it = writer_.find(v); it != writer_.end()) at = std::max(at, behind[it->second]);
+            for (Value v : drafts_[i].out)
+                if (const auto it = overwrites.find(v); it != overwrites.end())
+                    for (Value p : it->second)
+                        for (size_t r : readers[p])
+                            if (r != i) at = std::max(at, r < i ? behind[r] : i);
+            return at;
+        };
+        for (size_t i = 0; i < drafts_.size(); ++i) {
+            const Draft& d = drafts_[i];
+            size_t bytes = 0;
+            for (size_t b : d.out_bytes) bytes += b;
+            const bool writes = std::ranges::any_of(d.out, [&](Value v) { return overwrites.contains(v); });
+            behind[i] = i >= first && (writes || bytes <= kSmall) ? earliest(i) : i;
+        }
+        std::vector<size_t> order(drafts_.size());
+        for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+        std::ranges::stable_sort(order, {}, [&](size_t i) { return behind[i]; });
+        std::vector<Draft> sorted;
+        for (size_t i : order) sorted.push_back(std::move(drafts_[i]));
+        drafts_ = std::move(sorted);
+        for (size_t i = 0; i < drafts_.size(); ++i)
+            for (Value v : drafts_[i].out) writer_[v] = i;
     }
 
     // The parameter that a value is, or -1.
@@ -505,6 +516,7 @@ class Planner {
     bool inplace_;
     std::vector<Draft> drafts_;
     std::map<Value, size_t> writer_;
+    std::set<IndexCheck> checked_;
     std::map<Value, Operand> place_;
     std::vector<size_t> scratch_;
     int unnamed_ = 0;
