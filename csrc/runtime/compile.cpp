@@ -334,15 +334,29 @@ class Planner {
         return g().node(v).is("parameter") ? static_cast<int32_t>(std::get<int64_t>(g().node(v).attrs[0])) : -1;
     }
 
-    // Whether the step may write its output over parameter `p` while it runs.
-    [[nodiscard]] bool may_overwrite(size_t step, Value out, int32_t p) const {
-        const Value parameter = g().parameters()[static_cast<size_t>(p)];
-        for (size_t later = step + 1; later < drafts_.size(); ++later)
-            if (drafts_[later].fallible || std::ranges::find(drafts_[later].in, parameter) != drafts_[later].in.end())
-                return false;
-        if (drafts_[step].fallible) return false;
+    // What decides where variables may be written, for the drafts as they are now.
+    struct Readers {
+        size_t last_fallible = 0;           // 0: before all steps, or the first
+        std::map<Value, size_t> last_read;  // of parameters
+        std::set<Value> returned;           // parameters that are outputs as well
+    };
+    [[nodiscard]] Readers find_readers() const {
+        Readers r;
+        for (size_t i = 0; i < drafts_.size(); ++i) {
+            if (drafts_[i].fallible) r.last_fallible = i;
+            for (Value v : drafts_[i].in)
+                if (!writer_.contains(v)) r.last_read[v] = i;
+        }
         for (Value v : g().outputs)
-            if (root(v) == parameter) return false;
+            if (const Value x = root(v); !writer_.contains(x)) r.returned.insert(x);
+        return r;
+    }
+
+    // Whether the step may write its output over parameter `p` while it runs.
+    [[nodiscard]] bool may_overwrite(const Readers& readers, size_t step, Value out, int32_t p) const {
+        const Value parameter = g().parameters()[static_cast<size_t>(p)];
+        if (readers.last_fallible > step || drafts_[step].fallible || readers.returned.contains(parameter)) return false;
+        if (const auto it = readers.last_read.find(parameter); it != readers.last_read.end() && it->second > step) return false;
         const Draft& d = drafts_[step];
         for (size_t i = 0; i < d.in.size(); ++i)
             if (d.in[i] == parameter) {
@@ -359,13 +373,14 @@ class Planner {
         std::vector<Draft> copies;
         std::vector<size_t> order(g().outputs.size());
         for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+        const Readers readers = find_readers();
         for (size_t i : order) {
             const Value v = root(g().outputs[i]);
             const int32_t p = parameter_index(v), alias = plan_.output_aliases[i];
             const size_t bytes = plan_.output_types[i].bytes();
             if (bytes == 0) continue;
             const bool fresh = p < 0 && !place_.contains(v);
-            if (fresh && (alias < 0 || (inplace_ && may_overwrite(writer_.at(v), v, alias)))) {
+            if (fresh && (alias < 0 || (inplace_ && may_overwrite(readers, writer_.at(v), v, alias)))) {
                 place_[v] = {Place::output, i};
                 continue;
             }
