@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
-#include <numeric>
 #include <set>
 #include <unordered_map>
 
@@ -18,6 +17,8 @@
 #include "cpu/isa.h"
 #include "cpu/threads.h"
 #include "ops/op_def.h"
+#include "runtime/arena.h"
+#include "runtime/index_checks.h"
 #include "runtime/plan.h"
 #include "runtime/profiler.h"
 
@@ -106,51 +107,6 @@ std::unique_ptr<Kernel> make_kernel(const Graph& g, uint32_t at, Refusals& refus
     fail<UnsupportedError>("no implementation of ", n.op->name, "(", types, ") on the CPU", reasons);
 }
 
-constexpr size_t kAlign = 64;
-constexpr size_t aligned(size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
-
-// First-fit free list over offsets, best fit by size.
-class Arena {
-  public:
-    size_t take(size_t bytes) {
-        bytes = aligned(std::max<size_t>(bytes, 1));
-        auto best = free_.end();
-        for (auto it = free_.begin(); it != free_.end(); ++it)
-            if (it->second >= bytes && (best == free_.end() || it->second < best->second)) best = it;
-        if (best == free_.end()) {
-            if (!free_.empty()) {  // grow the last hole when it ends at the top
-                auto last = std::prev(free_.end());
-                if (last->first + last->second == top_) {
-                    const size_t at = last->first;
-                    free_.erase(last);
-                    top_ = at + bytes;
-                    return at;
-                }
-            }
-            const size_t at = top_;
-            top_ += bytes;
-            return at;
-        }
-        const auto [at, size] = *best;
-        free_.erase(best);
-        if (size > bytes) free_.emplace(at + bytes, size - bytes);
-        return at;
-    }
-    void give(size_t at, size_t bytes) {
-        bytes = aligned(std::max<size_t>(bytes, 1));
-        auto it = free_.emplace(at, bytes).first;
-        if (auto next = std::next(it); next != free_.end() && at + it->second == next->first)
-            it->second += next->second, free_.erase(next);
-        if (it != free_.begin())
-            if (auto prev = std::prev(it); prev->first + prev->second == at) prev->second += it->second, free_.erase(it);
-    }
-    [[nodiscard]] size_t top() const { return top_; }
-
-  private:
-    std::map<size_t, size_t> free_;
-    size_t top_ = 0;
-};
-
 class Planner {
   public:
     Planner(const Graph& original, Plan& plan)
@@ -167,7 +123,8 @@ class Planner {
         timed("select_kernels", [&] { select(); });
         timed("plan_memory", [&] {
             split_prologue();
-            if (inplace_) delay_writes(), hasten_writes();
+            if (inplace_) delay_writes();
+            if (inplace_) advance_updates();
             place_outputs();
             place_rest();
             group_prologue();
@@ -215,11 +172,20 @@ class Planner {
                 d.out.push_back({n, i}), d.out_bytes.push_back(node.types[i].bytes());
             d.op = node.op->name;
             d.label = g().label(node.label);
-            d.fallible = may_report(node);
+            d.fallible = may_report(node) && !checked_before(node);
             d.steady = node.steady;
             for (Prepared& form : std::exchange(d.kernel->prepared, {})) prepare(d, std::move(form));
             add_draft(std::move(d));
         }
+    }
+
+    // Whether a step before has looked at all indices that could make this one report anything: then the run has ended there.
+    bool checked_before(const Node& node) {
+        const auto check = index_check_of(g(), node);
+        if (!check) return false;
+        const bool known = checked_.contains(*check) || checked_.contains({check->indices, check->limit, false});
+        if (!known) checked_.insert(*check);
+        return known;
     }
 
     void add_draft(Draft d) {
@@ -275,9 +241,7 @@ class Planner {
         }
         prologue_ = static_cast<size_t>(std::ranges::count(ahead, 1));
         if (prologue_ == 0) return;
-        std::vector<size_t> keys;
-        for (uint8_t a : ahead) keys.push_back(a != 0 ? 0 : 1);
-        reorder(keys);
+        reorder(drafts_.size(), ahead, {1, 0});
         for (size_t i = 0; i < prologue_; ++i)
             for (size_t o = 0; o < drafts_[i].out.size(); ++o)
                 if (const Value v = drafts_[i].out[o]; read_later.contains(v))
@@ -289,15 +253,14 @@ class Planner {
         return d.out_bytes[static_cast<size_t>(std::ranges::find(d.out, v) - d.out.begin())];
     }
 
-    // Puts the drafts in ascending order of their keys; equal ones keep theirs.
-    void reorder(const std::vector<size_t>& keys) {
-        std::vector<size_t> order(drafts_.size());
-        std::iota(order.begin(), order.end(), size_t{0});
-        std::ranges::stable_sort(order, {}, [&](size_t i) { return keys[i]; });
-        std::vector<Draft> ordered;
-        for (size_t i : order) ordered.push_back(std::move(drafts_[i]));
-        drafts_ = std::move(ordered);
-        for (size_t i = 0; i < drafts_.size(); ++i)
+    // Puts the first `end` drafts in the order of their classes, which keep theirs.
+    void reorder(size_t end, const std::vector<uint8_t>& class_of, std::initializer_list<uint8_t> classes) {
+        std::vector<Draft> order;
+        for (uint8_t c : classes)
+            for (size_t i = 0; i < end; ++i)
+                if (class_of[i] == c) order.push_back(std::move(drafts_[i]));
+        std::ranges::move(order, drafts_.begin());
+        for (size_t i = 0; i < end; ++i)
             for (Value v : drafts_[i].out) writer_[v] = i;
     }
 
@@ -307,8 +270,7 @@ class Planner {
         size_t end = drafts_.size();
         while (end > 0 && !drafts_[end - 1].fallible) --end;
         if (end == 0) return;
-        std::vector<uint8_t> needed(end, 0);
-        std::vector<size_t> late(end, 0);
+        std::vector<uint8_t> needed(end, 0), late(end, 0);
         for (size_t i = end; i-- > 0;)
             if (needed[i] || drafts_[i].fallible)
                 for (Value v : drafts_[i].in)
@@ -316,51 +278,55 @@ class Planner {
         for (size_t k = 0; k < g().outputs.size(); ++k)
             if (const auto it = writer_.find(root(g().outputs[k])); it != writer_.end() && plan_.output_aliases[k] >= 0)
                 if (it->second >= prologue_ && it->second < end && !drafts_[it->second].fallible)
-                    late[it->second] = needed[it->second] ? 0 : 1;
+                    late[it->second] = !needed[it->second];
         for (size_t i = 0; i < end; ++i)  // what reads a delayed value comes after it
             for (Value v : drafts_[i].in)
                 if (const auto it = writer_.find(v); it != writer_.end() && late[it->second]) late[i] = 1;
-        late.resize(drafts_.size(), 2);
-        reorder(late);
+        reorder(end, late, {0, 1});
     }
 
-    // Steps that give variables their new values run as soon as they may: then gradients are read while they are in a cache, and
-    // their memory is free. What such a step needs but little of, like a learning rate, goes along.
-    void hasten_writes() {
-        constexpr size_t kLittle = 4096;
-        std::map<Value, std::vector<int32_t>> aliases;  // of the outputs of steps
+    // Steps that write variables come as early as what they read and overwrite allows, where nothing can fail any more: the
+    // update of a weight finds the gradient in the cache, whose memory is then free. So do small steps, which updates wait for.
+    void advance_updates() {
+        constexpr size_t kSmall = 256;
+        size_t first = drafts_.size();
+        while (first > prologue_ && !drafts_[first - 1].fallible) --first;
+        if (first == 0) first = 1;
+        std::map<Value, std::vector<Value>> overwrites;  // new values -> the parameters they replace
         for (size_t k = 0; k < g().outputs.size(); ++k)
-            if (plan_.output_aliases[k] >= 0) aliases[root(g().outputs[k])].push_back(plan_.output_aliases[k]);
+            if (const int32_t p = plan_.output_aliases[k]; p >= 0)
+                overwrites[root(g().outputs[k])].push_back(g().parameters()[static_cast<size_t>(p)]);
         std::map<Value, std::vector<size_t>> readers;  // of parameters
-        size_t first = prologue_;                      // where no step behind it can fail
-        for (size_t i = 0; i < drafts_.size(); ++i) {
-            if (drafts_[i].fallible) first = i + 1;
+        for (size_t i = 0; i < drafts_.size(); ++i)
             for (Value v : drafts_[i].in)
                 if (!writer_.contains(v)) readers[v].push_back(i);
-        }
-        std::vector<size_t> at(drafts_.size());  // each step goes right behind the one that was there, or stays
+        std::vector<size_t> behind(drafts_.size());  // the step that each follows, in the order as it is now
+        const auto earliest = [&](size_t i) {
+            size_t at = first - 1;
+            for (Value v : drafts_[i].in)
+                if (const auto it = writer_.find(v); it != writer_.end()) at = std::max(at, behind[it->second]);
+            for (Value v : drafts_[i].out)
+                if (const auto it = overwrites.find(v); it != overwrites.end())
+                    for (Value p : it->second)
+                        for (size_t r : readers[p])
+                            if (r != i) at = std::max(at, r < i ? behind[r] : i);
+            return at;
+        };
         for (size_t i = 0; i < drafts_.size(); ++i) {
             const Draft& d = drafts_[i];
-            at[i] = i;
-            if (i <= first || d.fallible) continue;
-            bool moves = true;
-            size_t after = prologue_;
-            for (Value v : d.in)
-                if (const auto it = writer_.find(v); it != writer_.end()) after = std::max(after, at[it->second]);
-            for (size_t o = 0; o < d.out.size() && moves; ++o) {
-                const auto it = aliases.find(d.out[o]);
-                if (it == aliases.end()) {
-                    moves = d.out_bytes[o] <= kLittle;
-                    continue;
-                }
-                after = std::max(after, first - (first > 0));
-                for (int32_t p : it->second)
-                    for (size_t r : readers[g().parameters()[static_cast<size_t>(p)]])
-                        if (r != i) after = std::max(after, r < i ? at[r] : i);
-            }
-            if (moves && after < i) at[i] = after;
+            size_t bytes = 0;
+            for (size_t b : d.out_bytes) bytes += b;
+            const bool writes = std::ranges::any_of(d.out, [&](Value v) { return overwrites.contains(v); });
+            behind[i] = i >= first && (writes || bytes <= kSmall) ? earliest(i) : i;
         }
-        reorder(at);
+        std::vector<size_t> order(drafts_.size());
+        for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+        std::ranges::stable_sort(order, {}, [&](size_t i) { return behind[i]; });
+        std::vector<Draft> sorted;
+        for (size_t i : order) sorted.push_back(std::move(drafts_[i]));
+        drafts_ = std::move(sorted);
+        for (size_t i = 0; i < drafts_.size(); ++i)
+            for (Value v : drafts_[i].out) writer_[v] = i;
     }
 
     // The parameter that a value is, or -1.
@@ -368,15 +334,29 @@ class Planner {
         return g().node(v).is("parameter") ? static_cast<int32_t>(std::get<int64_t>(g().node(v).attrs[0])) : -1;
     }
 
-    // Whether the step may write its output over parameter `p` while it runs.
-    [[nodiscard]] bool may_overwrite(size_t step, Value out, int32_t p) const {
-        const Value parameter = g().parameters()[static_cast<size_t>(p)];
-        for (size_t later = step + 1; later < drafts_.size(); ++later)
-            if (drafts_[later].fallible || std::ranges::find(drafts_[later].in, parameter) != drafts_[later].in.end())
-                return false;
-        if (drafts_[step].fallible) return false;
+    // What decides where variables may be written, for the drafts as they are now.
+    struct Readers {
+        size_t last_fallible = 0;           // 0: before all steps, or the first
+        std::map<Value, size_t> last_read;  // of parameters
+        std::set<Value> returned;           // parameters that are outputs as well
+    };
+    [[nodiscard]] Readers find_readers() const {
+        Readers r;
+        for (size_t i = 0; i < drafts_.size(); ++i) {
+            if (drafts_[i].fallible) r.last_fallible = i;
+            for (Value v : drafts_[i].in)
+                if (!writer_.contains(v)) r.last_read[v] = i;
+        }
         for (Value v : g().outputs)
-            if (root(v) == parameter) return false;
+            if (const Value x = root(v); !writer_.contains(x)) r.returned.insert(x);
+        return r;
+    }
+
+    // Whether the step may write its output over parameter `p` while it runs.
+    [[nodiscard]] bool may_overwrite(const Readers& readers, size_t step, Value out, int32_t p) const {
+        const Value parameter = g().parameters()[static_cast<size_t>(p)];
+        if (readers.last_fallible > step || drafts_[step].fallible || readers.returned.contains(parameter)) return false;
+        if (const auto it = readers.last_read.find(parameter); it != readers.last_read.end() && it->second > step) return false;
         const Draft& d = drafts_[step];
         for (size_t i = 0; i < d.in.size(); ++i)
             if (d.in[i] == parameter) {
@@ -393,13 +373,14 @@ class Planner {
         std::vector<Draft> copies;
         std::vector<size_t> order(g().outputs.size());
         for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+        const Readers readers = find_readers();
         for (size_t i : order) {
             const Value v = root(g().outputs[i]);
             const int32_t p = parameter_index(v), alias = plan_.output_aliases[i];
             const size_t bytes = plan_.output_types[i].bytes();
             if (bytes == 0) continue;
             const bool fresh = p < 0 && !place_.contains(v);
-            if (fresh && (alias < 0 || (inplace_ && may_overwrite(writer_.at(v), v, alias)))) {
+            if (fresh && (alias < 0 || (inplace_ && may_overwrite(readers, writer_.at(v), v, alias)))) {
                 place_[v] = {Place::output, i};
                 continue;
             }
@@ -550,6 +531,7 @@ class Planner {
     bool inplace_;
     std::vector<Draft> drafts_;
     std::map<Value, size_t> writer_;
+    std::set<IndexCheck> checked_;
     std::map<Value, Operand> place_;
     std::vector<size_t> scratch_;
     int unnamed_ = 0;

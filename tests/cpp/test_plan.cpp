@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <span>
 #include <thread>
 
 #include "plan_support.h"
@@ -171,6 +172,74 @@ TEST_CASE("plan: no fallible kernel runs after a variable was written") {
         CHECK(bad.error.find("99") != std::string::npos);
         for (size_t p = 0; p < 3; ++p)
             CHECK(std::memcmp(bad.parameters[p].buffer.data, in[p].buffer.data, in[p].buffer.size) == 0);
+    }
+}
+
+TEST_CASE("plan: an update comes as soon as its gradient is there and nobody reads the old value") {
+    constexpr int kLayers = 6;
+    constexpr int64_t kWidth = 96;
+    Graph g;
+    Expr x = param(g, {8, kWidth});
+    const Expr rate = param(g, {}), count = param(g, {});
+    std::vector<Value> weights;
+    for (int i = 0; i < kLayers; ++i) {
+        const Expr w = param(g, {kWidth, kWidth});
+        weights.push_back(w.v);
+        x = tanh(emit("matmul", {x, w}));
+    }
+    const auto grads = differentiate(g, {reduce_sum(x * x, {0, 1}).v}, {}, weights);
+    const Expr step = rate / (count + 1.0);  // recorded behind the gradients, as optimizers do
+    returns(g, {count + 1.0});
+    g.output_aliases = {2};
+    for (int i = 0; i < kLayers; ++i) {
+        returns(g, {Expr{&g, weights[static_cast<size_t>(i)]} - step * Expr{&g, grads[static_cast<size_t>(i)]}});
+        g.output_aliases.push_back(3 + i);
+    }
+    const auto plan = compile(g);
+    CAPTURE(plan->text());
+    CHECK(count_copies(*plan) == 0);
+    CHECK(plan->arena_bytes < 4 * kWidth * kWidth * sizeof(float));  // a gradient or two at a time, not all
+    std::vector<Array> in = inputs_for(g, 3);
+    check_in_place(g, in);
+    const Setting off("disable_passes", "inplace");
+    const std::vector<Array> expected = run_graph(g, in), got = InPlaceRun(*plan, in).outputs;
+    for (size_t i = 0; i < expected.size(); ++i) CHECK(worst(got[i].values(), expected[i].values()) == 0);
+}
+
+TEST_CASE("plan: indices that were looked at before cannot fail again") {
+    for (const bool same : {true, false}) {
+        CAPTURE(same);
+        Graph g;
+        const Expr table = param(g, {5, 30}), w = param(g, {30, 30}), i = param(g, DType::i32, {2}),
+                   other = param(g, DType::i32, {2});
+        const Expr y = emit("matmul", {emit("gather", {table, i}, {int64_t{0}}), w});
+        const auto grads = differentiate(g, {reduce_sum(y * y, {0, 1}).v}, {}, {w.v});
+        const Expr dx = emit("matmul", {y, w}, {int64_t{0}, int64_t{1}});
+        const Expr dtable = emit("scatter_add", {zeros_like(table), same ? i : other, dx}, {int64_t{0}});
+        returns(g, {w - Expr{&g, grads[0]}, table - dtable});
+        g.output_aliases = {1, 0};
+        const auto plan = compile(g);
+        CAPTURE(plan->text());
+        const auto at = [&](std::string_view op) { return std::ranges::find(plan->steps, op, &Step::op) - plan->steps.begin(); };
+        std::ptrdiff_t update = 0;  // of w, which writes output 0
+        for (const Step& step : plan->steps) {
+            const auto operands = std::span(plan->operands).subspan(step.first_operand + step.inputs, step.outputs);
+            if (std::ranges::any_of(operands, [](const Operand& o) { return o.place == Place::output && o.at == 0; }))
+                update = &step - plan->steps.data();
+        }
+        CHECK((update < at("scatter_add")) == same);
+        const Array t0 = continuous_array({DType::f32, {5, 30}}, 1), w0 = continuous_array({DType::f32, {30, 30}}, 2);
+        auto ints = [](double a, double b) { return Array(DType::i32, {2}, {a, b}); };
+        for (const auto& [first, second] :
+             std::vector<std::pair<Array, Array>>{{ints(0, 5), ints(1, 1)}, {ints(0, 1), ints(-6, 1)}}) {
+            const InPlaceRun run(*plan, {t0, w0, first, second});
+            const bool bad = !same || first.values()[1] == 5;
+            CHECK(run.error.empty() != bad);
+            if (!bad) continue;
+            CHECK(std::memcmp(run.parameters[0].buffer.data, t0.buffer.data, t0.buffer.size) == 0);
+            CHECK(std::memcmp(run.parameters[1].buffer.data, w0.buffer.data, w0.buffer.size) == 0);
+        }
+        check_in_place(g, {t0, w0, ints(4, -5), ints(2, 2)});
     }
 }
 

@@ -78,6 +78,51 @@ def test_outputs_keep_their_structure():
         np.testing.assert_allclose(np.asarray(out[name]), np.asarray(first[name]), rtol=1e-6)
 
 
+def two_inputs():
+    """b - 2 a, by layers."""
+    a, b = fk.Input((4,), name="a"), fk.Input((4,), name="b")
+    twice = layers.Dense(4, kernel_initializer=fk.initializers.Identity(2.0), name="twice")(a)
+    return fk.Model({"a": a, "b": b}, layers.Subtract()([b, twice]))
+
+
+@pytest.mark.parametrize("tensors", [False, True])
+@pytest.mark.parametrize(
+    "structure",
+    [
+        lambda a, b: {"a": a, "b": b},
+        lambda a, b: {"b": b, "a": a},
+        lambda a, b: [a, b],
+        lambda a, b: (a, b),
+    ],
+)
+def test_several_inputs(structure, tensors):
+    model = two_inputs()
+    if type(structure(0, 0)) is not dict:
+        model = fk.Model([model.inputs[0], model.inputs[1]], model.outputs[0])
+    for batch in (3, 5):
+        a, b = arrays((batch, 4), 1), arrays((batch, 4), 2)
+        x = structure(*map(ops.convert_to_tensor, (a, b))) if tensors else structure(a, b)
+        np.testing.assert_allclose(np.asarray(warm(model, x)), b - 2 * a, rtol=1e-6, atol=1e-6)
+        c = arrays((batch, 4), 3)  # one that is new
+        x = structure(ops.convert_to_tensor(a), c) if tensors else structure(a, c)
+        np.testing.assert_allclose(np.asarray(model(x)), c - 2 * a, rtol=1e-6, atol=1e-6)
+
+
+def test_structures_are_told_apart():
+    model, a, b = two_inputs(), arrays((3, 4), 1), arrays((3, 4), 2)
+    warm(model, {"a": a, "b": b})
+    for _ in range(6):  # names decide, in any order
+        np.testing.assert_allclose(np.asarray(model({"b": b, "a": a})), b - 2 * a, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(np.asarray(model({"a": b, "b": a})), a - 2 * b, rtol=1e-6, atol=1e-6)
+    for bad in ({"a": a}, {}, [], [a], {"a": a, "b": "no"}, {"a": a, "c": b}):
+        for _ in range(6):
+            with pytest.raises((ValueError, KeyError, TypeError)):
+                model(bad)
+    masked = ops.convert_to_tensor(b)
+    masked._keras_mask = ops.convert_to_tensor(np.ones(3, bool))
+    np.testing.assert_allclose(np.asarray(model({"a": a, "b": masked})), b - 2 * a, rtol=1e-6, atol=1e-6)
+
+
 def test_new_values_of_variables_are_used():
     model, x = convnet(), arrays((3, 8, 8, 3))
     before = np.asarray(warm(model, x))

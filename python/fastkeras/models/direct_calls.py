@@ -2,8 +2,8 @@
 
 The layers' Python code costs far more than the kernels of a small model. Where running it again could do nothing
 but record the same ops (all layers are the library's own, none has changed since, no tape or trace wants the ops),
-a model that is called again and again with inputs of one kind runs what was recorded, compiled. Start reading at
-`DirectCalls._direct`.
+a model that is called again and again with inputs of one kind (an array, or several in a list or dictionary) runs
+what was recorded, compiled. Start reading at `DirectCalls._direct`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _in_trace, _tape_is_open = _engine.in_trace, _engine.tape_is_open
 _CALLS = 3
 # Kinds of inputs remembered.
 _CAPACITY = 16
+# What may hold the arrays of several inputs.
+_STRUCTURES = (dict, list, tuple)
 # Attributes that do not take part in a call, beside those of training.
 _UNCALLED = ("initializer", "regularizer", "constraint")
 _MISS = object()
@@ -54,16 +56,23 @@ class DirectCalls(Layer):
         # What is compiled runs in inference mode, the mode of a call that says nothing.
         if len(args) == 1 and (not kwargs or (len(kwargs) == 1 and kwargs.get("training", True) is False)):
             x = args[0]
-            if type(x) is np.ndarray or (
-                type(x) is _Tensor and not (in_use.any and get_keras_mask(x) is not None)
-            ):
-                result = self._direct(x)
-                if result is not _MISS:
-                    return result
+            if _is_plain(x):
+                result = self._direct((x.shape, x.dtype), (x,), x)
+            elif type(x) in _STRUCTURES:
+                leaves = tuple(x.values() if type(x) is dict else x)
+                result = _MISS
+                if all(map(_is_plain, leaves)):
+                    names = tuple(x) if type(x) is dict else type(x)
+                    result = self._direct((names, *((a.shape, a.dtype) for a in leaves)), leaves, x)
+            else:
+                result = _MISS
+            if result is not _MISS:
+                return result
         return super().__call__(*args, **kwargs)
 
-    def _direct(self, x: Any) -> Any:
-        """What the model makes of `x` according to the compiled call; _MISS if that does not apply."""
+    def _direct(self, key: tuple[Any, ...], leaves: tuple[Any, ...], x: Any) -> Any:
+        """What the model makes of `x`, which consists of `leaves` and is of the kind `key`, according to the
+        compiled call; _MISS if that does not apply."""
         d = self.__dict__
         if (
             state.call is not None
@@ -77,7 +86,6 @@ class DirectCalls(Layer):
         kinds = d.get("_direct_kinds")
         if kinds is None:
             kinds = d["_direct_kinds"] = {}
-        key = (x.shape, x.dtype)
         kind = kinds.get(key)
         if kind is None:
             if len(kinds) >= _CAPACITY:
@@ -85,13 +93,13 @@ class DirectCalls(Layer):
             kind = kinds[key] = _Kind()
         run = kind.run  # another thread may drop or replace it at any time
         if run is not None and (kind.seen == clock.now or self._is_current(kind)) and kind.run is run:
-            return run(x)
+            return run(*leaves)
         kind.calls += 1
         if kind.calls > kind.wanted:
-            self._compile(kind, x)
+            self._compile(kind, leaves, x)
             run = kind.run
             if run is not None:
-                return run(x)
+                return run(*leaves)
         return _MISS
 
     def _is_current(self, kind: _Kind) -> bool:
@@ -104,18 +112,19 @@ class DirectCalls(Layer):
         kind.seen = now
         return True
 
-    def _compile(self, kind: _Kind, x: Any) -> None:
+    def _compile(self, kind: _Kind, leaves: tuple[Any, ...], x: Any) -> None:
         kind.calls, kind.wanted = 0, 2 * kind.wanted  # if it does not work out now, it may later
         layers = list(self._flatten_layers())
-        dtype = x.dtype if type(x) is _Tensor else x.dtype.name if x.dtype.kind in "fiub" else None
-        if dtype is None or not self.built or not all(map(_only_records, layers)):
+        dtypes = [_dtype_of(a) for a in leaves]
+        if None in dtypes or not self.built or not all(map(_only_records, layers)):
             return
         with TRACE_LOCK:
             made = clock.now
             trace = _engine.Trace("call")
             try:
                 with state_scope(), trace:
-                    result = self._call_general((trace.input(x.shape, dtype, "x"),), {})
+                    inputs = [trace.input(a.shape, t, "x") for a, t in zip(leaves, dtypes, strict=True)]
+                    result = self._call_general((_like(x, inputs),), {})
                     tensors, treedef, constants = _split(result)
                     # Losses of a call are for the program to read, masks go on to the next layer.
                     plain = not any(layer._losses for layer in layers) and all(
@@ -132,12 +141,30 @@ class DirectCalls(Layer):
         step = Step(executable, executable)
         step.set_structure(treedef, constants)
         if step.is_single_tensor:
-            kind.run = lambda x: executable(x)[0]
+            kind.run = lambda *leaves: executable(*leaves)[0]
         else:
             rebuild = step.rebuild
-            kind.run = lambda x: rebuild(executable(x))
+            kind.run = lambda *leaves: rebuild(executable(*leaves))
         kind.seen = kind.made = made
         kind.wanted //= 2
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether `x` is an array or tensor that brings nothing along but its numbers."""
+    return type(x) is np.ndarray or (
+        type(x) is _Tensor and not (in_use.any and get_keras_mask(x) is not None)
+    )
+
+
+def _dtype_of(x: Any) -> str | None:
+    return x.dtype if type(x) is _Tensor else x.dtype.name if x.dtype.kind in "fiub" else None
+
+
+def _like(x: Any, leaves: list[Any]) -> Any:
+    """`leaves` in the place of those of `x`."""
+    if type(x) is dict:
+        return dict(zip(x, leaves, strict=True))
+    return type(x)(leaves) if type(x) in _STRUCTURES else leaves[0]
 
 
 def _changed_since(time: int, layers: Iterable[Any]) -> bool:

@@ -1,0 +1,20 @@
+// Which values a node's kernel looks at before it uses them as indices, so that the planner knows when that was done before.
+#pragma once
+
+#include <optional>
+
+#include "ir/graph.h"
+
+namespace fk {
+
+struct IndexCheck {
+    Value indices;
+    int64_t limit = 0;   // 0 <= index < limit
+    bool wraps = false;  // or -limit <= index < limit
+    auto operator<=>(const IndexCheck&) const = default;
+};
+
+// None for a node that may report something else, or nothing.
+[[nodiscard]] std::optional<IndexCheck> index_check_of(const Graph& g, const Node& node);
+
+}  // namespace fk
