@@ -150,6 +150,28 @@ void fill_strips(const MixedSource& source, int64_t line, int64_t lines, int64_t
     }
 }
 
+// Memory that comes into the cache meanwhile: each tile asks for its share.
+class Upcoming {
+  public:
+    Upcoming() = default;
+    Upcoming(const MixedOperand& x, int64_t at, int64_t count, int64_t tiles) {
+        const int64_t size = x.type == Stored::f32 ? 4 : 2;
+        const char* begin = static_cast<const char*>(x.data) + at * size;
+        at_ = reinterpret_cast<const float*>(begin), end_ = reinterpret_cast<const float*>(begin + count * size);
+        share_ = up_to(parts(count * size, tiles), 64) / 4;
+    }
+    Ahead<float> take(int64_t k) {
+        if (at_ >= end_) return {nullptr, 0};
+        const Ahead<float> ahead{at_, parts(share_, k)};
+        at_ += share_;
+        return ahead;
+    }
+
+  private:
+    const float *at_ = nullptr, *end_ = nullptr;
+    int64_t share_ = 0;
+};
+
 // Rows [k0, k0 + kc) of b, columns [n0, n0 + n), as a panel.
 void pack_b_rows(const MixedGemmArgs& g, int64_t k0, int64_t kc, int64_t n0, int64_t n, int64_t width, float* dst) {
     for (int64_t k = k0; k < k0 + kc;) {
@@ -167,6 +189,7 @@ void mixed_gemm(const MixedGemmArgs& g) {
     // Equal slices of k, as long as the longest that the panels allow.
     const int64_t slices = g.k > 0 ? parts(g.k, kMixedDepth) : 1, depth = parts(g.k > 0 ? g.k : 1, slices);
     const int64_t block_n = least(kMixedPanelB / depth / lanes * lanes, kMixedColumns), block_m = kMixedRows;
+    const bool rows_a = !g.source && g.a.col == 1 && g.a.row <= 2 * g.k, lines_a = !g.source && g.a.row == 1 && g.a.col != 1;
     alignas(64) float tile[kRows * kVectors * kLanes];
     float* const pack_a = g.pack;
     float* const pack_b = pack_a + kMixedPanelA;
@@ -185,8 +208,18 @@ void mixed_gemm(const MixedGemmArgs& g) {
                     const int64_t from = panel_begin(p), wide = panel_begin(p + 1) - from;
                     pack_b_rows(g, k0, kc, n0 + from, least(wide, columns - from), wide, pack_b + from * kc);
                 }
+                // What later blocks of operands that lie in one piece will read: for products that wait for memory.
+                const int64_t strips_of_rows = parts(c1 - c0, kRows), next = least(depth, g.k - k0 - kc);
+                Upcoming next_a, next_b;
+                if (next > 0 && lines_a && g.a.col <= 2 * g.m)
+                    next_a = Upcoming(g.a, (k0 + kc) * g.a.col, next * g.a.col, strips_of_rows * panels);
+                if (next > 0 && g.b.col == 1 && g.b.row <= 2 * columns)
+                    next_b = Upcoming(g.b, (k0 + kc) * g.b.row, next * g.b.row, strips_of_rows * panels);
                 for (int64_t m0 = c0; m0 < c1; m0 += block_m) {
                     const int64_t rows = least(block_m, c1 - m0);
+                    if (rows_a && slices == 1)
+                        next_a = Upcoming(g.a, (m0 + rows) * g.a.row, least(block_m, c1 - m0 - rows) * g.a.row,
+                                          parts(rows, kRows) * panels);
                     // Rows of a; where its columns are contiguous, strips of them.
                     const int64_t at_a = m0 * g.a.row + k0 * g.a.col;
                     const float* a = pack_a;
@@ -200,7 +233,7 @@ void mixed_gemm(const MixedGemmArgs& g) {
                         g.source->fill(g.source->context, m0, rows, k0, kc, pack_a, a_row);
                     } else if (g.a.type == Stored::f32 && g.a.col == 1) {
                         a = static_cast<const float*>(g.a.data) + at_a, a_row = g.a.row, a_tile = kRows * a_row;
-                    } else if (g.a.row == 1 && g.a.col != 1) {
+                    } else if (lines_a) {
                         a_col = kRows;
                         with_data(g.a, at_a, [&](auto* x) { widen_strips(x, g.a.col, kc, rows, pack_a); });
                     } else {
@@ -224,6 +257,8 @@ void mixed_gemm(const MixedGemmArgs& g) {
                             t.a = a + r / kRows * a_tile;
                             t.c = direct ? tile : out + r * ldo + from;
                             const int64_t count = least(kRows, rows - r);
+                            t.ahead[0] = next_a.take(kc);
+                            t.ahead[1] = next_b.take(kc);
                             if (last) fetch_block(g, m0 + r, n0 + from, count, least(to, columns) - from);
                             tile_function<float>(static_cast<int>(count), static_cast<int>((to - from) / lanes))(t);
                             if (last) write_block(g, m0 + r, n0 + from, t.c, ldo, count, least(to, columns) - from);
