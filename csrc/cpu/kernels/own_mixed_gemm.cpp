@@ -324,7 +324,11 @@ template <class H>
 void widen_all(const H* x, int64_t n, float* y) {
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) store(y + i, load_wide(x + i));
-    if (i < n) store_part(y + i, load_part(x + i, n - i), n - i);
+    if (i == n) return;
+    if (n > kLanes)  // once more what overlaps
+        store(y + n - kLanes, load_wide(x + n - kLanes));
+    else
+        store_part(y, load_part(x, n), n);
 }
 template <class H>
 void widen_runs(const H* x, const MixedRun* runs, int64_t count, float* y) {
