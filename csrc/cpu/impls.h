@@ -56,6 +56,8 @@ FK_CPU_IMPL(own_transpose)
 FK_CPU_IMPL(own_softmax)
 FK_CPU_IMPL(own_sparse_cross_entropy)
 FK_CPU_IMPL(own_cross_entropy)
+// own_loss_step.cpp
+FK_CPU_IMPL(own_loss_step)
 // own_control.cpp
 FK_CPU_IMPL(own_switch)
 FK_CPU_IMPL(own_scan)

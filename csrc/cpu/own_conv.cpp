@@ -102,7 +102,7 @@ Blocks plan_blocks(const ConvShape& s) {
     b.row_bytes = static_cast<size_t>(s.taps() * s.in_per_group()) * sizeof(T);
     b.rows = std::clamp<int64_t>(static_cast<int64_t>((512 * 1024) / std::max<size_t>(b.row_bytes, 1)), 8, 512);
     b.slot_bytes = round_up(static_cast<size_t>(b.rows) * b.row_bytes) +
-                   round_up(static_cast<size_t>(gemm_pack_elements(kGemmRows, kGemmDepth, true)) * sizeof(T));
+                   round_up(static_cast<size_t>(gemm_pack_elements(kGemmMostRows, kGemmDepth, true)) * sizeof(T));
     return b;
 }
 

@@ -92,9 +92,10 @@ struct Split {
             return;
         }
         // The longer side first: what the parts have in common, each of them reads and packs. The gradient of a weight goes by
-        // rows, as its update does: what a thread has in its cache it need not fetch from another core.
+        // rows, as its update does, unless that would read more than the result has: what a thread has in its cache it need not
+        // fetch from another core.
         const int64_t most_n = std::max<int64_t>(s.n / kLeastColumns, 1), most_m = std::max<int64_t>(s.m / kLeastRows, 1);
-        const bool rows_first = s.m >= s.n || s.transpose_a;
+        const bool rows_first = s.m >= s.n || (s.transpose_a && s.k * (s.n - s.m) / 2 <= s.m * s.n);
         if (rows_first) by_m = std::min(want, most_m);
         by_n = std::min((want + by_m - 1) / by_m, most_n);
         if (!rows_first) by_m = std::min((want + by_n - 1) / by_n, most_m);

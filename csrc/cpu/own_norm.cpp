@@ -8,25 +8,11 @@
 #include "cpu/impls.h"
 #include "cpu/kernels/own_kernels.h"
 #include "cpu/norm_factors.h"
+#include "cpu/norm_moments.h"
 #include "cpu/own_common.h"
 
 namespace fk::cpu {
 namespace {
-
-// Scratch of a slot that sums over rows: two rows of n doubles, then three rows of n values of T.
-template <class T>
-struct Sums {
-    double* total;
-    T *first, *second, *third;
-    Sums(std::byte* scratch, int64_t n, int64_t slot)
-        : total(reinterpret_cast<double*>(scratch + static_cast<size_t>(slot) * bytes(n))),
-          first(reinterpret_cast<T*>(total + 2 * n)),
-          second(first + n),
-          third(second + n) {}
-    void clear(int64_t n) const { std::fill_n(total, 2 * n, 0.0); }
-    static size_t bytes(int64_t n) { return round_up(static_cast<size_t>(n) * (2 * sizeof(double) + 3 * sizeof(T))); }
-    [[nodiscard]] ColumnMoments<T> moments(int64_t n) const { return {total, total + n, first, second, third}; }
-};
 
 struct NormPlan {
     int64_t rows = 0, n = 0;
@@ -56,13 +42,6 @@ NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, Oper
     p.threads = p.apply.threads();
     p.scratch = sums + std::max(p.statistics.scratch_bytes(), p.apply.scratch_bytes());
     return p;
-}
-
-// Combines the mean and squared deviations of `added` rows into those of `count` rows (Chan et al.).
-void combine(double& mean, double& squares, double count, double mean_b, double squares_b, double added) {
-    const double delta = mean_b - mean, n = count + added;
-    mean += delta * added / n;
-    squares += squares_b + delta * delta * count * added / n;
 }
 
 // What an activation that cuts its input off keeps.
@@ -98,19 +77,7 @@ void find_moments(const NormPlan& p, const KernelArgs& a, T* mean, T* variance) 
             count += static_cast<double>(rows);
         },
         true);
-    const Sums<T> all(a.scratch, n, 0);
-    double count = counts[0];
-    for (int slot = 1; slot < p.threads; ++slot) {
-        const double added = counts[static_cast<size_t>(slot)];
-        if (added == 0) continue;
-        const Sums<T> t(a.scratch, n, slot);
-        for (int64_t i = 0; i < n; ++i) combine(all.total[i], all.total[n + i], count, t.total[i], t.total[n + i], added);
-        count += added;
-    }
-    for (int64_t i = 0; i < n; ++i) {
-        mean[i] = static_cast<T>(all.total[i]);
-        variance[i] = static_cast<T>(all.total[n + i] / count);
-    }
+    finish_moments<T>(a.scratch, n, counts, mean, variance);
 }
 
 template <class T>
@@ -238,7 +205,8 @@ std::string refuse(const Graph& g, const Node& node) {
         if (input_type(g, node, i).size() != x.dims.back()) return "a parameter is not one value per channel";
     if (has_activation(node)) {
         const auto& act = std::get<std::string>(node.attrs[1]);
-        if (act != "relu" && act != "relu6") return concat("activation ", act);
+        const bool none = act == "none" && node.is("batch_norm_apply");
+        if (act != "relu" && act != "relu6" && !none) return concat("activation ", act);
     }
     return check_compute_types(g, node);
 }

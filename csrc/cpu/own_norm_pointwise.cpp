@@ -1,6 +1,6 @@
-// Products with an operand that batch normalisation or its gradient makes on the way: a block of rows at a time, into scratch
-// that stays in the cache. The normalised tensor, or the gradient that passes the normalisation, is neither written to memory nor
-// read back.
+// Products beside batch normalisations, a block of rows at a time that stays in the cache. An operand that a normalisation or its
+// gradient makes is made on the way, into scratch: it is neither written to memory nor read back. The moments of a result are
+// taken from its rows right after they were computed.
 #include <limits>
 
 #include "cpu/epilogue.h"
@@ -9,6 +9,7 @@
 #include "cpu/kernels/own_kernels.h"
 #include "cpu/matmul_shape.h"
 #include "cpu/norm_factors.h"
+#include "cpu/norm_moments.h"
 #include "cpu/own_common.h"
 
 namespace fk::cpu {
@@ -20,24 +21,27 @@ constexpr int64_t kBlock = 65536;                  // elements normalised at a t
 struct Plan {
     int64_t rows, k, n;  // x is [rows, k], the other operand or the result has n columns
     int64_t block;       // rows at a time
+    bool normalise;      // x, before it is multiplied
     double epsilon;
     float high;
     int threads;
 
-    [[nodiscard]] size_t vector_bytes() const { return round_up(static_cast<size_t>(k) * sizeof(float)); }
-    [[nodiscard]] size_t block_bytes() const { return round_up(static_cast<size_t>(block * k) * sizeof(float)); }
+    [[nodiscard]] size_t vector_bytes() const { return normalise ? round_up(static_cast<size_t>(k) * sizeof(float)) : 0; }
+    [[nodiscard]] size_t block_bytes() const { return normalise ? round_up(static_cast<size_t>(block * k) * sizeof(float)) : 0; }
 };
 
 Plan plan_of(const Graph& g, const Node& node) {
     const TensorType& x = input_type(g, node, 0);
     const int64_t k = x.dims.back(), rows = x.size() / k;
-    const TensorType& other = node.is("norm_pointwise") ? node.types[0] : input_type(g, node, 5);
-    const bool open = std::get<std::string>(node.attrs[1]) == "relu";
+    const TensorType& other = node.is("norm_pointwise_grad") ? input_type(g, node, 5) : node.types[0];
+    const bool normalise = node.op->attr_index("act") >= 0;
+    const bool open = normalise && std::get<std::string>(node.attrs[1]) == "relu";
     return {rows,
             k,
             other.dims.back(),
             std::clamp<int64_t>(kBlock / k / 8 * 8, 128, kGemmDepth),
-            node.float_attr("epsilon"),
+            normalise,
+            normalise ? node.float_attr("epsilon") : 0.0,
             open ? std::numeric_limits<float>::infinity() : 6.0f,
             max_threads()};
 }
@@ -46,27 +50,31 @@ std::string refuse(const Graph& g, const Node& node) {
     if (current_isa() < Isa::avx512) return "for AVX-512 only";
     for (size_t i = 0; i < node.inputs.size(); ++i)
         if (input_type(g, node, i).dtype != DType::f32) return "for float32 only";
+    const TensorType& x = input_type(g, node, 0);
+    if (x.size() == 0) return "no elements";
+    if (static_cast<int64_t>(std::max(x.bytes(), node.types[0].bytes())) < kLeastBytes) return "a tensor that stays in the cache";
+    if (node.op->attr_index("act") < 0) return "";
     const auto& act = std::get<std::string>(node.attrs[1]);
     if (act != "relu" && act != "relu6") return concat("activation ", act);
-    const TensorType& x = input_type(g, node, 0);
-    if (static_cast<int64_t>(x.bytes()) < kLeastBytes) return "a tensor that stays in the cache";
     if (x.dims.back() > 1024) return "rows too long for a block of them";
     return "";
 }
 
-// Calls f(rows normalised, first row, rows, rows of the next block, slot) for blocks of the rows, those of a slot in order.
+// Calls f(rows normalised or as they are, first row, rows, rows of the next block, slot) for blocks of the rows, those of a slot
+// in order.
 template <class F>
-void for_normalised(const Plan& p, const KernelArgs& a, F&& f) {
+void for_blocks_of_rows(const Plan& p, const KernelArgs& a, F&& f) {
     const auto vector = [&](size_t i) { return static_cast<const float*>(a.in[i]); };
-    const float *x = vector(0), *gamma = vector(1), *beta = vector(2), *mean = vector(3), *variance = vector(4);
+    const float* x = vector(0);
     auto* scale = reinterpret_cast<float*>(a.scratch);
-    set_scales(p.k, p.epsilon, gamma, variance, scale);
+    if (p.normalise) set_scales(p.k, p.epsilon, vector(1), vector(4), scale);
     parallel_slots(p.threads, p.rows, p.k * p.n, [&](int64_t begin, int64_t end, int64_t slot) {
         auto* block = reinterpret_cast<float*>(a.scratch + p.vector_bytes() + static_cast<size_t>(slot) * p.block_bytes());
         for (int64_t r = begin; r < end; r += p.block) {
             const int64_t count = std::min(p.block, end - r);
-            row_kernels<float>().column_affine(x + r * p.k, count, p.k, mean, scale, beta, 0.0f, p.high, block);
-            f(block, r, count, std::min(p.block, end - r - count), slot);
+            if (p.normalise)
+                row_kernels<float>().column_affine(x + r * p.k, count, p.k, vector(3), scale, vector(2), 0.0f, p.high, block);
+            f(p.normalise ? block : x + r * p.k, r, count, std::min(p.block, end - r - count), slot);
         }
     });
 }
@@ -110,23 +118,36 @@ void add_product(const float* x, int64_t k, const float* y, int64_t n, int64_t r
 namespace own_norm_pointwise {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
+// y, and its moments where the node has outputs for them.
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const Plan p = plan_of(g, node);
+    const size_t w = node.inputs.size() - 1;
+    const bool moments = node.types.size() > 1;
     const size_t pack_at = p.vector_bytes() + static_cast<size_t>(p.threads) * p.block_bytes();
     const int64_t pack = gemm_pack_elements(p.block, p.k, false);
+    const size_t sums_at = round_up(pack_at + static_cast<size_t>(pack * p.threads) * sizeof(float));
     const auto run = [=](const KernelArgs& a) {
-        for_normalised(p, a, [&](const float* block, int64_t row, int64_t rows, int64_t following, int64_t slot) {
+        const RowKernels<float>& kernels = row_kernels<float>();
+        std::vector<double> counts(static_cast<size_t>(p.threads), 0.0);  // rows of each slot
+        for_blocks_of_rows(p, a, [&](const float* block, int64_t row, int64_t rows, int64_t following, int64_t slot) {
             GemmArgs<float> m{};
             m.a = block, m.a_row = p.k, m.a_col = 1;
-            m.b = static_cast<const float*>(a.in[5]), m.b_row = p.n, m.b_col = 1;
+            m.b = static_cast<const float*>(a.in[w]), m.b_row = p.n, m.b_col = 1;
             m.c = static_cast<float*>(a.out[0]) + row * p.n, m.ldc = p.n;
             m.m = rows, m.n = p.n, m.k = p.k;
             m.pack = reinterpret_cast<float*>(a.scratch + pack_at) + slot * pack;
             m.next[0] = {static_cast<const float*>(a.in[0]) + (row + rows) * p.k, following * p.k};
-            row_kernels<float>().gemm(m);
+            kernels.gemm(m);
+            if (!moments) return;
+            double& count = counts[static_cast<size_t>(slot)];
+            kernels.column_moments(m.c, rows, p.n, count, Sums<float>(a.scratch + sums_at, p.n, slot).moments(p.n));
+            count += static_cast<double>(rows);
         });
+        if (moments)
+            finish_moments(a.scratch + sums_at, p.n, counts, static_cast<float*>(a.out[1]), static_cast<float*>(a.out[2]));
     };
-    return make_kernel("own:norm_pointwise", run, pack_at + static_cast<size_t>(pack * p.threads) * sizeof(float));
+    const size_t sums = moments ? static_cast<size_t>(p.threads) * Sums<float>::bytes(p.n) : 0;
+    return make_kernel(concat("own:", node.op->name), run, sums_at + sums);
 }
 }  // namespace own_norm_pointwise
 
@@ -146,7 +167,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const auto run = [=](const KernelArgs& a) {
         float* partial = reinterpret_cast<float*>(a.scratch + pack_at) + pack * p.threads;
         std::vector<int64_t> seen(static_cast<size_t>(p.threads), 0);  // rows of each slot
-        for_normalised(p, a, [&](const float* block, int64_t row, int64_t rows, int64_t following, int64_t slot) {
+        for_blocks_of_rows(p, a, [&](const float* block, int64_t row, int64_t rows, int64_t following, int64_t slot) {
             const float* dy = static_cast<const float*>(a.in[5]) + row * p.n;
             add_product(block, p.k, dy, p.n, rows, flipped, seen[static_cast<size_t>(slot)] > 0,
                         reinterpret_cast<float*>(a.scratch + pack_at) + slot * pack, partial + slot * size,

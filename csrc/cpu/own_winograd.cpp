@@ -1,6 +1,7 @@
 // Convolutions by 3x3 filters, and their gradients, with 16 instead of 36 multiplications for each 2x2 positions (Winograd's
 // F(2x2, 3x3)). Tiles are transformed, multiplied and transformed back a block at a time in the cache: only the operands and the
-// result are in memory, besides the transformed filter. Start at `plan`, which is also where shapes are judged by their cost.
+// result are in memory, and the transformed filter where it is steady and used for few tiles. Start at `plan`; `cost` says where
+// this pays.
 #include <atomic>
 #include <numeric>
 
@@ -20,6 +21,7 @@ constexpr int64_t kFilterFloats = 256 * 1024;  // of a transformed filter beside
 constexpr int64_t kSumFloats = 128 * 1024;     // of the gradient of a filter
 constexpr int64_t kSumTiles = 64;              // summed up at a time there
 constexpr int64_t kDepth = 128;                // channels summed at a time: so a panel of the filter stays in the L1 cache
+constexpr int64_t kMostSteadyTiles = 512;      // with more of them transforming the filter costs little
 
 int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 int64_t vectors_of(int64_t channels) { return parts_of(channels, 16) * 16; }
@@ -45,17 +47,23 @@ WinogradImages images(const Dims3& size, int64_t channels, const Dims3& tiled, i
 // A convolution of `from` that gives `to`: the forward one, or an input's gradient, with the filter turned.
 struct Convolution {
     WinogradImages from, to;
+    Stored x = Stored::f32, w = Stored::f32, y = Stored::f32;
     bool turned = false;
     int64_t tiles = 0;
     int64_t columns = 0, chunks = 0;  // output channels are worked on in chunks, each with its part of the filter,
     int64_t ranges = 0;               // and so are ranges of tiles where there are fewer chunks than threads;
     int64_t block = 0, depth = 0;     // tiles and input channels of a block;
-    bool keeps_filter = false;        // all input channels of the filter, for the next block of tiles.
+    bool keeps_filter = false;        // all input channels of the filter, for the next block of tiles;
+    bool steady = false;              // the transformed filter comes instead of the filter, as `transform_ahead` leaves it.
     int64_t filter_point = 0, panel = 0, in_point = 0, out_point = 0;
     int64_t filter_at = 0, in_at = 0, out_at = 0, slot = 0;  // floats of scratch for each thread
 };
 
-Convolution plan(const ConvShape& s, bool input_grad, int64_t threads) {
+// The transformed filter, complete: its panels one after the other, each with all points of all input channels.
+int64_t panel_floats(int64_t in) { return kPoints * in * kPanel; }
+int64_t transformed_floats(int64_t in, int64_t out) { return parts_of(out, kPanel) * panel_floats(in); }
+
+Convolution plan(const ConvShape& s, bool input_grad, bool steady, int64_t threads) {
     Convolution c;
     c.turned = input_grad;
     const Dims3& result = input_grad ? s.in : s.out;
@@ -64,39 +72,76 @@ Convolution plan(const ConvShape& s, bool input_grad, int64_t threads) {
     c.to = images(result, input_grad ? s.in_channels : s.out_channels, result, 0, 0);
     c.tiles = s.batch * c.to.tiles_down * c.to.tiles_across;
     const int64_t in = c.from.channels, out = c.to.channels;
-    c.columns = even(out, std::max(kFilterFloats / (kPoints * in), kPanel), kPanel);
+    c.depth = even(in, kDepth, 16);
+    // Not where panels are so empty that the filter grows to more than twice its size.
+    c.steady = steady && c.tiles <= kMostSteadyTiles && transformed_floats(in, out) <= 2 * 9 * in * out;
+    const auto block = [&](int64_t columns) { return kBlockFloats / (kPoints * (c.depth + columns)); };
+    // What is read only once need not stay in the cache.
+    c.columns = even(out, parts_of(out, threads), kPanel);
+    if (!c.steady || c.tiles > block(c.columns)) c.columns = even(out, std::max(kFilterFloats / (kPoints * in), kPanel), kPanel);
     c.chunks = parts_of(out, c.columns);
     c.ranges = ranges_of(c.chunks, c.tiles, threads);
-    c.depth = even(in, kDepth, 16);
-    c.block = even(parts_of(c.tiles, c.ranges), kBlockFloats / (kPoints * (c.depth + c.columns)), 6);
+    c.block = even(parts_of(c.tiles, c.ranges), block(c.columns), 6);
     c.keeps_filter = c.block < parts_of(c.tiles, c.ranges);
-    c.panel = (c.keeps_filter ? in : c.depth) * kPanel;
-    c.filter_point = point_stride(parts_of(c.columns, kPanel) * c.panel);
+    c.panel = c.steady ? panel_floats(in) : (c.keeps_filter ? in : c.depth) * kPanel;
+    c.filter_point = c.steady ? in * kPanel : point_stride(parts_of(c.columns, kPanel) * c.panel);
     c.in_point = point_stride(c.block * c.depth);
     c.out_point = point_stride(c.block * c.columns);
-    c.in_at = kPoints * c.filter_point;
+    c.in_at = c.steady ? 0 : kPoints * c.filter_point;
     c.out_at = c.in_at + kPoints * c.in_point;
     c.slot = c.out_at + kPoints * c.out_point;
     return c;
 }
 
+Convolution plan(const Graph& g, const Node& node) {
+    const TensorType& filter = input_type(g, node, 1);
+    // In 16 bits the filter is far smaller than what it is transformed to.
+    const bool steady = g.steady(node.inputs[1]) && filter.dtype == DType::f32;
+    Convolution c = plan(conv_shape(g, node), node.is("conv_input_grad"), steady, max_threads());
+    c.x = stored_as(input_type(g, node, 0).dtype);
+    c.w = stored_as(filter.dtype);
+    c.y = stored_as(node.types[0].dtype);
+    return c;
+}
+
 // Transforms some of the filter's weights as the products read them.
-void make_filter(const Convolution& c, const float* w, const WinogradFilterBlock& block, float* to) {
-    own_kernels().winograd.filter({w, c.from.channels, c.to.channels, c.turned}, block, {to, c.filter_point, c.panel});
+void make_filter(const Convolution& c, const void* w, const WinogradFilterBlock& block, float* to) {
+    own_kernels().winograd.filter({w, c.w, c.from.channels, c.to.channels, c.turned}, block, {to, c.filter_point, c.panel});
+}
+
+// All of the filter, ahead of the runs.
+RunFn transform_ahead(const Convolution& c) {
+    return [=](const KernelArgs& args) {
+        const void* w = args.in[0];
+        auto* to = static_cast<float*>(args.out[0]);
+        const int64_t in = c.from.channels, out = c.to.channels, parts = parts_of(in, kDepth);
+        parallel_ranges(parts_of(out, kPanel) * parts, kPoints * kDepth * kPanel, [&](int64_t begin, int64_t end) {
+            for (int64_t item = begin; item < end; ++item) {
+                const int64_t panel = item / parts, i = item % parts * kDepth, o = panel * kPanel;
+                make_filter(c, w, {i, std::min(kDepth, in - i), o, std::min(kPanel, out - o)}, to + panel * c.panel + i * kPanel);
+            }
+        });
+    };
 }
 
 // One block of tiles; `fresh`: the filter for these output channels is not in the slot yet.
-void convolve(const Convolution& c, const float* x, const float* w, bool fresh, const float* bias, Act act, WinogradBlock out,
-              float* slot, float* y) {
+void convolve(const Convolution& c, const void* x, const void* w, bool fresh, const float* bias, Act act, WinogradBlock out,
+              float* slot, void* y) {
     const WinogradKernels& k = own_kernels().winograd;
     const WinogradRows points{slot + c.in_at, c.in_point, c.depth}, sums{slot + c.out_at, c.out_point, c.columns};
     WinogradBlock in = out;
     for (int64_t first = 0; first < c.from.channels; first += c.depth) {
         in.first_channel = first;
         in.channels = std::min(c.depth, c.from.channels - first);
-        float* const filter = slot + (c.keeps_filter ? first * kPanel : 0);
-        if (fresh || !c.keeps_filter) make_filter(c, w, {first, in.channels, out.first_channel, out.channels}, filter);
-        k.input(x, c.from, in, points);
+        const float* filter;
+        if (c.steady) {
+            filter = static_cast<const float*>(w) + out.first_channel / kPanel * c.panel + first * kPanel;
+        } else {
+            float* const made = slot + (c.keeps_filter ? first * kPanel : 0);
+            if (fresh || !c.keeps_filter) make_filter(c, w, {first, in.channels, out.first_channel, out.channels}, made);
+            filter = made;
+        }
+        k.input(x, c.x, c.from, in, points);
         k.multiply({.a = points.data,
                     .a_point = points.point,
                     .a_row = points.row,
@@ -108,17 +153,23 @@ void convolve(const Convolution& c, const float* x, const float* w, bool fresh, 
                     .m = in.tiles,
                     .n = out.channels,
                     .k = in.channels,
-                    .accumulate = first > 0});
+                    .accumulate = first > 0,
+                    .far = c.steady});
     }
-    k.output(sums, c.to, out, bias ? bias + out.first_channel : nullptr, act, y);
+    k.output(sums, c.to, out, bias ? bias + out.first_channel : nullptr, act, y, c.y);
 }
 
-RunFn convolution(const Convolution& c, int threads, bool has_bias, Act act) {
+// A bias in 16 bits is widened behind what the threads use of the scratch memory.
+RunFn convolution(const Convolution& c, int threads, bool has_bias, DType bias_type, Act act) {
     return [=](const KernelArgs& args) {
-        const auto* x = static_cast<const float*>(args.in[0]);
-        const auto* w = static_cast<const float*>(args.in[1]);
+        const void *x = args.in[0], *w = args.in[1];
+        void* y = args.out[0];
         const auto* bias = has_bias ? static_cast<const float*>(args.in[2]) : nullptr;
-        auto* y = static_cast<float*>(args.out[0]);
+        if (has_bias && is_half(bias_type)) {
+            float* const wide = reinterpret_cast<float*>(args.scratch) + threads * c.slot;
+            widen_to_float(bias_type, args.in[2], c.to.channels, wide);
+            bias = wide;
+        }
         const int64_t work = parts_of(c.tiles, c.ranges) * c.from.channels * c.columns;
         parallel_slots(threads, c.chunks * c.ranges, work, [&](int64_t begin, int64_t end, int64_t slot) {
             float* const scratch = reinterpret_cast<float*>(args.scratch) + slot * c.slot;
@@ -138,6 +189,7 @@ RunFn convolution(const Convolution& c, int threads, bool has_bias, Act act) {
 // ranges of tiles give results that are added up in their order.
 struct FilterGradient {
     WinogradImages x, dy;
+    Stored x_type = Stored::f32, dy_type = Stored::f32, dw_type = Stored::f32;
     int64_t tiles = 0, ranges = 0, block = 0;
     int64_t rows = 0, columns = 0, by_rows = 0, by_columns = 0;
     int64_t x_point = 0, dy_point = 0, panel = 0, sum_point = 0;
@@ -167,20 +219,27 @@ FilterGradient plan_filter(const ConvShape& s, int64_t threads) {
     return f;
 }
 
+FilterGradient plan_filter(const Graph& g, const Node& node) {
+    FilterGradient f = plan_filter(conv_shape(g, node), max_threads());
+    f.x_type = stored_as(input_type(g, node, 0).dtype);
+    f.dy_type = stored_as(input_type(g, node, 1).dtype);
+    f.dw_type = stored_as(node.types[0].dtype);
+    return f;
+}
+
 // Rows [begin, end) of the gradient from the results of a piece's ranges.
 void finish_filter(const FilterGradient& f, const WinogradBlock& row, const WinogradBlock& column, const float* sums,
-                   int64_t begin, int64_t end, float* dw) {
+                   int64_t begin, int64_t end, void* dw) {
     const int64_t in = f.x.channels, out = f.dy.channels;
-    float* to = dw + row.first_channel * out + column.first_channel;
     own_kernels().winograd.filter_gradient({const_cast<float*>(sums), f.sum_point, f.columns}, f.ranges, f.sum_floats(), begin,
-                                           end, column.channels, in * out, out, to);
+                                           end, column.channels, in * out, out, dw, f.dw_type,
+                                           row.first_channel * out + column.first_channel);
 }
 
 RunFn filter_gradient(const FilterGradient& f, int threads) {
     return [=](const KernelArgs& args) {
-        const auto* x = static_cast<const float*>(args.in[0]);
-        const auto* dy = static_cast<const float*>(args.in[1]);
-        auto* dw = static_cast<float*>(args.out[0]);
+        const void *x = args.in[0], *dy = args.in[1];
+        void* dw = args.out[0];
         auto* const scratch = reinterpret_cast<float*>(args.scratch);
         float* const partial = scratch + threads * f.slot;
         const WinogradKernels& k = own_kernels().winograd;
@@ -204,8 +263,8 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
                 for (int64_t t = tiles.begin; t < tiles.end; t += f.block) {
                     row.first_tile = column.first_tile = t;
                     row.tiles = column.tiles = std::min(f.block, tiles.end - t);
-                    k.input(x, f.x, row, x_points);
-                    k.gradient(dy, f.dy, column, dy_points);
+                    k.input(x, f.x_type, f.x, row, x_points);
+                    k.gradient(dy, f.dy_type, f.dy, column, dy_points);
                     k.multiply({.a = x_points.data,
                                 .a_point = x_points.point,
                                 .a_row = 1,
@@ -237,16 +296,25 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
 }
 
 // Costs are in multiply-adds, as measured: transforms wait for the caches more than for arithmetic. A tile costs something by
-// itself and for each channel each time it is transformed; a weight is transformed, while direct convolutions copy it.
-constexpr int64_t kTileCost = 4000, kChannelCost = 150, kWeightCost = 350, kCopyCost = 150;
+// itself and for each channel each time it is transformed; a weight is transformed, while direct convolutions copy it. One that
+// has been transformed ahead comes from memory while others are multiplied.
+constexpr int64_t kTileCost = 4000, kChannelCost = 150, kWeightCost = 350, kFetchCost = 400, kCopyCost = 150;
 constexpr double kMargin = 0.85;  // of the direct convolution's cost
 
-int64_t cost(int64_t tiles, int64_t ranges, int64_t in, int64_t out, int64_t in_again, int64_t out_again) {
-    const int64_t channels = vectors_of(in) * in_again + vectors_of(out) * out_again;
-    return tiles * (kPoints * in * vectors_of(out) + kTileCost + kChannelCost * channels) + kWeightCost * in * out * ranges;
+int64_t products(int64_t tiles, int64_t in, int64_t out) { return tiles * kPoints * in * vectors_of(out); }
+int64_t transforms(int64_t tiles, int64_t in, int64_t out, int64_t in_again, int64_t out_again) {
+    return tiles * (kTileCost + kChannelCost * (vectors_of(in) * in_again + vectors_of(out) * out_again));
 }
-int64_t cost(const Convolution& c) { return cost(c.tiles, c.ranges, c.from.channels, c.to.channels, c.chunks, 1); }
-int64_t cost(const FilterGradient& f) { return cost(f.tiles, f.ranges, f.x.channels, f.dy.channels, f.by_columns, f.by_rows); }
+int64_t cost(const Convolution& c) {
+    const int64_t in = c.from.channels, out = c.to.channels, weights = in * out * c.ranges;
+    const int64_t multiplied = products(c.tiles, in, out);
+    return transforms(c.tiles, in, out, c.chunks, 1) +
+           (c.steady ? std::max(multiplied, kFetchCost * weights) : multiplied + kWeightCost * weights);
+}
+int64_t cost(const FilterGradient& f) {
+    const int64_t in = f.x.channels, out = f.dy.channels;
+    return transforms(f.tiles, in, out, f.by_columns, f.by_rows) + products(f.tiles, in, out) + kWeightCost * in * out * f.ranges;
+}
 bool is_quicker(int64_t cost, const ConvShape& s) {
     return static_cast<double>(cost) <
            kMargin * static_cast<double>(s.multiply_adds() + kCopyCost * s.in_channels * s.out_channels);
@@ -258,22 +326,25 @@ std::atomic<Use> use{Use::where_quicker};
 std::string refuse(const Graph& g, const Node& node) {
     const Use wanted = use.load(std::memory_order_relaxed);
     if (wanted == Use::never) return "switched off";
-    const auto is_float32 = [](const TensorType& t) { return t.dtype == DType::f32; };
-    bool all = current_isa() >= Isa::avx512 && is_float32(node.types[0]);
-    for (size_t i = 0; i < node.inputs.size(); ++i) all = all && is_float32(input_type(g, node, i));
-    if (!all) return "for float32 with AVX-512 only";
+    const auto taken = [](const TensorType& t) { return t.dtype == DType::f32 || is_half(t.dtype); };
+    bool all = current_isa() >= Isa::avx512 && taken(node.types[0]);
+    for (size_t i = 0; i < node.inputs.size(); ++i) all = all && taken(input_type(g, node, i));
+    if (!all) return "for float32 and 16 bits with AVX-512 only";
+    if (const DType t = input_type(g, node, 0).dtype; is_half(t) && native_products(t))
+        return concat("the CPU multiplies ", name(t), " itself");
     const ConvShape s = conv_shape(g, node);
     const Dims3 ones{1, 1, 1}, three{1, 3, 3};
     if (s.empty()) return "an empty operand";
     if (s.rank != 2 || s.kernel != three || s.stride != ones || s.dilation != ones) return "not a 3x3 filter on every position";
     if (s.groups != 1) return "groups";
     if (node.is("conv_bias_act")) {
-        if (!act_from_name(std::get<std::string>(node.attrs[5])))
-            return concat("activation ", std::get<std::string>(node.attrs[5]));
+        const auto act = act_from_name(std::get<std::string>(node.attrs[5]));
+        const bool simple = act == Act::none || act == Act::relu;
+        if (!act || (is_half(node.types[0].dtype) && !simple)) return concat("activation ", std::get<std::string>(node.attrs[5]));
         if (input_type(g, node, 2).size() != s.out_channels) return "the bias is not one row";
     }
-    const bool filter_grad = node.is("conv_filter_grad"), input_grad = node.is("conv_input_grad");
-    const int64_t cost_of = filter_grad ? cost(plan_filter(s, max_threads())) : cost(plan(s, input_grad, max_threads()));
+    const bool filter_grad = node.is("conv_filter_grad");
+    const int64_t cost_of = filter_grad ? cost(plan_filter(g, node)) : cost(plan(g, node));
     if (wanted != Use::always && !is_quicker(cost_of, s)) return "transforms would cost more than they save";
     return "";
 }
@@ -292,11 +363,17 @@ std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const int threads = max_threads();
-    const Convolution c = plan(conv_shape(g, node), node.is("conv_input_grad"), threads);
+    const Convolution c = plan(g, node);
     const bool fused = node.is("conv_bias_act");
     const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[5])).value() : Act::none;
-    return make_kernel("own:winograd", convolution(c, threads, fused, act),
-                       static_cast<size_t>(c.slot * threads) * sizeof(float));
+    const DType bias = fused ? input_type(g, node, 2).dtype : DType::f32;
+    auto kernel = make_kernel("own:winograd", convolution(c, threads, fused, bias, act),
+                              static_cast<size_t>(c.slot * threads + c.to.channels) * sizeof(float));
+    if (c.steady) {
+        const auto bytes = static_cast<size_t>(transformed_floats(c.from.channels, c.to.channels)) * sizeof(float);
+        kernel->prepared.push_back({1, bytes, make_kernel("own:winograd_filter", transform_ahead(c))});
+    }
+    return kernel;
 }
 }  // namespace own_winograd
 
@@ -305,7 +382,7 @@ std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const int threads = max_threads();
-    const FilterGradient f = plan_filter(conv_shape(g, node), threads);
+    const FilterGradient f = plan_filter(g, node);
     const int64_t partials = f.ranges == 1 ? 0 : f.pieces() * f.ranges * f.sum_floats();
     return make_kernel("own:winograd", filter_gradient(f, threads),
                        static_cast<size_t>(f.slot * threads + partials) * sizeof(float));

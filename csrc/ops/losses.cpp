@@ -39,6 +39,18 @@ Types infer_grad(const InferCall& c, InferFn loss) {
     return {c.in[0]};
 }
 
+// All that a training step asks of its logits: gradient, loss, index of the largest, and the gradient summed over the rows.
+Types infer_step(const InferCall& c, InferFn loss) {
+    const Types dx = infer_grad(c, loss);
+    return {dx[0], loss(c)[0], {DType::i32, rows_of(c.in[0])}, {c.in[0].dtype, {c.in[0].dims.back()}}};
+}
+
+Out step_of(const OpCall& c, std::string_view loss, std::string_view gradient) {
+    const Expr dx = emit(gradient, {c.in(0), c.in(1), c.in(2)});
+    const Expr best = emit("argmax", {c.in(0)}, {static_cast<int64_t>(c.in(0).dims().size()) - 1});
+    return {dx, emit(loss, {c.in(0), c.in(1)}), best, reduce_sum(dx, all_but_last(static_cast<int>(dx.dims().size())))};
+}
+
 Expr column(Expr x) {
     Dims dims = x.dims();
     dims.push_back(1);
@@ -75,6 +87,15 @@ std::vector<OpDef> losses() {
                   return {(p - one_hot_like(c.in(1), c.in(0))) * column(c.in(2))};
               },
               .checks_indices = true},
+        OpDef{.name = "sparse_softmax_cross_entropy_step",
+              .summary =
+                  "sparse_softmax_cross_entropy_grad, the loss itself, argmax of the logits, and the gradient's sum over rows.",
+              .inputs = kLogitsLabelsDy,
+              .infer = [](const InferCall& c) { return infer_step(c, infer_sparse); },
+              .body = [](const OpCall& c) -> Out {
+                  return step_of(c, "sparse_softmax_cross_entropy", "sparse_softmax_cross_entropy_grad");
+              },
+              .checks_indices = true},
         OpDef{.name = "class_probability",
               .summary = "The element of each row that its label points to; a label outside the classes is an error.",
               .kind = OpKind::library,
@@ -105,6 +126,11 @@ std::vector<OpDef> losses() {
                   const Expr p = emit("softmax", {c.in(0)}, {int64_t{-1}});
                   return {(p * reduce_sum(c.in(1), {-1}, true) - c.in(1)) * column(c.in(2))};
               }},
+        OpDef{.name = "softmax_cross_entropy_step",
+              .summary = "softmax_cross_entropy_grad, the loss itself, argmax of the logits, and the gradient's sum over rows.",
+              .inputs = kLogitsTargetsDy,
+              .infer = [](const InferCall& c) { return infer_step(c, infer_dense); },
+              .body = [](const OpCall& c) -> Out { return step_of(c, "softmax_cross_entropy", "softmax_cross_entropy_grad"); }},
         OpDef{.name = "sigmoid_cross_entropy",
               .summary = "-(t log(sigmoid(x)) + (1 - t) log(1 - sigmoid(x))), elementwise.",
               .inputs = kLogitsTargets,

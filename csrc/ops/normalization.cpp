@@ -15,12 +15,16 @@ constexpr std::string_view kBnGrad[] = {"x", "gamma", "mean", "variance", "dy"};
 constexpr std::string_view kBnActGrad[] = {"x", "gamma", "beta", "mean", "variance", "dz"};
 constexpr std::string_view kBnApply[] = {"x", "gamma", "beta", "mean", "variance"};
 constexpr std::string_view kNormXW[] = {"x", "gamma", "beta", "mean", "variance", "w"};
+constexpr std::string_view kXW[] = {"x", "w"};
 constexpr std::string_view kNormXDy[] = {"x", "gamma", "beta", "mean", "variance", "dy"};
 constexpr std::string_view kPointwiseNormGrad[] = {"y", "gamma", "beta", "mean", "variance", "dz", "x", "w"};
 constexpr std::string_view kLnGrad[] = {"x", "gamma", "dy"};
 const AttrDef kAxis[] = {{"axis", AttrType::integer, Attr{int64_t{-1}}}};
 const AttrDef kEpsilon[] = {{"epsilon", AttrType::floating}};
 const AttrDef kPointwiseGrad[] = {{"epsilon", AttrType::floating}, {"act", AttrType::text}, {"filter_shape", AttrType::dims}};
+// Of a value made again near its late readers, where a copy with the same number would be the same value.
+const AttrDef kApply[] = {
+    {"epsilon", AttrType::floating}, {"act", AttrType::text}, {"copy", AttrType::integer, Attr{int64_t{0}}}};
 const AttrDef kEpsilonAct[] = {{"epsilon", AttrType::floating}, {"act", AttrType::text}};
 
 Types infer_axis(const InferCall& c) {
@@ -99,6 +103,23 @@ Types infer_norm_pointwise(const InferCall& c) {
     check_pointwise(c, c.in[5].dims);
     y.dims.back() = c.in[5].dims.back();
     return {y};
+}
+
+// With the moments of y over all axes but the last.
+Types with_moments(const TensorType& y) {
+    const TensorType channel{y.dtype, {y.dims.back()}};
+    return {y, channel, channel};
+}
+
+Types infer_norm_pointwise_moments(const InferCall& c) { return with_moments(infer_norm_pointwise(c)[0]); }
+
+Types infer_pointwise_moments(const InferCall& c) {
+    infer::require_float(c, 0);
+    TensorType y = c.in[0];
+    if (y.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
+    check_pointwise(c, c.in[1].dims);
+    y.dims.back() = c.in[1].dims.back();
+    return with_moments(y);
 }
 
 Types infer_norm_pointwise_grad(const InferCall& c) {
@@ -184,7 +205,8 @@ Expr normalised(Expr x, Expr gamma, Expr beta, Expr mean, Expr variance, double 
 
 Out batch_norm_apply_body(const OpCall& c) {
     const auto& act = std::get<std::string>(c.node->attrs[1]);
-    return {unary(cutting_act(act), normalised(c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.node->float_attr("epsilon")))};
+    const Expr z = normalised(c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.node->float_attr("epsilon"));
+    return {act == "none" ? z : unary(cutting_act(act), z)};
 }
 
 Out batch_norm_moments_body(const OpCall& c) {
@@ -195,23 +217,31 @@ Out batch_norm_moments_body(const OpCall& c) {
     return {mean, reduce_sum(centred * centred, axes) * (1.0 / n)};
 }
 
+Expr as_rows(Expr x) { return reshape(x, {x.type().size() / x.dims().back(), x.dims().back()}); }
+
 // The activation as a matrix of rows.
 Expr normalised_rows(const OpCall& c) {
-    const Dims& x = c.in(0).dims();
-    return reshape(emit("batch_norm_apply", {c.in(0), c.in(1), c.in(2), c.in(3), c.in(4)}, {c.node->attrs[0], c.node->attrs[1]}),
-                   {c.in(0).type().size() / x.back(), x.back()});
+    return as_rows(emit("batch_norm_apply", {c.in(0), c.in(1), c.in(2), c.in(3), c.in(4)},
+                        {c.node->attrs[0], c.node->attrs[1], int64_t{0}}));
 }
 
-Out norm_pointwise_body(const OpCall& c) {
-    const Dims& w = c.in(5).dims();
-    return {reshape(emit("matmul", {normalised_rows(c), reshape(c.in(5), {w[w.size() - 2], w.back()})}), c.node->types[0].dims)};
+// The 1x1 convolution of rows.
+Expr pointwise(const OpCall& c, Expr rows, Expr w) {
+    const Dims& d = w.dims();
+    return reshape(emit("matmul", {rows, reshape(w, {d[d.size() - 2], d.back()})}), c.node->types[0].dims);
 }
+
+Out and_moments(Expr y) {
+    const Out m = emit_all("batch_norm_moments", {y});
+    return {y, m[0], m[1]};
+}
+
+Out norm_pointwise_body(const OpCall& c) { return {pointwise(c, normalised_rows(c), c.in(5))}; }
+Out norm_pointwise_moments_body(const OpCall& c) { return and_moments(pointwise(c, normalised_rows(c), c.in(5))); }
+Out pointwise_moments_body(const OpCall& c) { return and_moments(pointwise(c, as_rows(c.in(0)), c.in(1))); }
 
 Out norm_pointwise_grad_body(const OpCall& c) {
-    const Expr dy = c.in(5);
-    const int64_t n = dy.dims().back();
-    const Expr rows = reshape(dy, {dy.type().size() / n, n});
-    return {reshape(emit("matmul", {normalised_rows(c), rows}, {int64_t{1}, int64_t{0}}), c.node->types[0].dims)};
+    return {reshape(emit("matmul", {normalised_rows(c), as_rows(c.in(5))}, {int64_t{1}, int64_t{0}}), c.node->types[0].dims)};
 }
 
 Out batch_norm_act_grad_body(const OpCall& c) {
@@ -316,6 +346,17 @@ std::vector<OpDef> normalization() {
               .attrs = kEpsilonAct,
               .infer = infer_norm_pointwise,
               .body = norm_pointwise_body},
+        OpDef{.name = "norm_pointwise_moments",
+              .summary = "norm_pointwise, and the mean and variance of its result as batch_norm_moments takes them.",
+              .inputs = kNormXW,
+              .attrs = kEpsilonAct,
+              .infer = infer_norm_pointwise_moments,
+              .body = norm_pointwise_moments_body},
+        OpDef{.name = "pointwise_moments",
+              .summary = "1x1 convolution, and the mean and variance of its result as batch_norm_moments takes them.",
+              .inputs = kXW,
+              .infer = infer_pointwise_moments,
+              .body = pointwise_moments_body},
         OpDef{.name = "norm_pointwise_grad",
               .summary = "Gradient of norm_pointwise with respect to the filter.",
               .inputs = kNormXDy,
@@ -330,9 +371,11 @@ std::vector<OpDef> normalization() {
               .infer = infer_pointwise_norm_grad,
               .body = pointwise_norm_grad_body},
         OpDef{.name = "batch_norm_apply",
-              .summary = "batch_norm_act's first output, from the mean and variance that it returned.",
+              .summary =
+                  "The first output of batch_norm_act, or batch_norm_train with act none, from the mean and variance that "
+                  "it returned.",
               .inputs = kBnApply,
-              .attrs = kEpsilonAct,
+              .attrs = kApply,
               .infer = infer_norm_apply,
               .body = batch_norm_apply_body},
         OpDef{.name = "batch_norm_act_grad",

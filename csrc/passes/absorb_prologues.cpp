@@ -6,18 +6,12 @@
 #include <array>
 #include <unordered_map>
 
-#include "ops/expr.h"
 #include "passes/claims.h"
+#include "passes/norm_rules.h"
 #include "passes/rewrite.h"
 
 namespace fk {
 namespace {
-
-bool is_pointwise(const Node& n, const Dims& filter) {
-    const auto all = [](const Dims& d, int64_t value) { return std::ranges::all_of(d, [=](int64_t i) { return i == value; }); };
-    return all(n.dims_attr("strides"), 1) && all(n.dims_attr("pad_low"), 0) && all(n.dims_attr("pad_high"), 0) &&
-           n.int_attr("groups") == 1 && product(filter) == filter.back() * filter[filter.size() - 2];
-}
 
 // The form of a reader that takes the operands of the normalisation instead of its result; no op: it has none.
 Node absorbing(const Graph& g, const Node& reader, Value z, const Node& norm, const std::array<Value, 5>& operands) {

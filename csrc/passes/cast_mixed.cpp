@@ -3,7 +3,7 @@
 // 16-bit value or writes it. Sums and the gradients of weights, in turn, leave in the float32 they are computed in when all
 // that reads them would widen them again.
 //
-// A node that this pass retypes has types of its own choice, not those its op infers: nothing but fusion comes after it.
+// A node that this pass retypes has types of its own choice, not those its op infers: what comes after it keeps to these.
 #include <algorithm>
 #include <array>
 
@@ -28,10 +28,13 @@ constexpr std::array kMixing = {
     Mixing{"layer_norm_grad", 1},
     Mixing{"batch_norm_train", 1},
     Mixing{"batch_norm_train_grad", 1},
+    Mixing{"batch_norm_moments", 0},
     Mixing{"sparse_softmax_cross_entropy", 0},
     Mixing{"sparse_softmax_cross_entropy_grad", 1},
     Mixing{"softmax_cross_entropy", 0},
     Mixing{"softmax_cross_entropy_grad", 1},
+    Mixing{"sparse_softmax_cross_entropy_step", 1},
+    Mixing{"softmax_cross_entropy_step", 1},
     Mixing{"argmax", 0},
     Mixing{"argmin", 0},
 };

@@ -113,6 +113,7 @@ class Fuser {
             if (!node.steady)
                 for (Value v : node.inputs)
                     if (g_.steady(v)) keep(v, cost);
+            if (node.is("broadcast_to") && spreads(n, cost[node.inputs[0].node])) make_root(node.inputs[0].node);
             if (!merge_ && node.op->kind == OpKind::prim) make_root(n);
             cost[n] = cost_of(node);
             for (Value v : node.inputs)
@@ -125,6 +126,13 @@ class Fuser {
             }
             if (cost[n] > 48 && node.op->kind == OpKind::prim) make_root(n), cost[n] = 0;  // bounds the size of one region
         }
+    }
+
+    // Whether a broadcast repeats something so often that it pays to compute it ahead, in a loop of its own.
+    [[nodiscard]] bool spreads(uint32_t n, int cost) const {
+        constexpr int64_t kLeastElements = 16384, kLeastCopies = 64;
+        const int64_t size = g_.node(n).types[0].size(), from = g_.type(g_.node(n).inputs[0]).size();
+        return cost > kRecomputeCost && size >= kLeastElements && size >= from * kLeastCopies;
     }
 
     // A steady value that the loop of an unsteady one reads: what computes it becomes a loop of its own, to run ahead, unless the

@@ -25,6 +25,8 @@ struct Refusal {
 };
 using Refusals = std::vector<Refusal>;
 
+// Drops vectors over the channels that are added in front of a batch normalisation, and their gradients, which are zero.
+[[nodiscard]] Graph cancel_shifts(const Graph& g);
 // batch normalisation + ReLU or ReLU6 -> one op, and the same for their gradients, where an implementation takes it.
 [[nodiscard]] Graph absorb_activations(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Replaces each composite op that no implementation claims by its body, until none is left.
@@ -35,12 +37,19 @@ using Refusals = std::vector<Refusal>;
 [[nodiscard]] Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // batch normalisation + ReLU -> part of the 1x1 convolutions that read it, where an implementation takes them all.
 [[nodiscard]] Graph absorb_prologues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// batch normalisation whose result only arithmetic reads -> its moments and arithmetic, for `fuse` to join.
+[[nodiscard]] Graph split_norms(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Makes activations again that a gradient reads long after the forward pass, where that costs less than keeping them.
 [[nodiscard]] Graph recompute_far(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// The moments that a batch normalisation needs -> results of the 1x1 convolution before it, where an implementation takes them.
+[[nodiscard]] Graph absorb_moments(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Decides what is stored in 16 bits and what in float32, where a graph names both: casts become part of the kernels beside them.
 [[nodiscard]] Graph cast_mixed(const Graph& g, std::span<const Impl> impls);
 // Whether cast_mixed may have given the operands and results of a node other floating types than its op asks for.
 [[nodiscard]] bool takes_mixed_precision(const Node& n);
+// A softmax cross-entropy, its gradient, the gradient's sum over rows and the largest logit's index -> one op, where the gradient
+// does not depend on the loss.
+[[nodiscard]] Graph join_losses(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Groups elementwise ops, moves and reductions into `fused` regions.
 [[nodiscard]] Graph fuse(const Graph& g, std::span<const Impl> impls);
 // The same lowering with each op as a region of its own: what runs when `fuse` is disabled.

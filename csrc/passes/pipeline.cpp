@@ -19,6 +19,7 @@ struct PassEntry {
 };
 
 Graph prune_pass(const Graph& g, std::span<const Impl>, Refusals*) { return prune(g); }
+Graph cancel_shifts_pass(const Graph& g, std::span<const Impl>, Refusals*) { return cancel_shifts(g); }
 Graph fold_scales_pass(const Graph& g, std::span<const Impl>, Refusals*) { return fold_scales(g); }
 Graph simplify_pass(const Graph& g, std::span<const Impl>, Refusals*) { return simplify(g); }
 template <auto F>  // a pass that refuses nothing
@@ -29,6 +30,7 @@ Graph quiet(const Graph& g, std::span<const Impl> impls, Refusals*) {
 constexpr std::array kPasses = {
     PassEntry{"simplify", simplify_pass},
     PassEntry{"prune", prune_pass},
+    PassEntry{"cancel_shifts", cancel_shifts_pass},
     PassEntry{"absorb_activations", absorb_activations},
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
@@ -36,8 +38,11 @@ constexpr std::array kPasses = {
     PassEntry{"fold_scales", fold_scales_pass},
     PassEntry{"absorb_epilogues", absorb_epilogues},
     PassEntry{"absorb_prologues", absorb_prologues},
+    PassEntry{"split_norms", split_norms},
     PassEntry{"recompute_far", recompute_far},
+    PassEntry{"absorb_moments", absorb_moments},
     PassEntry{"cast_mixed", quiet<cast_mixed>},
+    PassEntry{"join_losses", join_losses},
     PassEntry{"fuse", quiet<fuse>, quiet<lower_unfused>},
 };
 

@@ -21,6 +21,12 @@ int64_t bytes_of(const Node& n) {
     return bytes;
 }
 
+// The attributes of batch_norm_apply for a copy that stays one, whatever a later pass makes of the normalisation itself.
+Attrs copied(Attrs attrs) {
+    attrs.emplace_back(int64_t{1});
+    return attrs;
+}
+
 }  // namespace
 
 Graph recompute_far(const Graph& g, std::span<const Impl> impls, Refusals*) {
@@ -53,7 +59,7 @@ Graph recompute_far(const Graph& g, std::span<const Impl> impls, Refusals*) {
             continue;
         const Node probe{.op = &again,
                          .inputs = {x, norm.inputs[1], norm.inputs[2], {n, 1}, {n, 2}},
-                         .attrs = norm.attrs,
+                         .attrs = copied(norm.attrs),
                          .types = {norm.types[0]},
                          .label = norm.label,
                          .region = nullptr};
@@ -69,7 +75,7 @@ Graph recompute_far(const Graph& g, std::span<const Impl> impls, Refusals*) {
             if (node.inputs[i].out != 0 || std::ranges::find(it->second, node.inputs[i].node) == it->second.end()) continue;
             const uint32_t n = inputs[i].node;
             const Node norm = out.node(n);
-            inputs[i] = {out.add(again, {norm.inputs[0], norm.inputs[1], norm.inputs[2], {n, 1}, {n, 2}}, norm.attrs), 0};
+            inputs[i] = {out.add(again, {norm.inputs[0], norm.inputs[1], norm.inputs[2], {n, 1}, {n, 2}}, copied(norm.attrs)), 0};
         }
         const uint32_t added = out.add(*node.op, inputs, node.attrs);
         std::vector<Value> outputs;

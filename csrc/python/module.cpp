@@ -38,6 +38,15 @@ nb::object call(nb::args args, nb::kwargs kwargs) {
     return nb::tuple(list);
 }
 
+PyTensor zeros(nb::handle shape, nb::handle dtype) {
+    const TensorType type{parse_dtype(dtype), parse_dims(shape)};
+    int64_t bytes = static_cast<int64_t>(size_of(type.dtype));
+    for (int64_t d : type.dims)
+        if (d < 0 || __builtin_mul_overflow(bytes, d, &bytes))
+            fail<UserError>("zeros of shape ", to_string(type.dims), " do not fit into memory");
+    return {from_memory(type, Buffer::zeros(static_cast<size_t>(bytes)))};
+}
+
 nb::object attr_default(const AttrDef& def) {
     if (!def.fallback) return nb::none();
     if (def.type == AttrType::boolean) return nb::bool_(std::get<int64_t>(*def.fallback) != 0);
@@ -178,6 +187,8 @@ NB_MODULE(_engine, m) {
         },
         nb::arg("x").none(), nb::arg("dtype") = nb::none(),
         "A tensor from an array, a number, a list or a tensor; host data is copied.");
+    m.def("zeros", zeros, nb::arg("shape"), nb::arg("dtype"),
+          "A tensor of zeros; a large one takes no memory before something is written into it.");
     m.def("gradients", gradients_of, nb::arg("targets"), nb::arg("sources"), nb::arg("output_gradients") = nb::none(),
           "Gradients of the sum of the targets with respect to each source; None where nothing connects them.");
     m.def(

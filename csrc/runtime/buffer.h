@@ -12,6 +12,8 @@ class Buffer {
   public:
     // 64-byte aligned, contents undefined.
     [[nodiscard]] static std::shared_ptr<Buffer> allocate(size_t bytes);
+    // All bits 0. Large ones take no memory before they are written.
+    [[nodiscard]] static std::shared_ptr<Buffer> zeros(size_t bytes);
     ~Buffer();
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
@@ -19,7 +21,7 @@ class Buffer {
     [[nodiscard]] size_t bytes() const { return bytes_; }
 
   private:
-    explicit Buffer(size_t bytes);
+    Buffer(size_t bytes, bool zero);
     std::byte* data_;
     size_t bytes_;
 };

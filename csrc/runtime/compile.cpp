@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <set>
 #include <unordered_map>
 
@@ -166,7 +167,7 @@ class Planner {
         timed("select_kernels", [&] { select(); });
         timed("plan_memory", [&] {
             split_prologue();
-            if (inplace_) delay_writes();
+            if (inplace_) delay_writes(), hasten_writes();
             place_outputs();
             place_rest();
             group_prologue();
@@ -274,7 +275,9 @@ class Planner {
         }
         prologue_ = static_cast<size_t>(std::ranges::count(ahead, 1));
         if (prologue_ == 0) return;
-        reorder(drafts_.size(), ahead, {1, 0});
+        std::vector<size_t> keys;
+        for (uint8_t a : ahead) keys.push_back(a != 0 ? 0 : 1);
+        reorder(keys);
         for (size_t i = 0; i < prologue_; ++i)
             for (size_t o = 0; o < drafts_[i].out.size(); ++o)
                 if (const Value v = drafts_[i].out[o]; read_later.contains(v))
@@ -286,14 +289,15 @@ class Planner {
         return d.out_bytes[static_cast<size_t>(std::ranges::find(d.out, v) - d.out.begin())];
     }
 
-    // Puts the first `end` drafts in the order of their classes, which keep theirs.
-    void reorder(size_t end, const std::vector<uint8_t>& class_of, std::initializer_list<uint8_t> classes) {
-        std::vector<Draft> order;
-        for (uint8_t c : classes)
-            for (size_t i = 0; i < end; ++i)
-                if (class_of[i] == c) order.push_back(std::move(drafts_[i]));
-        std::ranges::move(order, drafts_.begin());
-        for (size_t i = 0; i < end; ++i)
+    // Puts the drafts in ascending order of their keys; equal ones keep theirs.
+    void reorder(const std::vector<size_t>& keys) {
+        std::vector<size_t> order(drafts_.size());
+        std::iota(order.begin(), order.end(), size_t{0});
+        std::ranges::stable_sort(order, {}, [&](size_t i) { return keys[i]; });
+        std::vector<Draft> ordered;
+        for (size_t i : order) ordered.push_back(std::move(drafts_[i]));
+        drafts_ = std::move(ordered);
+        for (size_t i = 0; i < drafts_.size(); ++i)
             for (Value v : drafts_[i].out) writer_[v] = i;
     }
 
@@ -303,7 +307,8 @@ class Planner {
         size_t end = drafts_.size();
         while (end > 0 && !drafts_[end - 1].fallible) --end;
         if (end == 0) return;
-        std::vector<uint8_t> needed(end, 0), late(end, 0);
+        std::vector<uint8_t> needed(end, 0);
+        std::vector<size_t> late(end, 0);
         for (size_t i = end; i-- > 0;)
             if (needed[i] || drafts_[i].fallible)
                 for (Value v : drafts_[i].in)
@@ -311,11 +316,51 @@ class Planner {
         for (size_t k = 0; k < g().outputs.size(); ++k)
             if (const auto it = writer_.find(root(g().outputs[k])); it != writer_.end() && plan_.output_aliases[k] >= 0)
                 if (it->second >= prologue_ && it->second < end && !drafts_[it->second].fallible)
-                    late[it->second] = !needed[it->second];
+                    late[it->second] = needed[it->second] ? 0 : 1;
         for (size_t i = 0; i < end; ++i)  // what reads a delayed value comes after it
             for (Value v : drafts_[i].in)
                 if (const auto it = writer_.find(v); it != writer_.end() && late[it->second]) late[i] = 1;
-        reorder(end, late, {0, 1});
+        late.resize(drafts_.size(), 2);
+        reorder(late);
+    }
+
+    // Steps that give variables their new values run as soon as they may: then gradients are read while they are in a cache, and
+    // their memory is free. What such a step needs but little of, like a learning rate, goes along.
+    void hasten_writes() {
+        constexpr size_t kLittle = 4096;
+        std::map<Value, std::vector<int32_t>> aliases;  // of the outputs of steps
+        for (size_t k = 0; k < g().outputs.size(); ++k)
+            if (plan_.output_aliases[k] >= 0) aliases[root(g().outputs[k])].push_back(plan_.output_aliases[k]);
+        std::map<Value, std::vector<size_t>> readers;  // of parameters
+        size_t first = prologue_;                      // where no step behind it can fail
+        for (size_t i = 0; i < drafts_.size(); ++i) {
+            if (drafts_[i].fallible) first = i + 1;
+            for (Value v : drafts_[i].in)
+                if (!writer_.contains(v)) readers[v].push_back(i);
+        }
+        std::vector<size_t> at(drafts_.size());  // each step goes right behind the one that was there, or stays
+        for (size_t i = 0; i < drafts_.size(); ++i) {
+            const Draft& d = drafts_[i];
+            at[i] = i;
+            if (i <= first || d.fallible) continue;
+            bool moves = true;
+            size_t after = prologue_;
+            for (Value v : d.in)
+                if (const auto it = writer_.find(v); it != writer_.end()) after = std::max(after, at[it->second]);
+            for (size_t o = 0; o < d.out.size() && moves; ++o) {
+                const auto it = aliases.find(d.out[o]);
+                if (it == aliases.end()) {
+                    moves = d.out_bytes[o] <= kLittle;
+                    continue;
+                }
+                after = std::max(after, first - (first > 0));
+                for (int32_t p : it->second)
+                    for (size_t r : readers[g().parameters()[static_cast<size_t>(p)]])
+                        if (r != i) after = std::max(after, r < i ? at[r] : i);
+            }
+            if (moves && after < i) at[i] = after;
+        }
+        reorder(at);
     }
 
     // The parameter that a value is, or -1.

@@ -106,9 +106,9 @@ Work work_of(const Graph& graph, const Node& node) {
                           static_cast<double>(product(s.batch)));
     }
     if (op.starts_with("conv")) return product_of(2.0 * static_cast<double>(cpu::conv_shape(graph, node).multiply_adds()));
-    if (op.starts_with("norm_pointwise")) {  // x and what else is multiplied come first and last
+    if (op.starts_with("norm_pointwise") || op == "pointwise_moments") {  // x and what else is multiplied come first and last
         const double n =
-            static_cast<double>((op == "norm_pointwise" ? node.types[0] : graph.type(node.inputs.back())).dims.back());
+            static_cast<double>((contains(op, "_grad") ? graph.type(node.inputs.back()) : node.types[0]).dims.back());
         return product_of(2.0 * n * static_cast<double>(graph.type(node.inputs[0]).size()));
     }
     if (op == "pointwise_norm_grad")
@@ -159,7 +159,7 @@ std::string_view kind_of(const Node& node) {
     }
     if (node.op->is_control()) return "control flow";
     if (op.starts_with("matmul")) return "matmul";
-    if (op.starts_with("conv") || op.starts_with("norm_pointwise")) return "convolution";
+    if (op.starts_with("conv") || contains(op, "pointwise")) return "convolution";
     if (contains(op, "_pool")) return "pooling";
     if (contains(op, "_norm")) return "normalization";
     if (contains(op, "softmax")) return "softmax";

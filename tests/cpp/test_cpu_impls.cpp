@@ -146,6 +146,20 @@ TEST_CASE("sizes that are split among threads") {
     }
 }
 
+TEST_CASE("products of several blocks of rows and of k, with panels of unlike widths") {
+    for (const DType t : {DType::f32, DType::f64})
+        for (const auto& [m, n, k] : {std::array<int64_t, 3>{1100, 64, 200}, {1040, 112, 70}, {600, 100, 300}, {64, 320, 530}})
+            for (int flags = 0; flags < 4; ++flags) {
+                CAPTURE(m);
+                CAPTURE(flags);
+                const bool ta = (flags & 1) != 0, tb = (flags & 2) != 0;
+                const Array a = random_array(t, ta ? Dims{k, m} : Dims{m, k}, 1),
+                            b = random_array(t, tb ? Dims{n, k} : Dims{k, n}, 2);
+                check_all("matmul", {a, b}, {int64_t{ta}, int64_t{tb}}, {naive_matmul(a.values(), b.values(), m, n, k, ta, tb)},
+                          2);
+            }
+}
+
 TEST_CASE("narrow products: tall sums of few columns, a small second operand") {
     for (const DType t : {DType::f32, DType::f64}) {
         for (const auto& [m, n, k] : {std::array<int64_t, 3>{35, 24, 2000}, {49, 48, 1100}, {700, 40, 600}, {101, 100, 300}}) {

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "cpu/isa.h"
-#include "graph_support.h"
+#include "gradient_support.h"
 
 namespace fk::test {
 
@@ -127,6 +127,37 @@ TEST_CASE("simplify: matmul reads transposed operands by its flags") {
     CHECK((result(g, 0).bool_attr("transpose_a") && result(g, 0).bool_attr("transpose_b")));
     CHECK((!result(g, 1).bool_attr("transpose_a") && result(g, 1).bool_attr("transpose_b")));
     CHECK((!result(g, 2).bool_attr("transpose_a") && result(g, 2).bool_attr("transpose_b")));
+}
+
+TEST_CASE("simplify: max pooling pads by itself behind a ReLU, and so does its gradient") {
+    struct Case {
+        Dims low, high, pool_low, pool_high;
+        bool relu, absorbed;
+    };
+    const Case cases[] = {
+        {{0, 1, 1, 0}, {0, 1, 1, 0}, {0, 0}, {0, 0}, true, true},   {{0, 2, 0, 0}, {0, 0, 1, 0}, {0, 1}, {1, 0}, true, true},
+        {{0, 1, 1, 0}, {0, 1, 1, 0}, {0, 0}, {0, 0}, false, false}, {{0, 2, 0, 0}, {0, 0, 0, 0}, {1, 0}, {0, 0}, true, false},
+        {{0, 1, 1, 0}, {0, 1, 1, 1}, {0, 0}, {0, 0}, true, false},
+    };
+    for (const Case& c : cases) {
+        Graph g;
+        const Expr u = param(g, DType::f64, {2, 7, 9, 3}), x = c.relu ? emit("relu", {u}) : u;
+        const Expr padded = emit("pad", {x}, {c.low, c.high, Dims{}, 0.0});
+        const Expr y = emit("max_pool", {padded}, {Dims{3, 3}, Dims{2, 2}, c.pool_low, c.pool_high});
+        returns(g, {y});
+        const Expr loss = weighted_loss(g, 3);
+        g.outputs.push_back(differentiate(g, {loss.v}, {}, g.parameters())[0]);
+        const auto plan = compile(g);
+        CAPTURE(plan->text());
+        CHECK((count_ops(plan->lowered, "pad") == 0) == c.absorbed);
+        CHECK((plan->lowered.type(plan->lowered.node(plan->lowered.outputs[0]).inputs[0]).dims == u.dims()) == c.absorbed);
+        // Many windows hold nothing above zero.
+        std::vector<Array> in = inputs_for(g, 4);
+        std::vector<double> v = in[0].values();
+        for (double& value : v) value -= 0.7;
+        in[0] = Array(DType::f64, in[0].type.dims, v);
+        CHECK(worst_deviation(g, in) == 0);
+    }
 }
 
 TEST_CASE("simplify: folding a constant gives what its kernel gives") {

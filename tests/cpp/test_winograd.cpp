@@ -1,5 +1,6 @@
 // Winograd's convolutions against plain loops in double: their rounding errors beside those of the direct kernels, at sizes that
-// fill blocks, chunks and panels partly; what they refuse; that results do not depend on who computes them.
+// fill blocks, chunks and panels partly, in float32 and in 16 bits; what they refuse; that results do not depend on who computes
+// them, nor on when the filter is transformed.
 #include "cpu/impls.h"
 #include "cpu/isa.h"
 #include "cpu/threads.h"
@@ -60,19 +61,19 @@ const Case kCases[] = {
     {9, 4, 4, 300, 140, {1, 1}, {1, 1}}, {1, 4, 3, 8, 8, {3, 4}, {4, 3}},
 };
 
-Array normal_array(const Dims& dims, uint32_t seed) {
+Array normal_array(const Dims& dims, uint32_t seed, DType t = DType::f32) {
     std::mt19937 rng(seed);
     std::normal_distribution<double> d;
     Vec v(static_cast<size_t>(product(dims)));
     for (double& x : v) x = d(rng);
-    return {DType::f32, dims, v};
+    return {t, dims, v};
 }
 
 struct Problem {
     Array x, w, dy;
     Vec y, dx, dw;
-    explicit Problem(const Case& c, uint32_t seed)
-        : x(normal_array(c.x(), seed)), w(normal_array(c.w(), seed + 1)), dy(normal_array(c.y(), seed + 2)) {
+    explicit Problem(const Case& c, uint32_t seed, DType t = DType::f32)
+        : x(normal_array(c.x(), seed, t)), w(normal_array(c.w(), seed + 1, t)), dy(normal_array(c.y(), seed + 2, t)) {
         const Vec xv = x.values(), wv = w.values(), dyv = dy.values();
         y.resize(dyv.size());
         dx.resize(xv.size());
@@ -96,27 +97,47 @@ double rms(const Vec& a, const Vec& b) {
     return std::sqrt(s / static_cast<double>(a.size()));
 }
 
-// The errors of all implementations; Winograd's may be kSlack times the largest of the others', or as much as one rounding of
-// values of that size (where the others happen to be exact).
-constexpr double kSlack = 3;
-void check_errors(std::string_view op, const std::vector<Array>& in, const Attrs& attrs, const Vec& expected) {
+// The errors of all implementations, with results of type `result`; Winograd's may be `slack` times the largest of the others',
+// or as much as one rounding of values of that size (where the others happen to be exact).
+constexpr double kSlack = 3;           // in float32
+constexpr double kRoundedSlack = 1.1;  // of results in 16 bits: nearly all of the error is their rounding
+void check_errors(std::string_view op, const std::vector<Array>& in, const Attrs& attrs, const Vec& expected, DType result,
+                  double slack) {
+    Graph g;
+    std::vector<Value> inputs;
+    for (const Array& a : in) inputs.push_back(g.add_parameter(a.type));
+    std::vector<TensorType> types = g.node(g.add(get_op(op), inputs, attrs)).types;
+    types[0].dtype = result;
+    const Node& node = g.node(g.add_known(get_op(op), inputs, attrs, types));
     double own = -1, direct = 0x1p-24 * rms(expected, Vec(expected.size()));
-    for (const Result& r : run_all(op, in, attrs)) {
-        CHECK(r.error == "");
-        const double e = rms(r.out[0].values(), expected);
-        (r.impl == "winograd" ? own : direct) = std::max(r.impl == "winograd" ? own : direct, e);
+    int others = 0;
+    for (const Impl& impl : cpu::impls()) {
+        if (impl.op != op || !impl.match(g, node).empty()) continue;
+        if (impl.name != "winograd" && impl.name != "own_mixed" && result != in[0].type.dtype) continue;
+        const std::unique_ptr<Kernel> kernel = impl.make(g, node);
+        if (!kernel) continue;
+        std::string error;
+        const std::vector<Array> out = run_kernel(*kernel, node, in, -1, error);
+        CHECK(error == "");
+        const double e = rms(out[0].values(), expected);
+        (impl.name == "winograd" ? own : direct) = std::max(impl.name == "winograd" ? own : direct, e);
+        others += impl.name != "winograd";
     }
     CAPTURE(op);
     CAPTURE(to_string(in[0].type));
     CAPTURE(to_string(in[1].type));
+    CHECK(others > 0);
     CHECK(own >= 0);
-    CHECK(own <= kSlack * direct);
+    CHECK(own <= slack * direct);
+}
+void check_errors(std::string_view op, const std::vector<Array>& in, const Attrs& attrs, const Vec& expected) {
+    check_errors(op, in, attrs, expected, DType::f32, kSlack);
 }
 
-std::string refusal(std::string_view op, const std::vector<TensorType>& in, const Attrs& attrs) {
+std::string refusal(std::string_view op, const std::vector<TensorType>& in, const Attrs& attrs, bool steady = false) {
     Graph g;
     std::vector<Value> inputs;
-    for (const TensorType& t : in) inputs.push_back(g.add_parameter(t));
+    for (const TensorType& t : in) inputs.push_back(g.add_parameter(t, steady && inputs.size() == 1));
     const Node& node = g.node(g.add(get_op(op), inputs, attrs));
     return op == "conv_filter_grad" ? cpu::own_winograd_filter_grad::match(g, node) : cpu::own_winograd::match(g, node);
 }
@@ -164,6 +185,39 @@ TEST_CASE("Winograd's convolutions round about as direct ones do") {
     }
 }
 
+TEST_CASE("Winograd's convolutions of 16-bit operands round once more") {
+    if (!has_vectors()) return;
+    const Winograd always("always");
+    REQUIRE(cpu::set_bf16_products("float32"));
+    for (const DType t : {DType::bf16, DType::f16}) {
+        if (cpu::native_products(t)) continue;
+        for (const int threads : {1, 3}) {
+            const Threads team(threads);
+            uint32_t seed = 1;
+            for (const Case& c : kCases) {
+                const Problem p(c, seed += 10, t);
+                check_errors("conv", {p.x, p.w}, c.attrs(), p.y, t, kRoundedSlack);
+                check_errors("conv_input_grad", {p.dy, p.w}, c.attrs(c.x()), p.dx, t, kRoundedSlack);
+                check_errors("conv_filter_grad", {p.x, p.dy}, c.attrs(c.w()), p.dw, t, kRoundedSlack);
+                // As gradients of weights leave.
+                check_errors("conv_filter_grad", {p.x, p.dy}, c.attrs(c.w()), p.dw, DType::f32, kSlack);
+                const Array bias = normal_array({c.out}, seed, t);
+                for (const std::string act : {"none", "relu"}) {
+                    Vec e = p.y;
+                    for (size_t i = 0; i < e.size(); ++i) {
+                        e[i] += bias.values()[i % static_cast<size_t>(c.out)];
+                        if (act == "relu") e[i] = std::max(e[i], 0.0);
+                    }
+                    Attrs attrs = c.attrs();
+                    attrs.emplace_back(act);
+                    check_errors("conv_bias_act", {p.x, p.w, bias}, attrs, e, t, kRoundedSlack);
+                }
+            }
+        }
+    }
+    cpu::set_bf16_products("");
+}
+
 TEST_CASE("Winograd's convolutions: the same bits whoever computes them") {
     if (!has_vectors()) return;
     const Winograd always("always");
@@ -198,14 +252,57 @@ TEST_CASE("Winograd's convolutions refuse what they are not for") {
     CHECK(refusal("conv", {x, {DType::f32, {3, 1, 64, 64}}}, plain) != "");
     CHECK(refusal("conv", {{DType::f32, {0, 16, 16, 64}}, w}, plain) == "an empty operand");
     CHECK(refusal("conv", {{DType::f64, x.dims}, {DType::f64, w.dims}}, plain) != "");
-    CHECK(refusal("conv", {{DType::bf16, x.dims}, {DType::bf16, w.dims}}, plain) != "");
+    for (const bool native : {true, false}) {
+        REQUIRE(cpu::set_bf16_products(native ? "bfloat16" : "float32"));
+        CHECK((refusal("conv", {{DType::bf16, x.dims}, {DType::bf16, w.dims}}, plain) == "") != native);
+    }
+    cpu::set_bf16_products("");
+    Attrs tanh = plain;
+    tanh.emplace_back("tanh");
+    const TensorType half_x{DType::f16, x.dims}, half_w{DType::f16, w.dims};
+    if (!cpu::native_products(DType::f16)) {
+        CHECK(refusal("conv", {half_x, half_w}, plain) == "");
+        CHECK(refusal("conv_bias_act", {half_x, half_w, {DType::f16, {64}}}, tanh) == "activation tanh");
+    }
     // Few channels, or few positions for the size of the filter: the transforms cost more than they save.
     CHECK(refusal("conv", {x, {DType::f32, {3, 3, 64, 3}}}, plain).find("transforms") != std::string::npos);
     CHECK(refusal("conv", {{DType::f32, {1, 4, 4, 512}}, {DType::f32, {3, 3, 512, 512}}}, plain).find("transforms") !=
           std::string::npos);
+    // Transformed ahead, a filter pays for fewer positions, until fetching the larger one costs more than it saves.
+    const TensorType some{DType::f32, {1, 8, 8, 256}}, few{DType::f32, {1, 4, 4, 256}}, filter{DType::f32, {3, 3, 256, 256}};
+    CHECK(refusal("conv", {some, filter}, plain).find("transforms") != std::string::npos);
+    CHECK(refusal("conv", {some, filter}, plain, true) == "");
+    CHECK(refusal("conv", {few, filter}, plain, true).find("transforms") != std::string::npos);
     const Winograd never("never");
     CHECK(refusal("conv", {x, w}, plain) != "");
     CHECK_FALSE(cpu::set_winograd("sometimes"));
+}
+
+TEST_CASE("Winograd's convolutions: a filter that no run changes is transformed once, which changes no bit") {
+    if (!has_vectors()) return;
+    const Setting setting("winograd", "always");
+    const Winograd afterwards("");
+    for (const int threads : {1, 3}) {
+        const Threads team(threads);
+        uint32_t seed = 1;
+        for (const Case& c : kCases) {
+            const Problem p(c, seed += 10);
+            std::vector<Array> results[2];
+            for (const bool steady : {false, true}) {
+                Graph g;
+                const Expr x = param(g, c.x()), w{&g, g.add_parameter(p.w.type, steady)}, dy = param(g, c.y());
+                returns(g, {emit("conv", {x, w}, c.attrs()), emit("conv_input_grad", {dy, w}, c.attrs(c.x()))});
+                const auto plan = compile(g);
+                CAPTURE(plan->text());
+                results[steady ? 1 : 0] = run_plan(*plan, {p.x, p.w, p.dy});
+                // Where a panel is so empty that the transformed filter would be much larger than the filter, none is kept.
+                const auto grows = [](int64_t out) { return (out + 63) / 64 * 64 * 16 > 2 * 9 * out; };
+                CHECK(plan->prologue == (steady ? !grows(c.out) + !grows(c.in) : 0));
+            }
+            for (size_t i = 0; i < 2; ++i)
+                CHECK(std::memcmp(results[0][i].buffer.data, results[1][i].buffer.data, results[0][i].buffer.size) == 0);
+        }
+    }
 }
 
 TEST_CASE("the setting of Winograd's convolutions reaches plans") {

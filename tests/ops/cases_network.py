@@ -387,6 +387,16 @@ for _shape, _epsilon in (
             ),
         )
         add(
+            "norm_pointwise_moments",
+            Case(
+                [*_fixed, *_moments, S(1, 1, _c, 7)],
+                _attrs,
+                (2e-5, 4e-5),
+                _DOT,
+                grad="of batch_norm_apply, matmul and batch_norm_moments",
+            ),
+        )
+        add(
             "norm_pointwise_grad",
             Case(
                 [*_fixed, *_moments, S(*_shape[:-1], 7)],
@@ -416,6 +426,20 @@ for _shape, _epsilon in (
                 grad="of batch_norm_train_grad and the mask",
             ),
         )
+    add(
+        "batch_norm_apply",
+        Case(
+            [*_fixed, *_moments],
+            {"epsilon": _epsilon, "act": "none", "copy": 1},
+            (2e-6, 4e-6),
+            "the difference to the mean cancels",
+            grad="of batch_norm_train",
+        ),
+    )
+    add(
+        "pointwise_moments",
+        Case([Spec(_shape), S(1, 1, _c, 7)], {}, (2e-5, 4e-5), _DOT, grad="of matmul and batch_norm_moments"),
+    )
     add(
         "batch_norm_moments",
         Case(
@@ -539,6 +563,19 @@ for _shape in ((3, 517), (37, 10), (2, 5, 7), (4, 1), (11,)):
             [Spec(_shape), Spec(_shape, "float32", 0, 1)], {}, (1e-5, 1e-4), _EXP, grad=(0, 1), smooth=_small
         ),
     )
+    _targets = Spec(_shape, "float32", 0, 1)
+    for _op, _with in (("sparse_softmax_cross_entropy", _labels), ("softmax_cross_entropy", _targets)):
+        add(
+            f"{_op}_step",
+            Case([Spec(_shape), _with, _row], {}, (1e-5, 1e-4), _EXP, grad="of the loss and its gradient"),
+        )
+for _dtype, _tol in (("bfloat16", (2e-2, 2e-2)), ("float16", (2e-3, 2e-3)), ("float64", (1e-12, 1e-12))):
+    _x, _row = S(300, 37, dtype=_dtype), S(300, dtype=_dtype)  # more rows than are summed in one go
+    for _op, _with in (("sparse_softmax_cross_entropy", Z(300, high=36)), ("softmax_cross_entropy", _x)):
+        add(
+            f"{_op}_step",
+            Case([_x, _with, _row], {}, _tol, "rounds to the type", grad="of the loss and its gradient"),
+        )
 add(
     "sparse_softmax_cross_entropy",
     Case([vector(((1000.0, 0.0), (0.0, 1000.0))), V(0, 0, dtype="int64")], {}, (4e-6, 4e-6), "large logits"),

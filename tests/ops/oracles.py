@@ -357,12 +357,12 @@ def _batch_norm_train_grad(
     return dx.T.reshape(x.shape), (seen * xhat).sum(-1), seen.sum(-1)
 
 
-_CUTS = {"relu": np.inf, "relu6": 6.0}
+_CUTS = {"none": (-np.inf, np.inf), "relu": (0, np.inf), "relu6": (0, 6.0)}
 
 
 def _batch_norm_act(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, epsilon: float, act: str):
     y, mean, variance = _batch_norm_train(x, gamma, beta, epsilon)
-    return np.clip(y, 0, _CUTS[act]), mean, variance
+    return np.clip(y, *_CUTS[act]), mean, variance
 
 
 def _batch_norm_apply(
@@ -373,8 +373,9 @@ def _batch_norm_apply(
     variance: np.ndarray,
     epsilon: float,
     act: str,
+    copy: int = 0,
 ) -> np.ndarray:
-    return np.clip((x - mean) / np.sqrt(variance + epsilon) * gamma + beta, 0, _CUTS[act])
+    return np.clip((x - mean) / np.sqrt(variance + epsilon) * gamma + beta, *_CUTS[act])
 
 
 def _norm_pointwise(
@@ -388,6 +389,16 @@ def _norm_pointwise(
     act: str,
 ) -> np.ndarray:
     return _batch_norm_apply(x, gamma, beta, mean, variance, epsilon, act) @ w.reshape(w.shape[-2:])
+
+
+def _pointwise_moments(x: np.ndarray, w: np.ndarray):
+    y = x @ w.reshape(w.shape[-2:])
+    axes = tuple(range(y.ndim - 1))
+    return y, y.mean(axes), y.var(axes)
+
+
+def _norm_pointwise_moments(x, gamma, beta, mean, variance, w, epsilon: float, act: str):
+    return _pointwise_moments(_batch_norm_apply(x, gamma, beta, mean, variance, epsilon, act), w)
 
 
 def _norm_pointwise_grad(
@@ -416,7 +427,7 @@ def _batch_norm_act_grad(
     act: str,
 ):
     y = (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
-    dy = np.where((y > 0) & (y < _CUTS[act]), dz, 0)
+    dy = np.where((y > 0) & (y < _CUTS[act][1]), dz, 0)
     return _batch_norm_train_grad(x, gamma, mean, variance, dy, epsilon)
 
 
@@ -469,6 +480,17 @@ def _cross_entropy_grad(logits: np.ndarray, targets: np.ndarray, dy: np.ndarray)
 
 def _sparse_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return -np.take_along_axis(log_softmax(logits), labels[..., None].astype(np.int64), -1)[..., 0]
+
+
+def _loss_step(loss: str):
+    """Of the cross-entropy with that name: gradient, loss, largest logit and the gradient's sum over rows."""
+
+    def step(logits: np.ndarray, labels: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, ...]:
+        dx = ORACLES[f"{loss}_grad"](logits, labels, dy)
+        sums = dx.reshape(-1, dx.shape[-1]).sum(0)
+        return dx, ORACLES[loss](logits, labels), logits.argmax(-1).astype(np.int32), sums
+
+    return step
 
 
 # --- random numbers ----------
@@ -636,6 +658,8 @@ ORACLES: dict[str, Callable] = {
     "norm_pointwise": _norm_pointwise,
     "pointwise_norm_grad": _pointwise_norm_grad,
     "norm_pointwise_grad": _norm_pointwise_grad,
+    "norm_pointwise_moments": _norm_pointwise_moments,
+    "pointwise_moments": _pointwise_moments,
     "batch_norm_act_grad": _batch_norm_act_grad,
     "adam_update": _adam_update,
     "class_probability": lambda p, labels: np.take_along_axis(p, labels[..., None].astype(int), -1)[..., 0],
@@ -643,6 +667,8 @@ ORACLES: dict[str, Callable] = {
     "sparse_softmax_cross_entropy_grad": _sparse_cross_entropy_grad,
     "softmax_cross_entropy": lambda logits, targets: -(targets * log_softmax(logits)).sum(-1),
     "softmax_cross_entropy_grad": _cross_entropy_grad,
+    "sparse_softmax_cross_entropy_step": _loss_step("sparse_softmax_cross_entropy"),
+    "softmax_cross_entropy_step": _loss_step("softmax_cross_entropy"),
     "sigmoid_cross_entropy": lambda logits, targets: softplus(logits) - logits * targets,
     **RECURRENT_ORACLES,
     **ATTENTION_ORACLES,

@@ -26,6 +26,8 @@ _OUTPUTS = {  # of ops that have several, all of one type
     "batch_norm_train": 3,
     "batch_norm_train_grad": 3,
     "batch_norm_act": 3,
+    "norm_pointwise_moments": 3,
+    "pointwise_moments": 3,
     "batch_norm_moments": 2,
     "batch_norm_act_grad": 3,
     "pointwise_norm_grad": 4,
@@ -77,6 +79,8 @@ def _expected_dtypes(op: str, case: Case, arrays: list[np.ndarray]) -> list[str]
     first = dtype_name(arrays[1 if op == "where" else 0].dtype)
     if op == "attention":
         return [first, "float64" if first == "float64" else "float32"]
+    if op.endswith("_cross_entropy_step"):
+        return [first, first, "int32", first]
     without = case.attrs.get("history") is False
     return [first] * (_WITHOUT_HISTORY[op] if without else _OUTPUTS.get(op, 1))
 

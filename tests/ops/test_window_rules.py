@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fastkeras import _engine
 from oracles import ORACLES
+from passes_off import passes_off
 
 
 @pytest.mark.parametrize(
@@ -34,17 +35,12 @@ def test_gradient_of_relu_then_max_pool(size: int, window: int, stride: int, pad
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(summed, want.sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
 
-    if _off("simplify"):
+    if passes_off("simplify"):
         return
     whole = f"[{', '.join(map(str, x.shape))}]".replace(" ", "")
     regions = [line for line in executable.lowered_text().splitlines() if "= fused(" in line]
     # Nothing of the input's size is masked or summed any more; only the ReLU itself is computed there.
     assert sum(whole in line for line in regions) == 1
-
-
-def _off(*passes: str) -> bool:
-    off = _engine.config()["disable_passes"]["value"].split(",")
-    return any(name in off for name in (*passes, "all"))
 
 
 def test_padding_before_a_convolution_becomes_its_own() -> None:
@@ -73,7 +69,7 @@ def test_padding_before_a_convolution_becomes_its_own() -> None:
     dw = ORACLES["conv_filter_grad"](padded, seen, filter_shape=list(w.shape), **attrs)
     for g, want in zip(got, (y, dx, dw), strict=True):
         np.testing.assert_allclose(g, want, rtol=1e-5, atol=1e-5)
-    if not _off("simplify"):
+    if not passes_off("simplify"):
         assert "pad(" not in executable.lowered_text()
         assert "slice" not in executable.lowered_text()
 
@@ -101,7 +97,7 @@ def test_activation_behind_batch_normalisation_is_absorbed_with_its_gradient(act
     )
     for g, want in zip(got, (*forward[:2], *backward), strict=True):
         np.testing.assert_allclose(g, want, rtol=2e-5, atol=2e-5)
-    if not _off("absorb_activations"):
+    if not passes_off("absorb_activations"):
         assert "batch_norm_act(" in executable.lowered_text()
         assert "batch_norm_act_grad(" in executable.lowered_text()
         assert "batch_norm_train" not in executable.lowered_text()
@@ -144,7 +140,7 @@ def test_activation_read_long_after_it_was_made_is_made_again() -> None:
     ]
     for g, expected in zip(got, want, strict=True):
         np.testing.assert_allclose(g, expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max())
-    if not _off("absorb_activations") and not _off("recompute_far"):
+    if not passes_off("absorb_activations") and not passes_off("recompute_far"):
         assert "batch_norm_apply(" in executable.lowered_text()
 
 
@@ -184,7 +180,7 @@ def test_normalisation_becomes_part_of_the_1x1_convolution_behind_it(
     ]
     for g, expected in zip(got, want, strict=True):
         np.testing.assert_allclose(g, expected, rtol=1e-4, atol=2e-5 * np.abs(expected).max())
-    if not _off("absorb_activations") and not _off("absorb_prologues"):
+    if not passes_off("absorb_activations") and not passes_off("absorb_prologues"):
         assert "norm_pointwise(" in executable.lowered_text()
         assert "norm_pointwise_grad(" in executable.lowered_text()
         assert "batch_norm_act(" not in executable.lowered_text()
@@ -221,6 +217,6 @@ def test_gradient_of_a_normalisation_becomes_part_of_the_1x1_convolution_before_
     dw = (x.reshape(-1, width).T @ dy.reshape(-1, channels)).reshape(w.shape)
     for g, expected in zip(got, (dy @ w[0, 0].T, dw, dgamma, dbeta), strict=True):
         np.testing.assert_allclose(g, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-    if not _off("absorb_activations") and not _off("absorb_prologues"):
+    if not passes_off("absorb_activations") and not passes_off("absorb_prologues"):
         assert "pointwise_norm_grad(" in executable.lowered_text()
         assert "batch_norm_act_grad(" not in executable.lowered_text()

@@ -29,14 +29,18 @@ struct GemmArgs {
 inline constexpr int64_t kGemmDepth = 256;      // values of k packed at a time
 inline constexpr int64_t kGemmLooseDepth = 64;  // up to here a transposed A is read where it is
 inline constexpr int64_t kGemmMaxPanel = 64;    // columns of a packed panel, at most
-inline constexpr int64_t kGemmRows = 256;       // rows of A worked on together: with kGemmDepth they stay in the L2 cache
-inline constexpr int64_t kGemmWholeB = 8192;    // values of a B that is packed as a whole: in the L1 cache
+// Rows of A worked on together: they stay in the L2 cache. More would share a panel of B, but several blocks of k also come back
+// to their part of the result.
+inline constexpr int64_t kGemmMostRows = 512;
+inline constexpr int64_t gemm_rows(int64_t k) { return k <= kGemmDepth ? kGemmMostRows : kGemmMostRows / 2; }
+inline constexpr int64_t kGemmWholeB = 8192;        // values of a B that is packed as a whole: in the L1 cache
+inline constexpr int64_t kGemmSharedColumns = 256;  // of a B that is packed a block of k at a time: in the L2 cache
 inline constexpr int64_t gemm_panel_elements(int64_t k) {
-    const int64_t panel = (k < kGemmDepth ? k : kGemmDepth) * kGemmMaxPanel;
-    return panel < kGemmWholeB ? kGemmWholeB : panel;
+    if (k > kGemmDepth) return kGemmDepth * kGemmSharedColumns;
+    return k * kGemmMaxPanel < kGemmWholeB ? kGemmWholeB : k * kGemmMaxPanel;
 }
 inline constexpr int64_t gemm_pack_elements(int64_t m, int64_t k, bool transposed_a) {
-    const int64_t depth = k < kGemmDepth ? k : kGemmDepth, rows = m + 8 < kGemmRows ? m + 8 : kGemmRows;
+    const int64_t depth = k < kGemmDepth ? k : kGemmDepth, rows = m + 8 < kGemmMostRows ? m + 8 : kGemmMostRows;
     return gemm_panel_elements(k) + (transposed_a && k > kGemmLooseDepth ? depth * rows : 0);
 }
 

@@ -17,7 +17,7 @@ constexpr int kTileBytes = 32, kRows = 4;
 constexpr int kTileBytes = 16, kRows = 4;
 #endif
 constexpr int kVectors = 3;
-constexpr int kRowStep = 8;  // values of k for each row of the result that is asked for
+constexpr int kRowStep = 8;  // values of k for each row that is asked for
 
 template <class T>
 struct Simd {
@@ -33,6 +33,14 @@ struct Ahead {
     int64_t step;
 };
 
+// Rows of memory to fetch meanwhile, `step` elements apart and as wide as the tile: one for every kRowStep values of k, for many
+// requests at once would keep the operands waiting.
+template <class T>
+struct AheadRows {
+    const T* at;
+    int64_t step, count;
+};
+
 template <class T>
 struct Tile {
     const T* a;
@@ -45,9 +53,11 @@ struct Tile {
     int tail;  // valid columns of the last vector
     bool accumulate;
     Ahead<T> ahead[2] = {};  // operands of later tiles
+    AheadRows<T> rows[2] = {};
+    T* copy_b = nullptr;  // where a full tile leaves whole vectors of b, side by side, for those that follow; null for nowhere
 };
 
-template <class T, int MR, int NV>
+template <class T, int MR, int NV, bool CopyB = false>
 void multiply_tile(const Tile<T>& t) {
     using Vec = typename Simd<T>::Vec;
     using Loose = typename Simd<T>::Loose;
@@ -62,11 +72,17 @@ void multiply_tile(const Tile<T>& t) {
         ahead[i] = t.ahead[i].at ? t.ahead[i].at : b;
         step[i] = t.ahead[i].at ? t.ahead[i].step : 0;
     }
+    T* copy_b = t.copy_b;
     const auto add_products = [&]() __attribute__((always_inline)) {
         for (int i = 0; i < 2; ++i, ahead[i - 1] += step[i - 1]) __builtin_prefetch(ahead[i], 0, 2);
         Vec row[NV];
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) row[j] = *reinterpret_cast<const Loose*>(b + j * lanes);
+        if constexpr (CopyB) {
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) *reinterpret_cast<Loose*>(copy_b + j * lanes) = row[j];
+            copy_b += NV * lanes;
+        }
 #pragma GCC unroll 16
         for (int i = 0; i < MR; ++i) {
             const T x = a[i * t.a_row];
@@ -77,13 +93,17 @@ void multiply_tile(const Tile<T>& t) {
         b += t.b_row;
     };
     int64_t k = 0;
-    // The result is asked for a row at a time: it is far away after the panels and rows that came in between, and many requests
-    // at once would keep the operands waiting.
-    if (t.k >= kRowStep * MR)
-        for (int i = 0; i < MR; ++i) {
-            for (int j = 0; j < NV; ++j) __builtin_prefetch(t.c + i * t.ldc + j * lanes, 1, 3);
-            for (int step = 0; step < kRowStep; ++step, ++k) add_products();
+    // The result, too, is far away after the panels and rows that came in between.
+    if (t.k >= kRowStep * MR) {
+        const AheadRows<T> lists[3] = {{t.c, t.ldc, MR}, t.rows[0], t.rows[1]};
+        for (const AheadRows<T>& list : lists) {
+            const T* at = list.at;
+            for (int64_t r = 0; r < list.count && k + kRowStep <= t.k; ++r, at += list.step) {
+                for (int j = 0; j < NV; ++j) __builtin_prefetch(at + j * lanes, 0, 2);
+                for (int i = 0; i < kRowStep; ++i, ++k) add_products();
+            }
         }
+    }
     for (; k < t.k; ++k) add_products();
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
@@ -113,7 +133,11 @@ TileFn<T> tile_of_width(int vectors) {
 }
 
 template <class T>
-TileFn<T> tile_function(int rows, int vectors) {
+TileFn<T> tile_function(int rows, int vectors, bool copy_b = false) {
+    if (copy_b)
+        return vectors == 3   ? multiply_tile<T, kRows, 3, true>
+               : vectors == 2 ? multiply_tile<T, kRows, 2, true>
+                              : multiply_tile<T, kRows, 1, true>;
     switch (rows) {
         case 1:
             return tile_of_width<T, 1>(vectors);

@@ -70,17 +70,17 @@ void pack_block(const T* a, int64_t a_col, int64_t rows, int64_t kc, T* out) {
     }
 }
 
-// How n and k are divided. Panels of about one width: a narrow last one would leave the vector units waiting.
+// How n and k are divided. Panels of about one width: a narrow one leaves the vector units waiting.
 template <class T>
 struct Blocking {
     static constexpr int64_t lanes = Simd<T>::lanes;
-    int64_t panel, depth;
-    Blocking(int64_t n, int64_t k) {
-        const int64_t vectors = (n + lanes - 1) / lanes, panels = (vectors + kVectors - 1) / kVectors;
-        panel = (vectors + panels - 1) / (panels == 0 ? 1 : panels) * lanes;
-        const int64_t blocks = gemm_blocks(k);
-        depth = blocks == 0 ? 0 : (k + blocks - 1) / blocks;
+    int64_t n, vectors, panels, depth;
+    Blocking(int64_t columns, int64_t k)
+        : n(columns), vectors((n + lanes - 1) / lanes), panels((vectors + kVectors - 1) / kVectors), depth(0) {
+        if (const int64_t blocks = gemm_blocks(k); blocks > 0) depth = (k + blocks - 1) / blocks;
     }
+    // The first column of a panel.
+    [[nodiscard]] int64_t begin(int64_t panel) const { return panel == panels ? n : panel * vectors / panels * lanes; }
 };
 
 // Columns [n0, n0 + columns) of values [k0, k0 + kc) of b.
@@ -118,11 +118,6 @@ class Fetcher {
                 next_end_[i] = g.next[i].at + g.next[i].count;
             }
             given_ = true;
-        } else if (g.a_row == 1 && g.a_col != 1 && g.b_col == 1) {  // both have k down the rows: those of the next block of k
-            if (k0 + kc >= g.k || (rows + g.n) * kc * static_cast<int64_t>(sizeof(T)) > kMostAhead) return;
-            a_ = g.a + first + (k0 + kc) * g.a_col, b_ = g.b + (k0 + kc) * g.b_row;
-            a_step_ = g.a_col, b_step_ = g.b_row;
-            a_lines_ = (rows + line - 1) / line, b_lines_ = (g.n + line - 1) / line;
         } else if (g.a_col == 1 && g.a_row == kc) {  // one tile of A follows the other
             distance_ = (kTileAhead + kRows * kc - 1) / (kRows * kc) * kRows * kc;
         }
@@ -142,49 +137,96 @@ class Fetcher {
         }
         if (distance_ > 0) {
             t.ahead[0] = {first_panel ? t.a + distance_ : nullptr, kRows};
-            return;
-        }
-        for (Ahead<T>& ahead : t.ahead) {
-            const int64_t i = next_++;
-            ahead = i < a_lines_              ? Ahead<T>{a_ + i * line, a_step_}
-                    : i < a_lines_ + b_lines_ ? Ahead<T>{b_ + (i - a_lines_) * line, b_step_}
-                                              : Ahead<T>{nullptr, 0};
         }
     }
 
   private:
-    static constexpr int64_t kMostAhead = 768 << 10;  // bytes: together with the block at work they fit the L2 cache
-    static constexpr int64_t kTileAhead = 1024;       // elements
+    static constexpr int64_t kTileAhead = 1024;  // elements
     // Packed panels lie in the order in which they are read. Weights that are read once a run come from far.
     static constexpr int64_t kWeightsAhead = 8192 / static_cast<int64_t>(sizeof(T));
-    const T *a_ = nullptr, *b_ = nullptr;
     const T *next_at_[2] = {}, *next_end_[2] = {};
     int64_t share_[2] = {};
     bool given_ = false;
-    int64_t a_step_ = 0, b_step_ = 0, a_lines_ = 0, b_lines_ = 0, next_ = 0, distance_ = 0, weights_ahead_ = 0;
+    int64_t distance_ = 0, weights_ahead_ = 0;
 };
 
-// Columns of B for tiles of kc values: where they are, or a packed copy.
+// A rectangle of memory that a few tiles fetch, in strips as wide as a tile.
+template <class T>
+class Strips {
+  public:
+    Strips() = default;
+    // `tiles` share the work.
+    Strips(const T* at, int64_t step, int64_t rows, int64_t columns, int64_t tiles)
+        : at_(at), step_(step), rows_(rows), left_((columns + kWidth - 1) / kWidth * rows), each_((left_ + tiles - 1) / tiles) {}
+    AheadRows<T> take(int64_t most) {
+        const int64_t strip = done_ / rows_, row = done_ % rows_;
+        int64_t count = each_ < most ? each_ : most;
+        if (count > rows_ - row) count = rows_ - row;
+        if (count > left_) count = left_;
+        done_ += count, left_ -= count;
+        return {at_ + strip * kWidth + row * step_, step_, count};
+    }
+
+  private:
+    static constexpr int64_t kWidth = kVectors * Simd<T>::lanes;
+    const T* at_ = nullptr;
+    int64_t step_ = 0, rows_ = 1, left_ = 0, each_ = 0, done_ = 0;
+};
+
+// Columns of B for tiles of kc values: where they are, or a packed copy, which the first tile makes if it comes `from` elsewhere.
 template <class T>
 struct Panel {
     const T* b;
     int64_t row, first, columns;
     int vectors, tail;
+    const T* from = nullptr;
+    T* to = nullptr;
 };
+
+enum class Source : uint8_t { in_place, copied_by_first_tile, packed };
 
 // `to` is where a copy goes.
 template <class T>
-Panel<T> bring_panel(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0, int64_t columns, bool in_place, T* to) {
+Panel<T> bring_panel(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0, int64_t columns, Source source, T* to) {
     constexpr int64_t lanes = Simd<T>::lanes;
     const int64_t vectors = (columns + lanes - 1) / lanes, tail = columns - (vectors - 1) * lanes;
-    Panel<T> p{g.b + k0 * g.b_row + n0 * g.b_col, g.b_row, n0, columns, static_cast<int>(vectors), static_cast<int>(tail)};
-    if (g.packed == nullptr) {
-        if (in_place && g.b_col == 1 && tail == lanes) return p;
+    Panel<T> p{to, vectors * lanes, n0, columns, static_cast<int>(vectors), static_cast<int>(tail)};
+    const T* b = g.b + k0 * g.b_row + n0 * g.b_col;
+    if (g.packed != nullptr)
+        p.b = g.packed + panel_at(g, k0, kc, n0);
+    else if (source == Source::packed || g.b_col != 1 || tail != lanes)
         pack_panel(g, k0, kc, n0, columns, vectors * lanes, to);
-    }
-    p.b = g.packed == nullptr ? to : g.packed + panel_at(g, k0, kc, n0);
-    p.row = vectors * lanes;
+    else if (source == Source::in_place)
+        p.b = b, p.row = g.b_row;
+    else
+        p.from = b, p.to = to;
     return p;
+}
+
+// Rows [first, first + rows) of A and values [k0, k0 + kc) of k. Blocks go by k first.
+template <class T>
+struct Block {
+    int64_t most_rows, depth, first, k0, rows, kc;
+    Block(const GemmArgs<T>& g, int64_t most_rows, int64_t depth, int64_t first, int64_t k0)
+        : most_rows(most_rows), depth(depth), first(first), k0(k0) {
+        rows = g.m - first < most_rows ? g.m - first : most_rows;
+        kc = g.k - k0 < depth ? g.k - k0 : depth;
+    }
+    [[nodiscard]] Block next(const GemmArgs<T>& g) const {
+        return k0 + kc < g.k ? Block(g, most_rows, depth, first, k0 + kc) : Block(g, most_rows, depth, first + rows, 0);
+    }
+    [[nodiscard]] int64_t tiles() const { return (rows + kRows - 1) / kRows; }
+};
+
+template <class T>
+Strips<T> strips_of_a(const GemmArgs<T>& g, int64_t first, int64_t rows, int64_t k0, int64_t kc, int64_t tiles) {
+    const T* at = g.a + first * g.a_row + k0 * g.a_col;
+    return g.a_col == 1 ? Strips<T>(at, g.a_row, rows, kc, tiles) : Strips<T>(at, g.a_col, kc, rows, tiles);
+}
+template <class T>
+Strips<T> strips_of_b(const GemmArgs<T>& g, const Block<T>& block, int64_t n0, int64_t columns, int64_t tiles) {
+    const T* at = g.b + block.k0 * g.b_row + n0 * g.b_col;
+    return g.b_col == 1 ? Strips<T>(at, g.b_row, block.kc, columns, tiles) : Strips<T>(at, g.b_col, columns, block.kc, tiles);
 }
 
 }  // namespace
@@ -195,64 +237,89 @@ void pack_b(const GemmArgs<T>& g, int64_t block, T* out) {
     static_assert(16 % lanes == 0);
     const Blocking<T> by(g.n, g.k);
     const int64_t k0 = block * by.depth, kc = g.k - k0 < by.depth ? g.k - k0 : by.depth;
-    for (int64_t n0 = 0; n0 < g.n && kc > 0; n0 += by.panel) {
-        const int64_t columns = g.n - n0 < by.panel ? g.n - n0 : by.panel, width = (columns + lanes - 1) / lanes * lanes;
+    for (int64_t p = 0; p < by.panels && kc > 0; ++p) {
+        const int64_t n0 = by.begin(p), columns = by.begin(p + 1) - n0, width = (columns + lanes - 1) / lanes * lanes;
         pack_panel(g, k0, kc, n0, columns, width, out + panel_at(g, k0, kc, n0));
     }
 }
 
 template <class T>
 void gemm(const GemmArgs<T>& g) {
-    constexpr int64_t lanes = Simd<T>::lanes, most = lanes * kVectors, most_panels = 16;
-    static_assert(most <= kGemmMaxPanel && kGemmRows % kRows == 0);
+    constexpr int64_t lanes = Simd<T>::lanes, most_panels = 16, few_rows = 4 * kRows;
+    static_assert(lanes * kVectors <= kGemmMaxPanel && kGemmMostRows % kRows == 0);
     if (g.k == 0 && !g.accumulate)
         for (int64_t i = 0; i < g.m; ++i)
             for (int64_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = 0;
-    const bool few_rows = g.m <= 4 * kRows;
-    const auto [panel, depth] = Blocking<T>(g.n, g.k);
-    const int64_t vectors_of_n = (g.n + lanes - 1) / lanes, panels = panel == 0 ? 0 : (g.n + panel - 1) / panel;
+    if (g.k == 0 || g.n == 0) return;
+    const Blocking<T> by(g.n, g.k);
+    const int64_t panels = by.panels;
+    const auto columns_of = [&](int64_t p) { return by.begin(p + 1) - by.begin(p); };
     T* const packed_a = g.pack + gemm_panel_elements(g.k);
     // A small B is packed as a whole, once, and whole rows of the result are written one after the other.
     const bool whole_b =
-        g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && vectors_of_n * lanes * g.k <= kGemmWholeB;
+        g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && by.vectors * lanes * g.k <= kGemmWholeB;
     Panel<T> whole[most_panels];
-    if (whole_b)
-        for (int64_t p = 0; p * panel < g.n; ++p)
-            whole[p] = bring_panel(g, 0, g.k, p * panel, g.n - p * panel < panel ? g.n - p * panel : panel, few_rows,
-                                   g.pack + p * panel * g.k);
-    for (int64_t first = 0; first < g.m; first += kGemmRows) {
-        const int64_t last = g.m - first < kGemmRows ? g.m : first + kGemmRows;
-        for (int64_t k0 = 0; k0 < g.k; k0 += depth) {
-            const int64_t kc = g.k - k0 < depth ? g.k - k0 : depth;
-            const bool pack_a = g.a_row == 1 && g.a_col != 1 && kc > kGemmLooseDepth && g.n > panel;
-            if (pack_a) pack_block(g.a + first + k0 * g.a_col, g.a_col, last - first, kc, packed_a);
-            Fetcher<T> fetcher(g, panels, first, last - first, k0, kc);
-            const auto multiply = [&](const Panel<T>& p, int64_t m0) {
-                const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
-                Tile<T> t{};
-                t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
-                t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
-                t.b = p.b, t.b_row = p.row;
-                t.c = g.c + m0 * g.ldc + p.first, t.ldc = g.ldc;
-                t.k = kc, t.tail = p.tail, t.accumulate = g.accumulate || k0 > 0;
-                fetcher.set(t, p.first == 0, m0 == first);
-                tile_function<T>(static_cast<int>(rows), p.vectors)(t);
-            };
-            const auto finish = [&](int64_t n0, int64_t columns) {  // while the block is in the cache
-                if (k0 + kc == g.k && (g.bias != nullptr || g.act != Act::none))
-                    epilogue(g.c + first * g.ldc + n0, last - first, columns, g.ldc, g.bias ? g.bias + n0 : nullptr, g.act);
-            };
-            if (whole_b) {
-                for (int64_t m0 = first; m0 < last; m0 += kRows)
-                    for (int64_t p = 0; p * panel < g.n; ++p) multiply(whole[p], m0);
-                finish(0, g.n);
-                continue;
+    for (int64_t p = 0; whole_b && p < panels; ++p)
+        whole[p] = bring_panel(g, 0, g.k, by.begin(p), columns_of(p), g.m <= few_rows ? Source::in_place : Source::packed,
+                               g.pack + by.begin(p) * g.k);
+    // Few columns and several blocks of k: all panels of a block stay in the L2 cache, packed once, and rows of A pass by.
+    const bool share_b = !whole_b && panels > 1 && g.n <= kGemmSharedColumns && g.k > by.depth && g.a_col == 1 && g.m > few_rows;
+    const int64_t most_rows = share_b ? g.m : gemm_rows(g.k);
+    for (Block<T> block(g, most_rows, by.depth, 0, 0); block.first < g.m; block = block.next(g)) {
+        const int64_t first = block.first, last = first + block.rows, k0 = block.k0, kc = block.kc, tiles = block.tiles();
+        const bool pack_a = g.a_row == 1 && g.a_col != 1 && kc > kGemmLooseDepth && panels > 1;
+        if (pack_a) pack_block(g.a + first + k0 * g.a_col, g.a_col, block.rows, kc, packed_a);
+        Fetcher<T> fetcher(g, panels, first, block.rows, k0, kc);
+        // What comes into the cache meanwhile: rows of A and columns of B for later tiles.
+        Strips<T> next_a, next_b;
+        const Block<T> next = block.next(g);
+        const auto multiply = [&](const Panel<T>& p, int64_t m0) {
+            const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
+            Tile<T> t{};
+            t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
+            t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
+            t.b = p.b, t.b_row = p.row;
+            if (p.from != nullptr && m0 == first) t.b = p.from, t.b_row = g.b_row, t.copy_b = p.to;
+            t.c = g.c + m0 * g.ldc + p.first, t.ldc = g.ldc;
+            t.k = kc, t.tail = p.tail, t.accumulate = g.accumulate || k0 > 0;
+            fetcher.set(t, p.first == 0, m0 == first);
+            if (const int64_t most = kc / kRowStep - kRows; most > 0) {
+                t.rows[0] = next_b.take(most);
+                t.rows[1] = next_a.take(most - t.rows[0].count);
             }
-            for (int64_t n0 = 0; n0 < g.n; n0 += panel) {
-                const Panel<T> p = bring_panel(g, k0, kc, n0, g.n - n0 < panel ? g.n - n0 : panel, few_rows, g.pack);
-                for (int64_t m0 = first; m0 < last; m0 += kRows) multiply(p, m0);
-                finish(n0, p.columns);
+            tile_function<T>(static_cast<int>(rows), p.vectors, t.copy_b != nullptr)(t);
+        };
+        const auto finish = [&](int64_t n0, int64_t columns) {  // while the block is in the cache
+            if (k0 + kc == g.k && (g.bias != nullptr || g.act != Act::none))
+                epilogue(g.c + first * g.ldc + n0, block.rows, columns, g.ldc, g.bias ? g.bias + n0 : nullptr, g.act);
+        };
+        if (whole_b || share_b) {
+            if (share_b) {
+                for (int64_t p = 0; p < panels; ++p)
+                    whole[p] = bring_panel(g, k0, kc, by.begin(p), columns_of(p), Source::copied_by_first_tile,
+                                           g.pack + by.begin(p) * kc);
+                if (next.first < g.m && g.packed == nullptr) next_b = strips_of_b(g, next, 0, g.n, tiles * panels);
             }
+            for (int64_t m0 = first; m0 < last; m0 += kRows) {
+                if (share_b && m0 + kRows < last) next_a = strips_of_a(g, m0 + kRows, kRows, k0, kc, panels);
+                for (int64_t p = 0; p < panels; ++p) multiply(whole[p], m0);
+            }
+            finish(0, g.n);
+            continue;
+        }
+        if (next.first < g.m && panels > 1) next_a = strips_of_a(g, next.first, next.rows, next.k0, next.kc, tiles * panels);
+        for (int64_t i = 0; i < panels; ++i) {
+            const Panel<T> p = bring_panel(g, k0, kc, by.begin(i), columns_of(i),
+                                           block.rows <= few_rows ? Source::in_place : Source::copied_by_first_tile, g.pack);
+            next_b = {};
+            if (g.packed == nullptr && g.next[0].at == nullptr) {
+                if (i + 1 < panels)
+                    next_b = strips_of_b(g, block, by.begin(i + 1), columns_of(i + 1), tiles);
+                else if (next.first < g.m)
+                    next_b = strips_of_b(g, next, 0, columns_of(0), tiles);
+            }
+            for (int64_t m0 = first; m0 < last; m0 += kRows) multiply(p, m0);
+            finish(p.first, p.columns);
         }
     }
 }

@@ -45,6 +45,16 @@ struct ColumnMoments {
     T *sum, *sum_squares, *shift;
 };
 
+// What a training step makes of a row of logits. `dx` may be the logits.
+template <class T>
+struct LossStep {
+    T dy;
+    T* dx;
+    T* sums;  // dx is added to them
+    T* loss;
+    int32_t* best;  // as by arg_extreme
+};
+
 // Loops over rows of a contiguous last axis (float and double; 16-bit rows are widened first).
 template <class T>
 struct RowKernels {
@@ -60,6 +70,8 @@ struct RowKernels {
     void (*sparse_cross_entropy_grad)(const T* x, int64_t n, int64_t label, T dy, T* dx);
     T (*cross_entropy)(const T* x, const T* targets, int64_t n);
     void (*cross_entropy_grad)(const T* x, const T* targets, int64_t n, T dy, T* dx);
+    void (*sparse_cross_entropy_step)(const T* x, int64_t n, int64_t label, const LossStep<T>& step);
+    void (*cross_entropy_step)(const T* x, const T* targets, int64_t n, const LossStep<T>& step);
     // the first of the largest (smallest) values, or the first NaN
     int64_t (*arg_extreme)(const T* x, int64_t n, bool largest);
     void (*layer_norm)(const T* x, const T* gamma, const T* beta, int64_t n, T epsilon, T* y);

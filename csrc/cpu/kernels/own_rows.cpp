@@ -1,16 +1,18 @@
 // Softmax, cross-entropy and extremes over rows.
 #include <cmath>
+#include <limits>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
+#include "cpu/kernels/math.h"
 #include "cpu/kernels/own_isa.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
 
-// exp within 1 ulp or so over the whole range, without branches so that loops over it vectorise. NaN stays NaN.
+// exp within 1 ulp or so over the whole range, for loops that the compiler vectorises. NaN stays NaN.
 inline float fast_exp(float x) {
     constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer held in the low bits
     const float clamped = x > 89.0f ? 89.0f : x < -104.0f ? -104.0f : x;
@@ -31,7 +33,7 @@ inline double fast_exp(double x) { return std::exp(x); }
 
 // A row is worked on in whole blocks of one vector and a padded copy of the rest: short rows (ten classes) are all rest.
 template <class T>
-constexpr int64_t kLanes = 64 / static_cast<int64_t>(sizeof(T));
+constexpr int64_t kRowLanes = 64 / static_cast<int64_t>(sizeof(T));
 
 template <class T>
 inline void load_tail(const T* x, int64_t n, T fill, T* lane) {
@@ -42,7 +44,7 @@ inline void load_tail(const T* x, int64_t n, T fill, T* lane) {
         return;
     }
 #endif
-    for (int64_t i = 0; i < kLanes<T>; ++i) lane[i] = fill;
+    for (int64_t i = 0; i < kRowLanes<T>; ++i) lane[i] = fill;
     for (int64_t i = 0; i < n; ++i) lane[i] = x[i];
 }
 
@@ -60,52 +62,58 @@ inline void store_tail(const T* lane, int64_t n, T* y) {
 template <class T>
 T row_max(const T* x, int64_t n) {
     T m = x[0];
-    const int64_t whole = n / kLanes<T> * kLanes<T>;
+    const int64_t whole = n / kRowLanes<T> * kRowLanes<T>;
 #pragma omp simd reduction(max : m)
     for (int64_t i = 0; i < whole; ++i) m = x[i] > m ? x[i] : m;
     if (whole == n) return m;
-    T lane[kLanes<T>];
+    T lane[kRowLanes<T>];
     load_tail(x + whole, n - whole, m, lane);
 #pragma omp simd reduction(max : m)
-    for (int64_t i = 0; i < kLanes<T>; ++i) m = lane[i] > m ? lane[i] : m;
+    for (int64_t i = 0; i < kRowLanes<T>; ++i) m = lane[i] > m ? lane[i] : m;
     return m;
 }
 
-template <class T>
-T exp_tail(const T* x, int64_t n, T max, T* y) {
-    T lane[kLanes<T>];
-    load_tail(x, n, max, lane);
-    T sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < kLanes<T>; ++i) {
-        lane[i] = fast_exp(lane[i] - max);
-        sum += static_cast<int32_t>(i) < static_cast<int32_t>(n) ? lane[i] : T(0);
+// y = exp(x - max) for n, a multiple of kRowLanes; returns their sum. x and y may be the same, or y null.
+inline float exp_blocks(const float* x, int64_t n, float max, float* y) {
+    const vf shift = splat(max);
+    vf sums = {};
+    for (int64_t i = 0; i < n; i += kLanes) {
+        const vf e = exp_v(load<vf>(x + i) - shift);
+        if (y != nullptr) store(y + i, e);
+        sums += e;
     }
-    if (y) store_tail(lane, n, y);
+    float lanes[kLanes];
+    store(lanes, sums);
+    for (int half = kLanes / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) lanes[i] += lanes[half + i];
+    return lanes[0];
+}
+inline double exp_blocks(const double* x, int64_t n, double max, double* y) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        const double e = std::exp(x[i] - max);
+        if (y != nullptr) y[i] = e;
+        sum += e;
+    }
     return sum;
+}
+
+// The same for any n.
+template <class T>
+T exp_row(const T* x, int64_t n, T max, T* y) {
+    const int64_t whole = n / kRowLanes<T> * kRowLanes<T>, rest = n - whole;
+    const T sum = exp_blocks(x, whole, max, y);
+    if (rest == 0) return sum;
+    T lane[kRowLanes<T>];
+    load_tail(x + whole, rest, -std::numeric_limits<T>::infinity(), lane);
+    const T last = exp_blocks(lane, kRowLanes<T>, max, lane);
+    if (y != nullptr) store_tail(lane, rest, y + whole);
+    return sum + last;
 }
 
 template <class T>
 T exp_sum(const T* x, int64_t n, T max) {
-    T sum = 0;
-    const int64_t whole = n / kLanes<T> * kLanes<T>;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < whole; ++i) sum += fast_exp(x[i] - max);
-    return whole == n ? sum : sum + exp_tail<T>(x + whole, n - whole, max, nullptr);
-}
-
-// y = exp(x - max); returns their sum. x and y may be the same.
-template <class T>
-T exp_row(const T* x, int64_t n, T max, T* y) {
-    T sum = 0;
-    const int64_t whole = n / kLanes<T> * kLanes<T>;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < whole; ++i) {
-        const T e = fast_exp(x[i] - max);
-        y[i] = e;
-        sum += e;
-    }
-    return whole == n ? sum : sum + exp_tail<T>(x + whole, n - whole, max, y + whole);
+    return exp_row<T>(x, n, max, nullptr);
 }
 
 template <class T>
@@ -172,7 +180,7 @@ void softmax_columns(const T* x, int64_t n, int64_t stride, int64_t width, bool 
 // Blocks are searched for whether they hold a new extreme at all; only such a block is looked at by element.
 template <class T>
 int64_t arg_extreme(const T* x, int64_t n, bool largest) {
-    constexpr int64_t block = 8 * kLanes<T>;
+    constexpr int64_t block = 8 * kRowLanes<T>;
     const T sign = largest ? T(1) : T(-1);
     T best = x[0];
     int64_t at = 0;
@@ -225,6 +233,67 @@ void cross_entropy_grad(const T* x, const T* targets, int64_t n, T dy, T* dx) {
     for (int64_t i = 0; i < n; ++i) dx[i] = dy * (fast_exp(x[i] - max) * scale - targets[i]);
 }
 
+// The first of the row's largest values, which is `max` if none is NaN; the first NaN otherwise.
+template <class T>
+int32_t first_largest(const T* x, int64_t n, T max) {
+    constexpr int64_t block = 8 * kRowLanes<T>;
+    int32_t nans = 0;
+    int64_t at = n;
+    for (int64_t begin = 0; begin < n; begin += block) {
+        const int64_t end = n - begin < block ? n : begin + block;
+        int32_t equal = 0;
+#pragma omp simd reduction(+ : equal, nans)
+        for (int64_t i = begin; i < end; ++i) {
+            equal += x[i] == max ? 1 : 0;
+            nans += x[i] != x[i] ? 1 : 0;
+        }
+        if (equal != 0 && at == n)
+            for (at = begin; x[at] != max; ++at) {
+            }
+    }
+    return static_cast<int32_t>(nans != 0 ? arg_extreme(x, n, true) : at);
+}
+
+template <class T>
+void sparse_cross_entropy_step(const T* x, int64_t n, int64_t label, const LossStep<T>& step) {
+    const T max = row_max(x, n), picked = x[label] - max, dy = step.dy;
+    *step.best = first_largest(x, n, max);
+    T *dx = step.dx, *sums = step.sums;
+    const T sum = exp_row(x, n, max, dx), scale = dy / sum;
+    *step.loss = std::log(sum) - picked;
+    // The label's element is put right behind the loop; its part of the sums would cancel there.
+    const T at_label = dx[label] * scale - dy, others = sums[label];
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) {
+        const T d = dx[i] * scale;
+        dx[i] = d;
+        sums[i] += d;
+    }
+    dx[label] = at_label;
+    sums[label] = others + at_label;
+}
+
+// For targets of one sign, no terms of the loss cancel.
+template <class T>
+void cross_entropy_step(const T* x, const T* targets, int64_t n, const LossStep<T>& step) {
+    const T max = row_max(x, n), dy = step.dy;
+    *step.best = first_largest(x, n, max);
+    T *dx = step.dx, *sums = step.sums, total = 0, below = 0;
+#pragma omp simd reduction(+ : total, below)
+    for (int64_t i = 0; i < n; ++i) {
+        total += targets[i];
+        below += targets[i] * (max - x[i]);
+    }
+    const T sum = exp_row(x, n, max, dx), scale = total / sum;
+    *step.loss = total * std::log(sum) + below;
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) {
+        const T d = dy * (dx[i] * scale - targets[i]);
+        dx[i] = d;
+        sums[i] += d;
+    }
+}
+
 template <class T>
 void fill(RowKernels<T>& t) {
     t.softmax = softmax<T>;
@@ -234,6 +303,8 @@ void fill(RowKernels<T>& t) {
     t.arg_extreme = arg_extreme<T>;
     t.cross_entropy = cross_entropy<T>;
     t.cross_entropy_grad = cross_entropy_grad<T>;
+    t.sparse_cross_entropy_step = sparse_cross_entropy_step<T>;
+    t.cross_entropy_step = cross_entropy_step<T>;
 }
 
 }  // namespace

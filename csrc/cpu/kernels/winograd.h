@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/kernels/gemm_args.h"
 #include "cpu/kernels/own_types.h"
 
 namespace fk::cpu {
@@ -38,7 +39,8 @@ struct WinogradPanels {
 
 // A 3x3 filter [3, 3, in, out], or turned by half a circle and [3, 3, out, in] as an input's gradient needs it.
 struct WinogradFilter {
-    const float* data;
+    const void* data;
+    Stored type;
     int64_t in, out;
     bool turned;
 };
@@ -56,21 +58,24 @@ struct WinogradProduct {
     WinogradRows c;
     int64_t m, n, k;
     bool accumulate;
+    bool far = false;  // b lies in memory, rows of the next values of k behind those for these
 };
 
 struct WinogradKernels {
     // The points of 4x4 tiles of an input, and of 2x2 tiles of a result's gradient.
-    void (*input)(const float* x, const WinogradImages& images, const WinogradBlock& block, const WinogradRows& to);
-    void (*gradient)(const float* dy, const WinogradImages& images, const WinogradBlock& block, const WinogradPanels& to);
+    void (*input)(const void* x, Stored type, const WinogradImages& images, const WinogradBlock& block, const WinogradRows& to);
+    void (*gradient)(const void* dy, Stored type, const WinogradImages& images, const WinogradBlock& block,
+                     const WinogradPanels& to);
     void (*filter)(const WinogradFilter& filter, const WinogradFilterBlock& block, const WinogradPanels& to);
     void (*multiply)(const WinogradProduct& args);
-    // 2x2 tiles from the points of products, with the bias of the block's channels (or null) and the activation.
+    // 2x2 tiles from the points of products, with the bias of the block's channels (or null) and the activation: for results in
+    // 16 bits none or ReLU.
     void (*output)(const WinogradRows& from, const WinogradImages& images, const WinogradBlock& block, const float* bias, Act act,
-                   float* y);
-    // Rows [begin, end) by `columns` of the gradient of a 3x3 filter, rows `row` floats apart and taps `tap`, from the sum of
-    // `parts` results, `part` floats apart.
+                   void* y, Stored type);
+    // Rows [begin, end) by `columns` of the gradient of a 3x3 filter, from its element `first` on, rows `row` elements apart and
+    // taps `tap`, from the sum of `parts` results, `part` floats apart.
     void (*filter_gradient)(const WinogradRows& from, int64_t parts, int64_t part, int64_t begin, int64_t end, int64_t columns,
-                            int64_t tap, int64_t row, float* dw);
+                            int64_t tap, int64_t row, void* dw, Stored type, int64_t first);
 };
 
 }  // namespace fk::cpu

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastkeras import _engine
 from fastkeras.initializers.initializer import Initializer
-from fastkeras.initializers.values import checked_shape, to_tensor
+from fastkeras.initializers.values import checked_shape, resolve_dtype, to_tensor
 
 
 class Constant(Initializer):
@@ -54,7 +55,7 @@ class Zeros(Initializer):
     """Fills a tensor with zeros. Example: `Zeros()(shape=(2, 2))`."""
 
     def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Any:
-        return to_tensor(np.zeros(checked_shape(shape), "float32"), dtype)
+        return _engine.zeros(checked_shape(shape), resolve_dtype(dtype))
 
 
 class Ones(Initializer):

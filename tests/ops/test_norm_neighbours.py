@@ -1,0 +1,189 @@
+"""What stands before and behind a batch normalisation: biases that cancel, additions that join its loop."""
+
+import numpy as np
+import pytest
+from fastkeras import _engine
+from oracles import ORACLES
+from passes_off import passes_off
+
+EPSILON = 1e-3
+SHAPE = (3, 11, 10, 24)
+
+
+def _oracle(y, b, gamma, beta, skip, dz):
+    """Values and gradients of relu(batch_norm(y + b) + skip) in float64; dz is the gradient of the result."""
+    x = y + b
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    rstd = 1 / np.sqrt(variance + EPSILON)
+    xhat = (x - mean) * rstd
+    z = xhat * gamma + beta + skip
+    d = dz * (z > 0)
+    n = x.size / x.shape[-1]
+    dgamma, dbeta = (d * xhat).sum((0, 1, 2)), d.sum((0, 1, 2))
+    dx = gamma * rstd * (d - dbeta / n - xhat * dgamma / n)
+    return np.maximum(z, 0), mean, variance, dx, dgamma, dbeta, d
+
+
+def _given(seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    channels = SHAPE[-1]
+    y = rng.uniform(-1, 1, SHAPE)
+    b, gamma, beta = rng.uniform(-3, 3, channels), np.linspace(0.5, 4, channels), np.linspace(-1, 3, channels)
+    return [y, b, gamma, beta, rng.uniform(-1, 1, SHAPE), rng.uniform(-1, 1, SHAPE)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_bias_in_front_cancels_and_an_addition_behind_joins(dtype: str) -> None:
+    given = _given(1)
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in given]
+        y, b, gamma, beta, skip, dz = inputs
+        low = lambda v: _engine.call("cast", v, dtype=dtype) if dtype != "float32" else v  # noqa: E731
+        wide = lambda v: _engine.call("cast", v, dtype="float32") if dtype != "float32" else v  # noqa: E731
+        x = wide(low(y) + low(b))
+        normal, mean, variance = _engine.call("batch_norm_train", x, gamma, beta, epsilon=EPSILON)
+        z = _engine.call("relu", low(normal) + low(skip))
+        loss = _engine.call("reduce_sum", wide(z) * dz, axes=[0, 1, 2, 3])
+        grads = _engine.gradients([loss], inputs[:5])
+    executable = trace.compile([wide(z) if dtype == "float32" else z, mean, variance, *grads])
+    given = [a.astype("float32") for a in given]
+    out = [np.asarray(t).astype(np.float64) for t in executable(*given)]
+    z, mean, variance, dy, db, dgamma, dbeta, dskip = out
+
+    wants = _oracle(*(a.astype(np.float64) for a in given))
+    # bfloat16 rounds y, b, the normalised value and the sum, of size 8 at most: 2^-9 of that for each.
+    rtol, atol = (1e-4, 2e-5) if dtype == "float32" else (2e-2, 6e-2)
+    for name, got, want in zip(
+        "z mean variance dy dgamma dbeta dskip".split(),
+        (z, mean, variance, dy, dgamma, dbeta, dskip),
+        wants,
+        strict=True,
+    ):
+        scale = np.abs(want).max()
+        if dtype == "float32" or name not in ("dy", "dgamma", "dbeta", "dskip"):
+            np.testing.assert_allclose(got, want, rtol=rtol, atol=atol * scale, err_msg=name)
+        else:  # near zero the rounded sum lies on the other side of the kink now and then
+            near = np.abs(got - want) <= atol * scale + rtol * np.abs(want)
+            assert near.mean() > 0.95, name
+    if not passes_off("cancel_shifts"):
+        np.testing.assert_array_equal(db, 0)
+    else:
+        np.testing.assert_allclose(db, 0, atol=0.5 if dtype != "float32" else 1e-3)
+    if not passes_off("split_norms") and not passes_off("decompose") and dtype == "float32":
+        assert "batch_norm_moments(" in executable.lowered_text()
+        assert "batch_norm_train(" not in executable.lowered_text()
+
+
+def test_a_shifted_value_that_others_read_keeps_its_shift() -> None:
+    given = [a.astype("float32") for a in _given(2)[:4]]
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in given]
+        x = inputs[0] + inputs[1]
+        normal, mean, _ = _engine.call("batch_norm_train", x, *inputs[2:], epsilon=EPSILON)
+        both = _engine.call("reduce_sum", normal * normal + x, axes=[0, 1, 2, 3])
+        grads = _engine.gradients([both], inputs[:2])
+    dx, db = (np.asarray(t) for t in trace.compile(grads)(*given))
+    y, b, gamma, beta = (a.astype(np.float64) for a in given)
+    n = y.size / y.shape[-1]
+    x = y + b
+    rstd = 1 / np.sqrt(x.var((0, 1, 2)) + EPSILON)
+    xhat = (x - x.mean((0, 1, 2))) * rstd
+    d = 2 * (xhat * gamma + beta)
+    want = gamma * rstd * (d - d.sum((0, 1, 2)) / n - xhat * (d * xhat).sum((0, 1, 2)) / n) + 1
+    np.testing.assert_allclose(dx, want, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(db, np.full_like(b, n), rtol=1e-4)
+
+
+def test_the_mean_that_a_normalisation_returns_has_the_bias_in_it() -> None:
+    given = [a.astype("float32") for a in _given(3)[:4]]
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in given]
+        _, mean, variance = _engine.call(
+            "batch_norm_train", inputs[0] + inputs[1], *inputs[2:], epsilon=EPSILON
+        )
+    mean, variance = (np.asarray(t) for t in trace.compile([mean, variance])(*given))
+    x = given[0].astype(np.float64) + given[1]
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(variance, x.var((0, 1, 2)), rtol=1e-5)
+
+
+def test_the_moments_are_taken_from_the_convolution_before_them() -> None:
+    rng = np.random.default_rng(4)
+    wide, narrow = 40, 24
+    shape = (5, 53, 50, wide)  # rows that neither threads nor blocks divide evenly
+    x = rng.uniform(-1, 1, shape) + np.linspace(-30, 30, wide)  # means far from zero
+    w, v = (rng.uniform(-1, 1, (1, 1, *pair)) for pair in ((wide, narrow), (narrow, wide)))
+    affine = [
+        np.linspace(0.5, 2, narrow),
+        np.linspace(-1, 1, narrow),
+        np.linspace(0.5, 2, wide),
+        np.linspace(-1, 1, wide),
+    ]
+    given = [a.astype("float32") for a in (x, w, v, *affine)]
+    attrs = {"strides": [1, 1], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]}
+    trace = _engine.Trace()
+    with trace:
+        a, first, second, g1, b1, g2, b2 = (trace.input(a.shape, "float32") for a in given)
+        y = _engine.call("conv", a, first, **attrs)
+        n1, m1, v1 = _engine.call("batch_norm_train", y, g1, b1, epsilon=EPSILON)
+        u = _engine.call("conv", _engine.call("relu", n1), second, **attrs)
+        n2, m2, v2 = _engine.call("batch_norm_train", u, g2, b2, epsilon=EPSILON)
+        z = _engine.call("relu", n2 + a)
+    executable = trace.compile([z, m1, v1, m2, v2])
+    got = [np.asarray(t) for t in executable(*given)]
+    for once, again in zip(got, executable(*given), strict=True):
+        np.testing.assert_array_equal(once, np.asarray(again))
+
+    x, w, v, g1, b1, g2, b2 = (a.astype(np.float64) for a in given)
+    y, m1, v1 = ORACLES["pointwise_moments"](x, w)
+    u, m2, v2 = ORACLES["norm_pointwise_moments"](y, g1, b1, m1, v1, v, epsilon=EPSILON, act="relu")
+    z = np.maximum(ORACLES["batch_norm_apply"](u, g2, b2, m2, v2, epsilon=EPSILON, act="none") + x, 0)
+    # y is a sum of terms up to 30: float32 rounds it by 30 * 2^-24 a term, and its deviations are near 3.
+    for what, want in zip(got, (z, m1, v1, m2, v2), strict=True):
+        np.testing.assert_allclose(what, want, rtol=1e-4, atol=5e-5 * np.abs(want).max())
+    if not passes_off("absorb_moments", "absorb_activations", "absorb_prologues", "split_norms"):
+        text = executable.lowered_text()
+        assert "= pointwise_moments(" in text
+        assert "= norm_pointwise_moments(" in text
+        assert "batch_norm_moments(" not in text
+
+
+def test_an_activation_made_again_stays_a_copy_when_its_moments_come_from_the_product() -> None:
+    rng = np.random.default_rng(5)
+    rows, width, wide = 8192, 32, 2560  # what comes between is larger than a cache
+    x, f = rng.uniform(-1, 1, (1, rows, 16)), rng.uniform(-1, 1, (1, 16, width))
+    gamma, beta = np.linspace(0.5, 2, width), np.linspace(-1, 1, width)
+    w = rng.uniform(-1, 1, (3, width, wide)) / wide
+    given = [a.astype("float32") for a in (x, f, gamma, beta, w)]
+    attrs = {"strides": [1], "dilations": [1]}
+    trace = _engine.Trace()
+    with trace:
+        x, f, gamma, beta, w = (trace.input(a.shape, "float32") for a in given)
+        y = _engine.call("conv", x, f, pad_low=[0], pad_high=[0], **attrs)
+        z = _engine.call("relu", _engine.call("batch_norm_train", y, gamma, beta, epsilon=EPSILON)[0])
+        u = _engine.call("conv", z, w, pad_low=[1], pad_high=[1], **attrs)
+        loss = _engine.call("reduce_sum", u * u, axes=[0, 1, 2])
+        grads = _engine.gradients([loss], [w, gamma, beta])
+    executable = trace.compile(grads)
+    got = [np.asarray(t) for t in executable(*given)]
+
+    x, f, gamma, beta, w = (a.astype(np.float64) for a in given)
+    y, m, v = ORACLES["pointwise_moments"](x, f)
+    z = ORACLES["batch_norm_apply"](y, gamma, beta, m, v, epsilon=EPSILON, act="relu")[0]
+    around = np.stack([np.pad(z, ((1, 1), (0, 0)))[i : i + rows] for i in range(3)])  # what each tap sees
+    du = 2 * np.einsum("trc,tcn->rn", around, w, optimize=True)
+    dw = np.einsum("trc,rn->tcn", around, du, optimize=True)
+    padded = np.pad(du, ((1, 1), (0, 0)))
+    dz = sum(padded[2 - i : 2 - i + rows] @ w[i].T for i in range(3)) * (z > 0)
+    xhat = ((y - m) / np.sqrt(v + EPSILON))[0]
+    for what, want in zip(got, (dw, (dz * xhat).sum(0), dz.sum(0)), strict=True):
+        np.testing.assert_allclose(what, want, rtol=1e-4, atol=2e-5 * np.abs(want).max())
+    if not passes_off("absorb_moments", "absorb_activations", "recompute_far"):
+        text = executable.lowered_text()
+        assert "= pointwise_moments(" in text
+        assert (
+            text.count("= batch_norm_apply(") == 2
+        )  # one for the convolution, one for its filter's gradient
