@@ -150,6 +150,28 @@ void fill_strips(const MixedSource& source, int64_t line, int64_t lines, int64_t
     }
 }
 
+// Memory that comes into the cache meanwhile: each tile asks for its share.
+class Upcoming {
+  public:
+    Upcoming() = default;
+    Upcoming(const MixedOperand& x, int64_t at, int64_t count, int64_t tiles) {
+        const int64_t size = x.type == Stored::f32 ? 4 : 2;
+        const char* begin = static_cast<const char*>(x.data) + at * size;
+        at_ = reinterpret_cast<const float*>(begin), end_ = reinterpret_cast<const float*>(begin + count * size);
+        share_ = up_to(parts(count * size, tiles), 64) / 4;
+    }
+    Ahead<float> take(int64_t k) {
+        if (at_ >= end_) return {nullptr, 0};
+        const Ahead<float> ahead{at_, parts(share_, k)};
+        at_ += share_;
+        return ahead;
+    }
+
+  private:
+    const float *at_ = nullptr, *end_ = nullptr;
+    int64_t share_ = 0;
+};
+
 // Rows [k0, k0 + kc) of b, columns [n0, n0 + n), as a panel.
 void pack_b_rows(const MixedGemmArgs& g, int64_t k0, int64_t kc, int64_t n0, int64_t n, int64_t width, float* dst) {
     for (int64_t k = k0; k < k0 + kc;) {
@@ -161,77 +183,140 @@ void pack_b_rows(const MixedGemmArgs& g, int64_t k0, int64_t kc, int64_t n0, int
     }
 }
 
-void mixed_gemm(const MixedGemmArgs& g) {
-    constexpr int64_t lanes = kLanes;
-    const bool in_place = g.c_type == Stored::f32 && !g.bias && !g.relu && !g.c_rows;
-    // Equal slices of k, as long as the longest that the panels allow.
-    const int64_t slices = g.k > 0 ? parts(g.k, kMixedDepth) : 1, depth = parts(g.k > 0 ? g.k : 1, slices);
-    const int64_t block_n = least(kMixedPanelB / depth / lanes * lanes, kMixedColumns), block_m = kMixedRows;
-    alignas(64) float tile[kRows * kVectors * kLanes];
-    float* const pack_a = g.pack;
-    float* const pack_b = pack_a + kMixedPanelA;
-    float* const sums = pack_b + kMixedPanelB;
-    for (int64_t n0 = 0; n0 < g.n; n0 += block_n) {
-        const int64_t columns = least(block_n, g.n - n0), vectors = parts(columns, lanes), panels = parts(vectors, kVectors);
-        const int64_t width = vectors * lanes;
-        const auto panel_begin = [&](int64_t p) { return vectors * p / panels * lanes; };
-        // Sums over several slices of k stay in scratch until the last: so many rows at a time.
-        const int64_t chunk_m = in_place || slices == 1 ? g.m : kMixedSums / width / block_m * block_m;
-        for (int64_t c0 = 0; c0 < g.m; c0 += chunk_m) {
-            const int64_t c1 = least(g.m, c0 + chunk_m);
-            for (int64_t slice = 0; slice < slices; ++slice) {
-                const int64_t k0 = slice * depth, kc = least(depth, g.k - k0);
-                for (int64_t p = 0; p < panels; ++p) {
-                    const int64_t from = panel_begin(p), wide = panel_begin(p + 1) - from;
-                    pack_b_rows(g, k0, kc, n0 + from, least(wide, columns - from), wide, pack_b + from * kc);
-                }
-                for (int64_t m0 = c0; m0 < c1; m0 += block_m) {
-                    const int64_t rows = least(block_m, c1 - m0);
-                    // Rows of a; where its columns are contiguous, strips of them.
-                    const int64_t at_a = m0 * g.a.row + k0 * g.a.col;
-                    const float* a = pack_a;
-                    int64_t a_row = 1, a_col = 1, a_tile = kRows * kc;
-                    if (g.source && g.source->columns) {
-                        a_col = kRows;
-                        fill_strips(*g.source, k0, kc, m0, rows, pack_a);
-                    } else if (g.source) {
-                        a_row = up_to(kc, lanes) + lanes;
-                        a_tile = kRows * a_row;
-                        g.source->fill(g.source->context, m0, rows, k0, kc, pack_a, a_row);
-                    } else if (g.a.type == Stored::f32 && g.a.col == 1) {
-                        a = static_cast<const float*>(g.a.data) + at_a, a_row = g.a.row, a_tile = kRows * a_row;
-                    } else if (g.a.row == 1 && g.a.col != 1) {
-                        a_col = kRows;
-                        with_data(g.a, at_a, [&](auto* x) { widen_strips(x, g.a.col, kc, rows, pack_a); });
-                    } else {
-                        a_row = up_to(kc, lanes) + lanes;  // an odd number of lines apart: not all in one cache set
-                        a_tile = kRows * a_row;
-                        with_data(g.a, at_a, [&](auto* x) { widen_block(x, g.a.row, g.a.col, rows, kc, a_row, pack_a); });
-                    }
-                    const bool direct = !in_place && slices == 1;
-                    float* out = in_place ? static_cast<float*>(g.c) + m0 * g.ldc + n0 : sums + (m0 - c0) * width;
-                    const int64_t ldo = in_place ? g.ldc : direct ? kVectors * lanes : width;
-                    const bool last = !in_place && slice == slices - 1;
-                    Tile<float> t{};
-                    t.a_row = a_row, t.a_col = a_col, t.ldc = ldo, t.k = kc;
-                    t.accumulate = slice > 0 || (in_place && g.accumulate);
-                    for (int64_t p = 0; p < panels; ++p) {
-                        const int64_t from = panel_begin(p), to = panel_begin(p + 1);
-                        t.b = pack_b + from * kc;
-                        t.b_row = to - from;
-                        t.tail = static_cast<int>(in_place && to > columns ? columns - (to - lanes) : lanes);
-                        for (int64_t r = 0; r < rows; r += kRows) {
-                            t.a = a + r / kRows * a_tile;
-                            t.c = direct ? tile : out + r * ldo + from;
-                            const int64_t count = least(kRows, rows - r);
-                            if (last) fetch_block(g, m0 + r, n0 + from, count, least(to, columns) - from);
-                            tile_function<float>(static_cast<int>(count), static_cast<int>((to - from) / lanes))(t);
-                            if (last) write_block(g, m0 + r, n0 + from, t.c, ldo, count, least(to, columns) - from);
-                        }
-                    }
-                }
-            }
+// Whether the columns of a lie in one piece, and so come as strips.
+bool by_lines(const MixedOperand& a) { return a.row == 1 && a.col != 1; }
+
+// How a product is divided. Slices of k are equal, as long as the longest that the panels allow.
+struct Blocking {
+    int64_t slices, depth, columns;
+    bool in_place;  // sums go straight into c
+    explicit Blocking(const MixedGemmArgs& g)
+        : slices(g.k > 0 ? parts(g.k, kMixedDepth) : 1),
+          depth(parts(g.k > 0 ? g.k : 1, slices)),
+          columns(least(kMixedPanelB / depth / kLanes * kLanes, kMixedColumns)),
+          in_place(g.c_type == Stored::f32 && !g.bias && !g.relu && !g.c_rows) {}
+};
+
+// Columns of b that are packed together, in panels of about one width.
+struct Columns {
+    int64_t first, count, vectors, panels;
+    Columns(int64_t first, int64_t count)
+        : first(first), count(count), vectors(parts(count, kLanes)), panels(parts(vectors, kVectors)) {}
+    [[nodiscard]] int64_t begin(int64_t panel) const { return vectors * panel / panels * kLanes; }
+    [[nodiscard]] int64_t width() const { return vectors * kLanes; }
+};
+
+// One slice of k for rows [begin, end) and some columns of the product. Sums that are not in place wait in scratch for the next
+// slice; those of the only slice need no more room than a tile.
+struct Block {
+    const MixedGemmArgs& g;
+    const Blocking& by;
+    Columns columns;
+    int64_t begin, end, k0, kc;
+    bool first, last;
+
+    Block(const MixedGemmArgs& g, const Blocking& by, const Columns& columns, int64_t begin, int64_t end, int64_t slice)
+        : g(g),
+          by(by),
+          columns(columns),
+          begin(begin),
+          end(end),
+          k0(slice * by.depth),
+          kc(least(by.depth, g.k - k0)),
+          first(slice == 0),
+          last(slice == by.slices - 1) {}
+    [[nodiscard]] float* pack_a() const { return g.pack; }
+    [[nodiscard]] float* pack_b() const { return g.pack + kMixedPanelA; }
+    [[nodiscard]] float* sums() const { return g.pack + kMixedPanelA + kMixedPanelB; }
+    [[nodiscard]] int64_t tiles(int64_t rows) const { return parts(rows, kRows) * columns.panels; }
+};
+
+// Rows of a as tiles read them: `tile` values from one tile to the next.
+struct RowsOfA {
+    const float* at;
+    int64_t row, col, tile;
+};
+
+RowsOfA bring_rows(const Block& b, int64_t m0, int64_t rows) {
+    const MixedGemmArgs& g = b.g;
+    const int64_t at = m0 * g.a.row + b.k0 * g.a.col;
+    const int64_t row = up_to(b.kc, kLanes) + kLanes;  // an odd number of lines apart: not all in one cache set
+    if (g.source && g.source->columns) {
+        fill_strips(*g.source, b.k0, b.kc, m0, rows, b.pack_a());
+        return {b.pack_a(), 1, kRows, kRows * b.kc};
+    }
+    if (g.source) {
+        g.source->fill(g.source->context, m0, rows, b.k0, b.kc, b.pack_a(), row);
+        return {b.pack_a(), row, 1, kRows * row};
+    }
+    if (g.a.type == Stored::f32 && g.a.col == 1) return {static_cast<const float*>(g.a.data) + at, g.a.row, 1, kRows * g.a.row};
+    if (by_lines(g.a)) {
+        with_data(g.a, at, [&](auto* x) { widen_strips(x, g.a.col, b.kc, rows, b.pack_a()); });
+        return {b.pack_a(), 1, kRows, kRows * b.kc};
+    }
+    with_data(g.a, at, [&](auto* x) { widen_block(x, g.a.row, g.a.col, rows, b.kc, row, b.pack_a()); });
+    return {b.pack_a(), row, 1, kRows * row};
+}
+
+void multiply_rows(const Block& b, const RowsOfA& a, int64_t m0, int64_t rows, Upcoming& next_a, Upcoming& next_b) {
+    const MixedGemmArgs& g = b.g;
+    alignas(64) float only[kRows * kVectors * kLanes];
+    const bool write = !b.by.in_place && b.last, alone = write && b.first;
+    float* const out =
+        b.by.in_place ? static_cast<float*>(g.c) + m0 * g.ldc + b.columns.first : b.sums() + (m0 - b.begin) * b.columns.width();
+    Tile<float> t{};
+    t.a_row = a.row, t.a_col = a.col, t.k = b.kc;
+    t.ldc = b.by.in_place ? g.ldc : alone ? kVectors * kLanes : b.columns.width();
+    t.accumulate = !b.first || (b.by.in_place && g.accumulate);
+    for (int64_t p = 0; p < b.columns.panels; ++p) {
+        const int64_t from = b.columns.begin(p), to = b.columns.begin(p + 1), n = least(to, b.columns.count) - from;
+        const auto vectors = static_cast<int>((to - from) / kLanes);
+        t.b = b.pack_b() + from * b.kc;
+        t.b_row = to - from;
+        t.tail = static_cast<int>(b.by.in_place ? kLanes - (to - from - n) : kLanes);
+        for (int64_t r = 0; r < rows; r += kRows) {
+            const int64_t count = least(kRows, rows - r);
+            t.a = a.at + r / kRows * a.tile;
+            t.c = alone ? only : out + r * t.ldc + from;
+            t.ahead[0] = next_a.take(b.kc);
+            t.ahead[1] = next_b.take(b.kc);
+            if (write) fetch_block(g, m0 + r, b.columns.first + from, count, n);
+            tile_function<float>(static_cast<int>(count), vectors)(t);
+            if (write) write_block(g, m0 + r, b.columns.first + from, t.c, t.ldc, count, n);
         }
+    }
+}
+
+void multiply_block(const Block& b) {
+    const MixedGemmArgs& g = b.g;
+    for (int64_t p = 0; p < b.columns.panels; ++p) {
+        const int64_t from = b.columns.begin(p), width = b.columns.begin(p + 1) - from;
+        pack_b_rows(g, b.k0, b.kc, b.columns.first + from, least(width, b.columns.count - from), width, b.pack_b() + from * b.kc);
+    }
+    // What later blocks will read of operands that lie in one piece: their products are those that wait for memory.
+    const int64_t k1 = b.k0 + b.kc, later = least(b.by.depth, g.k - k1);
+    Upcoming next_a, next_b;
+    if (later > 0 && !g.source && by_lines(g.a) && g.a.col <= 2 * g.m)
+        next_a = Upcoming(g.a, k1 * g.a.col, later * g.a.col, b.tiles(b.end - b.begin));
+    if (later > 0 && g.b.col == 1 && g.b.row <= 2 * b.columns.count)
+        next_b = Upcoming(g.b, k1 * g.b.row, later * g.b.row, b.tiles(b.end - b.begin));
+    for (int64_t m0 = b.begin; m0 < b.end; m0 += kMixedRows) {
+        const int64_t m1 = least(b.end, m0 + kMixedRows);
+        if (b.first && b.last && !g.source && g.a.col == 1 && g.a.row <= 2 * g.k)
+            next_a = Upcoming(g.a, m1 * g.a.row, least(kMixedRows, b.end - m1) * g.a.row, b.tiles(m1 - m0));
+        multiply_rows(b, bring_rows(b, m0, m1 - m0), m0, m1 - m0, next_a, next_b);
+    }
+}
+
+void mixed_gemm(const MixedGemmArgs& g) {
+    const Blocking by(g);
+    for (int64_t n0 = 0; n0 < g.n; n0 += by.columns) {
+        const Columns columns(n0, least(by.columns, g.n - n0));
+        // As many rows at a time as there is room for sums that wait.
+        const int64_t rows = by.in_place || by.slices == 1 ? g.m : kMixedSums / columns.width() / kMixedRows * kMixedRows;
+        for (int64_t m0 = 0; m0 < g.m; m0 += rows)
+            for (int64_t slice = 0; slice < by.slices; ++slice)
+                multiply_block(Block(g, by, columns, m0, least(g.m, m0 + rows), slice));
     }
 }
 
@@ -239,7 +324,11 @@ template <class H>
 void widen_all(const H* x, int64_t n, float* y) {
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) store(y + i, load_wide(x + i));
-    if (i < n) store_part(y + i, load_part(x + i, n - i), n - i);
+    if (i == n) return;
+    if (n > kLanes)  // once more what overlaps
+        store(y + n - kLanes, load_wide(x + n - kLanes));
+    else
+        store_part(y, load_part(x, n), n);
 }
 template <class H>
 void widen_runs(const H* x, const MixedRun* runs, int64_t count, float* y) {
