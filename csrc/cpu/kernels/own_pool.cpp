@@ -1,5 +1,6 @@
 // Pooling of the windows of one row over neighbouring channels, a vector of channels at a time. Channels that do not fill a
 // vector go through a padded copy.
+#include "cpu/kernels/half_simd.h"
 #include "cpu/kernels/own_isa.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
@@ -8,6 +9,9 @@ namespace {
 // Channels in a group: one vector of the widest kind.
 template <class T>
 constexpr int64_t kGroup = 64 / static_cast<int64_t>(sizeof(Compute<T>));
+
+template <class T>
+constexpr bool kIsHalf = std::is_same_v<T, F16> || std::is_same_v<T, Bf16>;
 
 // A group of values in the type they are computed in.
 template <class T>
@@ -18,21 +22,27 @@ struct Group {
 template <bool Whole, class T>
 [[gnu::always_inline]] inline Group<T> read(const T* x, int64_t n) {
     Group<T> g;
-    if constexpr (Whole) {
+    if constexpr (Whole && kIsHalf<T>) {
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < kGroup<T>; i += kLanes) store(g.at + i, load_wide(x + i));
+    } else if constexpr (Whole) {
 #pragma omp simd
-        for (int64_t i = 0; i < kGroup<T>; ++i) g.at[i] = widen(x[i]);
+        for (int64_t i = 0; i < kGroup<T>; ++i) g.at[i] = x[i];
     } else {
-        for (int64_t i = 0; i < kGroup<T>; ++i) g.at[i] = i < n ? widen(x[i]) : Compute<T>(0);
+        for (int64_t i = 0; i < kGroup<T>; ++i) g.at[i] = i < n ? fk::cpu::widen<T>(x[i]) : Compute<T>(0);
     }
     return g;
 }
 template <bool Whole, class T>
 [[gnu::always_inline]] inline void write(T* y, const Group<T>& g, int64_t n) {
-    if constexpr (Whole) {
+    if constexpr (Whole && kIsHalf<T>) {
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < kGroup<T>; i += kLanes) store_narrow(y + i, load<vf>(g.at + i));
+    } else if constexpr (Whole) {
 #pragma omp simd
-        for (int64_t i = 0; i < kGroup<T>; ++i) y[i] = narrow<T>(g.at[i]);
+        for (int64_t i = 0; i < kGroup<T>; ++i) y[i] = g.at[i];
     } else {
-        for (int64_t i = 0; i < n; ++i) y[i] = narrow<T>(g.at[i]);
+        for (int64_t i = 0; i < n; ++i) y[i] = fk::cpu::narrow<T>(g.at[i]);
     }
 }
 // Gradients are kept in the type they are summed in.
