@@ -11,7 +11,7 @@ template <class T>
 constexpr int64_t kGroup = 64 / static_cast<int64_t>(sizeof(Compute<T>));
 
 template <class T>
-constexpr bool is_half = !std::is_same_v<T, Compute<T>>;
+constexpr bool kIsHalf = std::is_same_v<T, F16> || std::is_same_v<T, Bf16>;
 
 // A group of values in the type they are computed in.
 template <class T>
@@ -22,7 +22,8 @@ struct Group {
 template <bool Whole, class T>
 [[gnu::always_inline]] inline Group<T> read(const T* x, int64_t n) {
     Group<T> g;
-    if constexpr (Whole && is_half<T>) {
+    if constexpr (Whole && kIsHalf<T>) {
+#pragma GCC unroll 4
         for (int64_t i = 0; i < kGroup<T>; i += kLanes) store(g.at + i, load_wide(x + i));
     } else if constexpr (Whole) {
 #pragma omp simd
@@ -34,7 +35,8 @@ template <bool Whole, class T>
 }
 template <bool Whole, class T>
 [[gnu::always_inline]] inline void write(T* y, const Group<T>& g, int64_t n) {
-    if constexpr (Whole && is_half<T>) {
+    if constexpr (Whole && kIsHalf<T>) {
+#pragma GCC unroll 4
         for (int64_t i = 0; i < kGroup<T>; i += kLanes) store_narrow(y + i, load<vf>(g.at + i));
     } else if constexpr (Whole) {
 #pragma omp simd
