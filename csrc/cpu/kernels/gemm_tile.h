@@ -17,7 +17,7 @@ constexpr int kTileBytes = 32, kRows = 4;
 constexpr int kTileBytes = 16, kRows = 4;
 #endif
 constexpr int kVectors = 3;
-constexpr int kRowStep = 8;  // values of k for each row that is asked for
+constexpr int kRowStep = 8;  // values of k for each row that is asked for, at least
 
 template <class T>
 struct Simd {
@@ -33,8 +33,8 @@ struct Ahead {
     int64_t step;
 };
 
-// Rows of memory to fetch meanwhile, `step` elements apart and as wide as the tile: one for every kRowStep values of k, for many
-// requests at once would keep the operands waiting.
+// Rows of memory to fetch meanwhile, `step` elements apart and as wide as the tile. Not more than one for every kRowStep values
+// of k: many requests at once would keep the operands waiting.
 template <class T>
 struct AheadRows {
     const T* at;
@@ -93,14 +93,15 @@ void multiply_tile(const Tile<T>& t) {
         b += t.b_row;
     };
     int64_t k = 0;
-    // The result, too, is far away after the panels and rows that came in between.
+    // The result, too, is far away after the panels and rows that came in between. Requests are spread over the tile.
     if (t.k >= kRowStep * MR) {
         const AheadRows<T> lists[3] = {{t.c, t.ldc, MR}, t.rows[0], t.rows[1]};
+        const int64_t step = t.k / (MR + t.rows[0].count + t.rows[1].count);
         for (const AheadRows<T>& list : lists) {
             const T* at = list.at;
-            for (int64_t r = 0; r < list.count && k + kRowStep <= t.k; ++r, at += list.step) {
+            for (int64_t r = 0; r < list.count; ++r, at += list.step) {
                 for (int j = 0; j < NV; ++j) __builtin_prefetch(at + j * lanes, 0, 2);
-                for (int i = 0; i < kRowStep; ++i, ++k) add_products();
+                for (const int64_t end = k + step; k < end; ++k) add_products();
             }
         }
     }
