@@ -371,9 +371,8 @@ std::vector<OpDef> normalization() {
               .infer = infer_pointwise_norm_grad,
               .body = pointwise_norm_grad_body},
         OpDef{.name = "batch_norm_apply",
-              .summary =
-                  "The first output of batch_norm_act, or batch_norm_train with act none, from the mean and variance that "
-                  "it returned.",
+              .summary = "The first output of batch_norm_act, or batch_norm_train with act none, from the mean and variance that "
+                         "it returned.",
               .inputs = kBnApply,
               .attrs = kApply,
               .infer = infer_norm_apply,
