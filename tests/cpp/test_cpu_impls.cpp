@@ -148,7 +148,8 @@ TEST_CASE("sizes that are split among threads") {
 
 TEST_CASE("products of several blocks of rows and of k, with panels of unlike widths") {
     for (const DType t : {DType::f32, DType::f64})
-        for (const auto& [m, n, k] : {std::array<int64_t, 3>{1100, 64, 200}, {1040, 112, 70}, {600, 100, 300}, {64, 320, 530}})
+        for (const auto& [m, n, k] :
+             {std::array<int64_t, 3>{1100, 64, 200}, {1040, 112, 70}, {600, 100, 300}, {90, 256, 530}, {70, 17, 300}})
             for (int flags = 0; flags < 4; ++flags) {
                 CAPTURE(m);
                 CAPTURE(flags);

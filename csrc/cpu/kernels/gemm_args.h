@@ -36,7 +36,7 @@ inline constexpr int64_t gemm_rows(int64_t k) { return k <= kGemmDepth ? kGemmMo
 inline constexpr int64_t kGemmWholeB = 8192;        // values of a B that is packed as a whole: in the L1 cache
 inline constexpr int64_t kGemmSharedColumns = 256;  // of a B that is packed a block of k at a time: in the L2 cache
 inline constexpr int64_t gemm_panel_elements(int64_t k) {
-    if (k > kGemmDepth) return kGemmDepth * kGemmSharedColumns;
+    if (k >= kGemmDepth) return kGemmDepth * kGemmSharedColumns;
     return k * kGemmMaxPanel < kGemmWholeB ? kGemmWholeB : k * kGemmMaxPanel;
 }
 inline constexpr int64_t gemm_pack_elements(int64_t m, int64_t k, bool transposed_a) {

@@ -1,6 +1,7 @@
 // Matrix product for operands of any strides: register tiles of MR rows by NV vectors, B taken in place where its rows
-// are contiguous and few row tiles would use a packed copy, packed into panels otherwise. A is read by broadcasts
-// where it lies; only a transposed A of many values a row is packed.
+// are contiguous and few row tiles would use a packed copy, packed into panels otherwise, by the first tile that reads them where
+// it can. A is read by broadcasts where it lies; only a transposed A of many values a row is packed. Meanwhile the tiles fetch
+// what comes next into the cache.
 #include "cpu/kernels/gemm_tile.h"
 #include "cpu/kernels/transpose.h"
 
@@ -135,9 +136,7 @@ class Fetcher {
             for (int i = 0; i < 2; ++i) t.ahead[i] = {t.b + weights_ahead_ + i * line, t.b_row};
             return;
         }
-        if (distance_ > 0) {
-            t.ahead[0] = {first_panel ? t.a + distance_ : nullptr, kRows};
-        }
+        if (distance_ > 0) t.ahead[0] = {first_panel ? t.a + distance_ : nullptr, kRows};
     }
 
   private:
@@ -256,14 +255,15 @@ void gemm(const GemmArgs<T>& g) {
     const auto columns_of = [&](int64_t p) { return by.begin(p + 1) - by.begin(p); };
     T* const packed_a = g.pack + gemm_panel_elements(g.k);
     // A small B is packed as a whole, once, and whole rows of the result are written one after the other.
-    const bool whole_b =
-        g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && by.vectors * lanes * g.k <= kGemmWholeB;
+    const bool whole_b = g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && g.k <= kGemmDepth &&
+                         by.vectors * lanes * g.k <= kGemmWholeB;
     Panel<T> whole[most_panels];
     for (int64_t p = 0; whole_b && p < panels; ++p)
         whole[p] = bring_panel(g, 0, g.k, by.begin(p), columns_of(p), g.m <= few_rows ? Source::in_place : Source::packed,
                                g.pack + by.begin(p) * g.k);
     // Few columns and several blocks of k: all panels of a block stay in the L2 cache, packed once, and rows of A pass by.
-    const bool share_b = !whole_b && panels > 1 && g.n <= kGemmSharedColumns && g.k > by.depth && g.a_col == 1 && g.m > few_rows;
+    const bool share_b = !whole_b && panels > 1 && panels <= most_panels && g.n <= kGemmSharedColumns && g.k > by.depth &&
+                         g.a_col == 1 && g.m > few_rows;
     const int64_t most_rows = share_b ? g.m : gemm_rows(g.k);
     for (Block<T> block(g, most_rows, by.depth, 0, 0); block.first < g.m; block = block.next(g)) {
         const int64_t first = block.first, last = first + block.rows, k0 = block.k0, kc = block.kc, tiles = block.tiles();
