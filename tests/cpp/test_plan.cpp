@@ -245,13 +245,13 @@ TEST_CASE("plan: indices that were looked at before cannot fail again") {
 
 TEST_CASE("plan: memory is shared by lifetime") {
     Graph g;
-    Expr x = param(g, {256, 256});
-    const Expr w = param(g, {256, 256});
+    Expr x = param(g, {512, 512});
+    const Expr w = param(g, {512, 512});
     for (int i = 0; i < 8; ++i) x = emit("matmul", {x, w});
     returns(g, {x});
     const auto plan = compile(g);
     CAPTURE(plan->memory_map());
-    const size_t one = 256 * 256 * 4;
+    const size_t one = 512 * 512 * 4;
     CHECK(plan->arena_bytes >= 2 * one);
     CHECK(plan->arena_bytes < 4 * one);  // two live at a time, and scratch
 }
