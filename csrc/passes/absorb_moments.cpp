@@ -2,9 +2,10 @@
 // device has these forms. What remains of the normalisation is a scale and an offset.
 #include <unordered_map>
 
+#include "ops/expr.h"
 #include "passes/claims.h"
-#include "passes/norm_rules.h"
 #include "passes/rewrite.h"
+#include "passes/uses.h"
 
 namespace fk {
 namespace {

@@ -6,9 +6,10 @@
 #include <array>
 #include <unordered_map>
 
+#include "ops/expr.h"
 #include "passes/claims.h"
-#include "passes/norm_rules.h"
 #include "passes/rewrite.h"
+#include "passes/uses.h"
 
 namespace fk {
 namespace {

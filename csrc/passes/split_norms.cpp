@@ -1,10 +1,11 @@
 // A batch normalisation whose result only arithmetic reads is its moments and more arithmetic: `fuse` then makes one loop of
 // the normalisation, the addition of a shortcut and the activation behind it, where the op of its own would write a tensor that
 // the next loop reads back.
+#include <array>
 #include <unordered_set>
 
+#include "ops/expr.h"
 #include "passes/claims.h"
-#include "passes/norm_rules.h"
 #include "passes/rewrite.h"
 
 namespace fk {
@@ -39,7 +40,14 @@ Graph split_norms(const Graph& g, std::span<const Impl> impls, Refusals*) {
                          .region = nullptr};
         if (!is_claimed(g, probe, impls, "", nullptr)) return std::nullopt;
         const uint32_t m = out.add(moments, {in[0]}, {});
-        return normalise_with(out, node, in, {m, 0}, {m, 1});
+        const std::array<Value, 5> operands{in[0], in[1], in[2], Value{m, 0}, Value{m, 1}};
+        const Node apply{.op = &get_op("batch_norm_apply"),
+                         .inputs = {},
+                         .attrs = {node.attrs[0], std::string("none"), int64_t{0}},
+                         .types = {node.types[0]},
+                         .label = node.label,
+                         .region = nullptr};
+        return std::vector<Value>{apply.op->body(OpCall{&out, operands, &apply})[0].v, {m, 0}, {m, 1}};
     });
 }
 

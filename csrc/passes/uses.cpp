@@ -1,6 +1,8 @@
 // See uses.h.
 #include "passes/uses.h"
 
+#include <algorithm>
+
 namespace fk {
 
 Uses::Uses(const Graph& g) : count(g.size(), 0), user(g.size(), UINT32_MAX) {
@@ -19,6 +21,12 @@ Value broadcast_vector(const Graph& g, Value v) {
         v = x;
     }
     return g.type(v).rank() == 1 ? v : Value{};
+}
+
+bool is_pointwise(const Node& n, const Dims& filter) {
+    const auto all = [](const Dims& d, int64_t value) { return std::ranges::all_of(d, [=](int64_t i) { return i == value; }); };
+    return all(n.dims_attr("strides"), 1) && all(n.dims_attr("pad_low"), 0) && all(n.dims_attr("pad_high"), 0) &&
+           n.int_attr("groups") == 1 && product(filter) == filter.back() * filter[filter.size() - 2];
 }
 
 }  // namespace fk

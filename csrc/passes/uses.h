@@ -1,4 +1,4 @@
-// Who reads a value, and whether it only repeats a vector: what passes that join neighbours ask.
+// Who reads a value, whether it only repeats a vector, whether a convolution is a product: what passes that join neighbours ask.
 #pragma once
 
 #include <vector>
@@ -16,5 +16,8 @@ struct Uses {
 
 // The vector over the last dimension that `v` broadcasts; an invalid value if it is none.
 [[nodiscard]] Value broadcast_vector(const Graph& g, Value v);
+
+// Whether a convolution, or a gradient of one, has a 1x1 filter on every position.
+[[nodiscard]] bool is_pointwise(const Node& n, const Dims& filter);
 
 }  // namespace fk

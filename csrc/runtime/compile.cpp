@@ -148,7 +148,8 @@ class Planner {
         uint32_t node = UINT32_MAX;
         std::string op, label;
         std::vector<TensorType> types;  // of the operands, where there is no node
-        bool fallible = false;
+        bool reports = false;           // may find bad data,
+        bool fallible = false;          // which no step before it has found
         bool steady = false;
         int32_t copy_to_output = -1;  // a final copy: its destination
     };
@@ -172,7 +173,8 @@ class Planner {
                 d.out.push_back({n, i}), d.out_bytes.push_back(node.types[i].bytes());
             d.op = node.op->name;
             d.label = g().label(node.label);
-            d.fallible = may_report(node) && !checked_before(node);
+            d.reports = may_report(node);
+            d.fallible = d.reports && !checked_before(node);
             d.steady = node.steady;
             for (Prepared& form : std::exchange(d.kernel->prepared, {})) prepare(d, std::move(form));
             add_draft(std::move(d));
@@ -218,7 +220,7 @@ class Planner {
         std::set<Value> read_later;
         for (Value v : g().outputs) read_later.insert(root(v));
         std::vector<uint8_t> ahead;
-        for (const Draft& d : drafts_) ahead.push_back(d.steady && !d.fallible);
+        for (const Draft& d : drafts_) ahead.push_back(d.steady && !d.reports);
         const auto pays = [&](const Draft& d, size_t o) {
             size_t read = 0;
             for (Value v : d.in) read += bytes_of(v);
@@ -241,7 +243,9 @@ class Planner {
         }
         prologue_ = static_cast<size_t>(std::ranges::count(ahead, 1));
         if (prologue_ == 0) return;
-        reorder(drafts_.size(), ahead, {1, 0});
+        std::vector<uint8_t> stays(ahead.size());
+        for (size_t i = 0; i < ahead.size(); ++i) stays[i] = ahead[i] == 0 ? 1 : 0;
+        reorder(stays);
         for (size_t i = 0; i < prologue_; ++i)
             for (size_t o = 0; o < drafts_[i].out.size(); ++o)
                 if (const Value v = drafts_[i].out[o]; read_later.contains(v))
@@ -253,14 +257,16 @@ class Planner {
         return d.out_bytes[static_cast<size_t>(std::ranges::find(d.out, v) - d.out.begin())];
     }
 
-    // Puts the first `end` drafts in the order of their classes, which keep theirs.
-    void reorder(size_t end, const std::vector<uint8_t>& class_of, std::initializer_list<uint8_t> classes) {
-        std::vector<Draft> order;
-        for (uint8_t c : classes)
-            for (size_t i = 0; i < end; ++i)
-                if (class_of[i] == c) order.push_back(std::move(drafts_[i]));
-        std::ranges::move(order, drafts_.begin());
-        for (size_t i = 0; i < end; ++i)
+    // Puts the drafts in ascending order of their keys; equal ones keep theirs.
+    template <class Key>
+    void reorder(const std::vector<Key>& keys) {
+        std::vector<size_t> order(drafts_.size());
+        for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+        std::ranges::stable_sort(order, {}, [&](size_t i) { return keys[i]; });
+        std::vector<Draft> sorted;
+        for (size_t i : order) sorted.push_back(std::move(drafts_[i]));
+        drafts_ = std::move(sorted);
+        for (size_t i = 0; i < drafts_.size(); ++i)
             for (Value v : drafts_[i].out) writer_[v] = i;
     }
 
@@ -282,7 +288,8 @@ class Planner {
         for (size_t i = 0; i < end; ++i)  // what reads a delayed value comes after it
             for (Value v : drafts_[i].in)
                 if (const auto it = writer_.find(v); it != writer_.end() && late[it->second]) late[i] = 1;
-        reorder(end, late, {0, 1});
+        late.resize(drafts_.size(), 2);  // and nothing moves behind the end
+        reorder(late);
     }
 
     // Steps that write variables come as early as what they read and overwrite allows, where nothing can fail any more: the
@@ -319,14 +326,7 @@ class Planner {
             const bool writes = std::ranges::any_of(d.out, [&](Value v) { return overwrites.contains(v); });
             behind[i] = i >= first && (writes || bytes <= kSmall) ? earliest(i) : i;
         }
-        std::vector<size_t> order(drafts_.size());
-        for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-        std::ranges::stable_sort(order, {}, [&](size_t i) { return behind[i]; });
-        std::vector<Draft> sorted;
-        for (size_t i : order) sorted.push_back(std::move(drafts_[i]));
-        drafts_ = std::move(sorted);
-        for (size_t i = 0; i < drafts_.size(); ++i)
-            for (Value v : drafts_[i].out) writer_[v] = i;
+        reorder(behind);
     }
 
     // The parameter that a value is, or -1.

@@ -263,4 +263,16 @@ TEST_CASE("prologue: a run keeps the results that it began with, and all are giv
     CHECK(allocated_bytes() == at_first);
 }
 
+TEST_CASE("prologue: what may find bad indices stays in the run, though a step before looks at them, too") {
+    Graph g;
+    const Expr x = param(g, {2, 3}), table = steady(g, {5, 3}), other = steady(g, {5, 3});
+    const Expr indices{&g, g.add_parameter({DType::i32, {2}}, true)};
+    const Expr a = emit("gather", {table, indices}, {int64_t{0}}), b = emit("gather", {other, indices}, {int64_t{0}});
+    returns(g, {x * a + b});
+    const auto plan = compile(g);
+    CAPTURE(plan->text());
+    for (size_t i = 0; i < plan->prologue; ++i) CHECK(plan->steps[i].op != "gather");
+    CHECK(std::ranges::count(plan->steps, "gather", &Step::op) == 2);
+}
+
 }  // namespace fk::test

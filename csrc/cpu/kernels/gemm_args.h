@@ -52,6 +52,17 @@ inline constexpr int64_t gemm_packed_columns(int64_t n) { return (n + 15) / 16 *
 // kernels/own_mixed_gemm.cpp. `accumulate` is for a float result without these and without c_rows. `pack` has kMixedPackElements
 // floats.
 enum class Stored : uint8_t { f32, bf16, f16 };
+// Calls f with a pointer of the type that p is stored in.
+template <class F>
+void with_type(Stored type, const void* p, F f) {
+    type == Stored::f32    ? f(static_cast<const float*>(p))
+    : type == Stored::bf16 ? f(static_cast<const Bf16*>(p))
+                           : f(static_cast<const F16*>(p));
+}
+template <class F>
+void with_type(Stored type, void* p, F f) {
+    type == Stored::f32 ? f(static_cast<float*>(p)) : type == Stored::bf16 ? f(static_cast<Bf16*>(p)) : f(static_cast<F16*>(p));
+}
 struct MixedOperand {
     const void* data;
     Stored type;

@@ -53,5 +53,38 @@ template <class T>
 #endif
 }
 
+// The first n lanes, of kLanes at most, zeros behind them.
+template <class T>
+[[gnu::always_inline]] inline vf load_part(const T* p, int64_t n) {
+    if (n == kLanes) return load_wide(p);
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    const auto lanes = static_cast<__mmask16>((1u << n) - 1);
+    if constexpr (std::is_same_v<T, float>) {
+        return reinterpret_cast<vf>(_mm512_maskz_loadu_ps(lanes, p));
+    } else {
+        T part[kLanes];
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(part), _mm256_maskz_loadu_epi16(lanes, p));
+        return load_wide(part);
+    }
+#else
+    T part[kLanes] = {};
+    for (int64_t i = 0; i < n; ++i) part[i] = p[i];
+    return load_wide(part);
+#endif
+}
+template <class T>
+[[gnu::always_inline]] inline void store_part(T* p, vf v, int64_t n) {
+    if (n == kLanes) return store_narrow(p, v);
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<T, float>) {
+        _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), reinterpret_cast<__m512>(v));
+        return;
+    }
+#endif
+    T part[kLanes];
+    store_narrow(part, v);
+    for (int64_t i = 0; i < n; ++i) p[i] = part[i];
+}
+
 }  // namespace
 }  // namespace fk::cpu::FK_ISA_NAMESPACE

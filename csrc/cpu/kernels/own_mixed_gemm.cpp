@@ -7,31 +7,6 @@
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
 
-// The first n < kLanes of a vector; zeros follow.
-[[gnu::always_inline]] inline vf load_part(const float* p, int64_t n) {
-    float last[kLanes] = {};
-    __builtin_memcpy(last, p, static_cast<size_t>(n) * sizeof(float));
-    return load<vf>(last);
-}
-template <class H>
-[[gnu::always_inline]] inline vf load_part(const H* p, int64_t n) {
-    H last[kLanes] = {};
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
-    const auto lanes = static_cast<__mmask16>((1u << n) - 1);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(last), _mm256_maskz_loadu_epi16(lanes, p));
-#else
-    __builtin_memcpy(last, p, static_cast<size_t>(n) * sizeof(H));
-#endif
-    return load_wide(last);
-}
-[[gnu::always_inline]] inline void store_part(float* p, vf v, int64_t n) {
-#if defined(__AVX512F__)
-    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), reinterpret_cast<__m512>(v));
-#else
-    __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(float));
-#endif
-}
-
 // dst[i] = widened src[i] for i < n, then zeros up to `width`, a multiple of the vector length.
 template <class T>
 [[gnu::always_inline]] inline void widen_row(const T* src, int64_t n, int64_t width, float* dst) {
@@ -82,14 +57,7 @@ void widen_block(const T* src, int64_t line, int64_t step, int64_t lines, int64_
 // Calls f with the operand's data, `at` elements from its beginning.
 template <class F>
 void with_data(const MixedOperand& x, int64_t at, F f) {
-    switch (x.type) {
-        case Stored::f32:
-            return f(static_cast<const float*>(x.data) + at);
-        case Stored::bf16:
-            return f(static_cast<const Bf16*>(x.data) + at);
-        case Stored::f16:
-            return f(static_cast<const F16*>(x.data) + at);
-    }
+    with_type(x.type, x.data, [&](auto* data) { f(data + at); });
 }
 
 // n columns of rows [m0, m0 + rows) of c, from column n0 on.

@@ -16,31 +16,6 @@ constexpr int64_t kLane = kLanes;
 template <class T>
 alignas(64) constexpr T kZeros[kWinogradChannels] = {};
 
-template <class T>
-[[gnu::always_inline]] inline vf load_part(const T* p, int64_t n) {
-    T part[kLane] = {};
-    __builtin_memcpy(part, p, static_cast<size_t>(n) * sizeof(T));
-    return load_wide(part);
-}
-template <class T>
-[[gnu::always_inline]] inline void store_part(T* p, vf v, int64_t n) {
-    T part[kLane];
-    store_narrow(part, v);
-    __builtin_memcpy(p, part, static_cast<size_t>(n) * sizeof(T));
-}
-
-// Calls f with a pointer of the type that p is stored in.
-template <class F>
-void with_type(Stored type, const void* p, F f) {
-    type == Stored::f32    ? f(static_cast<const float*>(p))
-    : type == Stored::bf16 ? f(static_cast<const Bf16*>(p))
-                           : f(static_cast<const F16*>(p));
-}
-template <class F>
-void with_type(Stored type, void* p, F f) {
-    type == Stored::f32 ? f(static_cast<float*>(p)) : type == Stored::bf16 ? f(static_cast<Bf16*>(p)) : f(static_cast<F16*>(p));
-}
-
 // The transforms along one dimension: neighbours lie `s` elements apart in `d`, `t` in `out`.
 struct InputPoints {
     [[gnu::always_inline]] void operator()(const vf* d, int s, vf* out, int t) const {
@@ -237,14 +212,7 @@ void transform_turned_filter(const T* w, const WinogradFilter& f, const Winograd
             for (int64_t i = 0; i < 9; ++i) {
                 const T* from = w + (8 - i) * tap + (b.first_output + first) * f.in + b.first_input + k0;
                 if (columns == size && depth == size) {
-                    if constexpr (std::is_same_v<T, float>) {
-                        transpose_16(from, f.in, block[i], size);
-                    } else {
-                        alignas(64) float wide[size * size];
-                        for (int64_t c = 0; c < size; ++c)
-                            for (int64_t k = 0; k < size; k += kLane) store(wide + c * size + k, load_wide(from + c * f.in + k));
-                        transpose_16(wide, size, block[i], size);
-                    }
+                    transpose_16(from, f.in, block[i], size);
                     continue;
                 }
                 for (int64_t k = 0; k < depth; ++k)

@@ -2,6 +2,7 @@
 // start from what C holds. Each row is computed in the same order whatever rows are computed with it.
 #pragma once
 
+#include "cpu/kernels/half_simd.h"
 #include "cpu/kernels/math.h"
 #include "cpu/kernels/recurrent.h"
 
@@ -31,26 +32,6 @@ struct Power {
     const Power p = split_power(y + y);
     const vf t = p.scale * p.rest + (p.scale - 1.0f);  // exact for small x, where the scale is 1
     return t / (t + 2.0f);
-}
-
-// The first `width` lanes, zeros behind them.
-[[gnu::always_inline]] inline vf load_part(const float* p, int64_t width) {
-    if (width == kLanes) return load<vf>(p);
-#if defined(__AVX512F__)
-    return reinterpret_cast<vf>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << width) - 1), p));
-#else
-    vf v{};
-    for (int64_t i = 0; i < width; ++i) v[i] = p[i];
-    return v;
-#endif
-}
-[[gnu::always_inline]] inline void store_part(float* p, vf v, int64_t width) {
-    if (width == kLanes) return store(p, v);
-#if defined(__AVX512F__)
-    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << width) - 1), reinterpret_cast<__m512>(v));
-#else
-    for (int64_t i = 0; i < width; ++i) p[i] = v[i];
-#endif
 }
 
 // c[R, V vectors] += a[R, k] b[k, V vectors]
