@@ -48,6 +48,7 @@ const Impl kImpls[] = {
     FK_ENTRY("take_along_axis", "own", own_take_along_axis),
     FK_ENTRY("scatter_add_along_axis", "own", own_scatter_add_along_axis),
     FK_ENTRY("scatter_set", "own", own_scatter_set),
+    FK_ENTRY("first_of_equal", "own", own_first_of_equal),
     FK_ENTRY("sort", "own", own_sort),
     FK_ENTRY("argsort", "own", own_sort),
     FK_ENTRY("top_k", "own", own_sort),

@@ -42,6 +42,7 @@ FK_CPU_IMPL(own_scatter_add)
 FK_CPU_IMPL(own_take_along_axis)
 FK_CPU_IMPL(own_scatter_add_along_axis)
 FK_CPU_IMPL(own_scatter_set)
+FK_CPU_IMPL(own_first_of_equal)
 // own_sort.cpp
 FK_CPU_IMPL(own_sort)
 FK_CPU_IMPL(own_arg_extreme)

@@ -185,7 +185,8 @@ class Planner {
     bool checked_before(const Node& node) {
         const auto check = index_check_of(g(), node);
         if (!check) return false;
-        const bool known = checked_.contains(*check) || checked_.contains({check->indices, check->limit, false});
+        const bool known =
+            checked_.contains(*check) || checked_.contains({check->indices, check->limit, false}) || holds_always(g(), *check);
         if (!known) checked_.insert(*check);
         return known;
     }

@@ -133,6 +133,11 @@ def _scatter_set(x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.
     return out
 
 
+def _first_of_equal(indices: np.ndarray, rows: int) -> np.ndarray:
+    order = [int(i) % rows for i in indices]
+    return np.array([order.index(i) for i in order])
+
+
 def _top_k(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(-x.astype(np.float64), axis=-1, kind="stable")[..., :k]
     return np.take_along_axis(x, order, -1), order
@@ -629,6 +634,7 @@ ORACLES: dict[str, Callable] = {
     "take_along_axis": lambda x, indices, axis: np.take_along_axis(x, indices, axis),
     "scatter_add_along_axis": _scatter_add_along_axis,
     "scatter_set": _scatter_set,
+    "first_of_equal": _first_of_equal,
     "sort": lambda x, axis: np.sort(x, axis),
     "argsort": lambda x, axis: np.argsort(x, axis, kind="stable"),
     "top_k": _top_k,
