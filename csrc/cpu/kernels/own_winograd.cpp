@@ -152,17 +152,22 @@ template <class T, class Get, class Put>
     }
 }
 
-// Calls f(index, image, row, column of the first pixel) for each tile of a block.
+// The first pixel of a tile.
+struct Position {
+    int64_t image, row, column;
+};
+
+// Calls f(index, position, position of the tile after it) for each tile of a block.
 template <int TILE, class F>
 [[gnu::always_inline]] inline void for_tiles(WinogradImages g, WinogradBlock b, F f) {
     int64_t j = b.first_tile % g.tiles_across, i = b.first_tile / g.tiles_across % g.tiles_down,
             n = b.first_tile / (g.tiles_across * g.tiles_down);
+    const auto here = [&] { return Position{n, TILE * i + g.top, TILE * j + g.left}; };
     for (int64_t t = 0; t < b.tiles; ++t) {
-        f(t, n, TILE * i + g.top, TILE * j + g.left);
-        if (++j < g.tiles_across) continue;
-        j = 0;
-        if (++i < g.tiles_down) continue;
-        i = 0, ++n;
+        const Position at = here();
+        if (++j == g.tiles_across) j = 0, ++i;
+        if (i == g.tiles_down) i = 0, ++n;
+        f(t, at, here());
     }
 }
 
@@ -200,7 +205,8 @@ template <class T, class Pixels, class Put>
 template <int TILE, class Transform, class T, class Put>
 [[gnu::always_inline]] inline void transform_tiles(const T* x, WinogradImages g, WinogradBlock b, Put put) {
     constexpr int size = Transform::from;
-    for_tiles<TILE>(g, b, [=](int64_t t, int64_t n, int64_t row, int64_t column) {
+    for_tiles<TILE>(g, b, [=](int64_t t, Position at, Position) {
+        const auto [n, row, column] = at;
         const auto put_vector = [=](int64_t c, int i, int j, vf v) __attribute__((always_inline)) { put(t, c, i, j, v); };
         const T* first = x + ((n * g.height + row) * g.width + column) * g.channels + b.first_channel;
         if (row >= 0 && row + size <= g.height && column >= 0 && column + size <= g.width) {
@@ -290,7 +296,8 @@ void transform_turned_filter(const T* w, const WinogradFilter& f, const Winograd
                         block[i][k * size + c] = c < columns ? fk::cpu::widen(from[c * f.in + k]) : 0.0f;
             }
             // The block after this one is on its way meanwhile: its rows are too many for the processor to foresee.
-            const T* next = w + (b.first_output + first) * f.in + b.first_input + (k0 + size < b.inputs ? k0 + size : size * f.in);
+            const T* next =
+                w + (b.first_output + first) * f.in + b.first_input + (k0 + size < b.inputs ? k0 + size : size * f.in);
             for (int64_t k = 0; k < depth; ++k, next += f.in) {
                 for (int64_t i = 0; i < 9; ++i) __builtin_prefetch(next + i * tap);
                 for (int64_t c = 0; c < size; c += kLane) {
@@ -372,9 +379,13 @@ template <int TILE, class T>
 void write_output(const WinogradRows& from, const WinogradImages& g, const WinogradBlock& b, const float* bias, Act act, T* y) {
     constexpr bool is_wide = std::is_same_v<T, float>;
     const bool ends = is_wide && (bias != nullptr || act != Act::none);
-    for_tiles<TILE>(g, b, [=, from = from, g = g, b = b](int64_t t, int64_t n, int64_t row, int64_t column) {
+    for_tiles<TILE>(g, b, [=, from = from, g = g, b = b](int64_t t, Position here, Position after) {
         const int64_t line = g.width * g.channels;
-        T* const to = y + ((n * g.height + row) * g.width + column) * g.channels + b.first_channel;
+        const auto pixel = [=](Position p) {
+            return y + ((p.image * g.height + p.row) * g.width + p.column) * g.channels + b.first_channel;
+        };
+        T *const to = pixel(here), *const next = pixel(after);
+        const auto [n, row, column] = here;
         const int64_t down = g.height - row < TILE ? g.height - row : TILE,
                       across = g.width - column < TILE ? g.width - column : TILE;
         for (int64_t c = 0; c < b.channels; c += kLane) {
@@ -391,14 +402,19 @@ void write_output(const WinogradRows& from, const WinogradImages& g, const Winog
                 }
                 return v;
             };
+            // Results lie in memory: their lines are on the way while the tile before is transformed.
             if (down == TILE && across == TILE && left >= kLane) {
-                transform<OutputValues<TILE>>(
-                    point, [=](int i, int j, vf v) { store_narrow(to + i * line + j * g.channels + c, finished(v)); });
+                transform<OutputValues<TILE>>(point, [=](int i, int j, vf v) {
+                    const int64_t offset = i * line + j * g.channels + c;
+                    __builtin_prefetch(next + offset, 1);
+                    store_narrow(to + offset, finished(v));
+                });
                 continue;
             }
             transform<OutputValues<TILE>>(point, [=](int i, int j, vf v) {
-                if (i < down && j < across)
-                    store_part(to + i * line + j * g.channels + c, finished(v), left < kLane ? left : kLane);
+                const int64_t offset = i * line + j * g.channels + c;
+                __builtin_prefetch(next + offset, 1);
+                if (i < down && j < across) store_part(to + offset, finished(v), left < kLane ? left : kLane);
             });
         }
         if constexpr (is_wide)
