@@ -307,9 +307,9 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
 struct Costs {
     double product, tile, channel, weight, turned_weight;
 };
-constexpr Costs kSmall{1.2, 8300, 110, 340, 530}, kLarge{1.3, 13500, 600, 560, 880};
+constexpr Costs kSmall{1.2, 9000, 90, 360, 520}, kLarge{1.4, 24000, 290, 570, 860};
 constexpr double kFetchCost = 400, kCopyCost = 150;
-constexpr double kMargin = 0.95, kGradientMargin = 1.1;  // of the multiply-adds; a filter's gradient takes longer directly
+constexpr double kDirectGradient = 1.1;  // of a filter: takes longer for each multiply-add
 
 double products(const Costs& costs, int64_t tiles, int64_t points, int64_t in, int64_t out) {
     return costs.product * static_cast<double>(tiles * points * in * vectors_of(out));
@@ -331,9 +331,9 @@ double cost(const FilterGradient& f) {
     return transforms(kSmall, f.tiles, vectors_of(in) * f.by_columns + vectors_of(out) * f.by_rows) +
            products(kSmall, f.tiles, kPoints, in, out) + kSmall.weight * static_cast<double>(in * out * f.ranges);
 }
-bool is_quicker(double cost, double margin, const ConvShape& s) {
-    return cost <
-           margin * (static_cast<double>(s.multiply_adds()) + kCopyCost * static_cast<double>(s.in_channels * s.out_channels));
+double direct_cost(const ConvShape& s, bool filter_grad) {
+    return static_cast<double>(s.multiply_adds()) * (filter_grad ? kDirectGradient : 1) +
+           kCopyCost * static_cast<double>(s.in_channels * s.out_channels);
 }
 
 enum class Use : uint8_t { where_quicker, never, always, small, large };  // small and large tiles: always, and of that size
@@ -379,7 +379,7 @@ std::string refuse(const Graph& g, const Node& node) {
     }
     const bool filter_grad = node.is("conv_filter_grad");
     const double cost_of = filter_grad ? cost(plan_filter(g, node)) : cost(plan(g, node));
-    if (wanted == Use::where_quicker && !is_quicker(cost_of, filter_grad ? kGradientMargin : kMargin, s))
+    if (wanted == Use::where_quicker && cost_of >= direct_cost(s, filter_grad))
         return "transforms would cost more than they save";
     return "";
 }
