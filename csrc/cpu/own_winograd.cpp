@@ -38,6 +38,14 @@ int64_t even(int64_t n, int64_t size, int64_t unit) {
     return parts_of(units, parts) * unit;
 }
 
+// The same, but all alike: no thread gets a larger one.
+int64_t alike(int64_t n, int64_t size, int64_t unit) {
+    const int64_t units = parts_of(n, unit);
+    int64_t of_part = std::clamp<int64_t>(size / unit, 1, units);
+    while (units % of_part != 0) --of_part;
+    return of_part * unit;
+}
+
 // How often tiles are divided so that each thread gets as much as the others.
 int64_t ranges_of(int64_t chunks, int64_t tiles, int64_t threads) {
     return chunks >= 8 * threads ? 1 : std::min(threads / std::gcd(threads, chunks), tiles);
@@ -84,7 +92,7 @@ Convolution plan(const ConvShape& s, bool input_grad, bool steady, int64_t tile,
     c.depth = even(in, depth_of(tile), 16);
     // Not where panels are so empty that the filter grows to more than twice its size.
     c.steady = steady && c.tiles <= kMostSteadyTiles && transformed_floats(c) <= 2 * 9 * in * out;
-    const auto columns = [&](int64_t least) { return even(out, std::max(kFilterFloats / (c.points * in), least), kPanel); };
+    const auto columns = [&](int64_t least) { return alike(out, std::max(kFilterFloats / (c.points * in), least), kPanel); };
     const auto block = [&] {
         const bool fits = c.steady || c.points * in * c.columns <= kFilterFloats;
         return (fits ? kBlockFloats : kAloneFloats) / (c.points * (c.depth + c.columns));

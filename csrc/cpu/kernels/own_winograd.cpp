@@ -177,6 +177,7 @@ constexpr int64_t kAhead = 4 * 16;
     store(p, v);
     __builtin_prefetch(p + kAhead, 1);
 }
+
 // The pixels of a tile of SIZE x SIZE: within the image a step apart, at its edges each by itself.
 template <class T>
 struct Inside {
