@@ -551,7 +551,7 @@ void configure_device() {
     if (!cpu::set_bf16_products(products))
         fail<UserError>("FASTKERAS_BFLOAT_PRODUCTS is '", products, "'; expected bfloat16 or float32");
     const std::string winograd = config::text(config::Key::winograd);
-    if (!cpu::set_winograd(winograd)) fail<UserError>("FASTKERAS_WINOGRAD is '", winograd, "'; expected never or always");
+    if (!cpu::set_winograd(winograd)) fail<UserError>("FASTKERAS_WINOGRAD is '", winograd, "'; expected never, always, 2 or 4");
 }
 
 }  // namespace
