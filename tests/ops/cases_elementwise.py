@@ -180,6 +180,18 @@ unary("gelu", -8, 8, (2e-6, 1e-6), why=_CANCEL, grad_domain=(-3, 3), special=_FA
 unary(
     "gelu", -8, 8, (2e-6, 1e-6), why=_CANCEL, grad_domain=(-3, 3), special=_FAR, attrs={"approximate": True}
 )
+unary("silu_slope", -8, 8, (2e-6, 1e-6), why=_CANCEL, grad_domain=(-3, 3), special=(0.0, 100.0, -80.0))
+unary("gelu_slope", -8, 8, (2e-6, 1e-6), why=_CANCEL, grad_domain=(-3, 3), special=_FAR)
+unary(
+    "gelu_slope",
+    -8,
+    8,
+    (4e-6, 2e-6),
+    why=_CANCEL,
+    grad_domain=(-3, 3),
+    special=_FAR,
+    attrs={"approximate": True},
+)
 unary("elu", -8, 8, 4, kinks=(0.0,), grad_domain=(-3, 3), special=_FAR)
 unary("elu", -8, 8, 4, kinks=(0.0,), grad_domain=(-3, 3), attrs={"alpha": 0.3})
 unary("selu", -8, 8, 4, kinks=(0.0,), grad_domain=(-3, 3), special=_FAR)

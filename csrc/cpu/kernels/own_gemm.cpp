@@ -283,15 +283,22 @@ void gemm(const GemmArgs<T>& g) {
             t.c = g.c + m0 * g.ldc + p.first, t.ldc = g.ldc;
             t.k = kc, t.tail = p.tail, t.accumulate = g.accumulate || k0 > 0;
             fetcher.set(t, p.first == 0, m0 == first);
-            if (const int64_t most = kc / kRowStep - kRows; most > 0) {
-                t.rows[0] = next_b.take(most);
-                t.rows[1] = next_a.take(most - t.rows[0].count);
+            Ending<T> end{};  // of this tile
+            if (k0 == 0 && g.ending.bias != nullptr) t.bias = g.ending.bias + p.first;
+            const T* other = nullptr;  // a second tile of memory that the end reads or writes
+            if (k0 + kc == g.k && g.ending.changes_tiles()) {
+                const int64_t at = m0 * g.ldc + p.first;
+                end.act = g.ending.act;
+                if (g.ending.slope != nullptr) other = end.slope = g.ending.slope + at;
+                if (g.ending.factor != nullptr) other = end.factor = g.ending.factor + at, end.sums = g.ending.sums + p.first;
+            }
+            if (int64_t most = kc / kRowStep - kRows; most > 0) {
+                if (other != nullptr && most >= kRows) t.rows[0] = {other, g.ldc, rows}, most -= rows;
+                t.rows[1] = next_b.take(most);
+                t.rows[2] = next_a.take(most - t.rows[1].count);
             }
             tile_function<T>(static_cast<int>(rows), p.vectors, t.copy_b != nullptr)(t);
-        };
-        const auto finish = [&](int64_t n0, int64_t columns) {  // while the block is in the cache
-            if (k0 + kc == g.k && (g.bias != nullptr || g.act != Act::none))
-                epilogue(g.c + first * g.ldc + n0, block.rows, columns, g.ldc, g.bias ? g.bias + n0 : nullptr, g.act);
+            if (end.changes_tiles()) finish(t.c, rows, p.columns, g.ldc, end);
         };
         if (whole_b || share_b) {
             if (share_b) {
@@ -304,7 +311,6 @@ void gemm(const GemmArgs<T>& g) {
                 if (share_b && m0 + kRows < last) next_a = strips_of_a(g, m0 + kRows, kRows, k0, kc, panels);
                 for (int64_t p = 0; p < panels; ++p) multiply(whole[p], m0);
             }
-            finish(0, g.n);
             continue;
         }
         if (next.first < g.m && panels > 1) next_a = strips_of_a(g, next.first, next.rows, next.k0, next.kc, tiles * panels);
@@ -319,7 +325,6 @@ void gemm(const GemmArgs<T>& g) {
                     next_b = strips_of_b(g, next, 0, columns_of(0), tiles);
             }
             for (int64_t m0 = first; m0 < last; m0 += kRows) multiply(p, m0);
-            finish(p.first, p.columns);
         }
     }
 }
