@@ -158,6 +158,7 @@ class Strips {
     Strips(const T* at, int64_t step, int64_t rows, int64_t columns, int64_t tiles)
         : at_(at), step_(step), rows_(rows), left_((columns + kWidth - 1) / kWidth * rows), each_((left_ + tiles - 1) / tiles) {}
     AheadRows<T> take(int64_t most) {
+        if (left_ == 0) return {};
         const int64_t strip = done_ / rows_, row = done_ % rows_;
         int64_t count = each_ < most ? each_ : most;
         if (count > rows_ - row) count = rows_ - row;
