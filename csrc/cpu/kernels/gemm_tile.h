@@ -54,7 +54,7 @@ struct Tile {
     bool accumulate;
     Ahead<T> ahead[2] = {};  // operands of later tiles
     AheadRows<T> rows[3] = {};
-    const T* bias = nullptr;  // where the sums of all rows begin; null for zero
+    const T* bias = nullptr;  // whole vectors, added to every row; null for none
     T* copy_b = nullptr;  // where a full tile leaves whole vectors of b, side by side, for those that follow; null for nowhere
 };
 
@@ -63,20 +63,7 @@ void multiply_tile(const Tile<T>& t) {
     using Vec = typename Simd<T>::Vec;
     using Loose = typename Simd<T>::Loose;
     constexpr int lanes = Simd<T>::lanes;
-    Vec start[NV] = {};
-    if (t.bias != nullptr) {
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j)
-            if (j == NV - 1 && t.tail != lanes)
-                std::memcpy(&start[j], t.bias + j * lanes, static_cast<size_t>(t.tail) * sizeof(T));
-            else
-                start[j] = *reinterpret_cast<const Loose*>(t.bias + j * lanes);
-    }
-    Vec sum[MR][NV];
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) sum[i][j] = start[j];
+    Vec sum[MR][NV] = {};
     const T* a = t.a;
     const T* b = t.b;
     // A line that is in the cache already stands for one that need not be fetched: the loop has no branch.
@@ -120,6 +107,14 @@ void multiply_tile(const Tile<T>& t) {
         }
     }
     for (; k < t.k; ++k) add_products();
+    if (t.bias != nullptr) {
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) {
+            const Vec bias = *reinterpret_cast<const Loose*>(t.bias + j * lanes);
+#pragma GCC unroll 16
+            for (int i = 0; i < MR; ++i) sum[i][j] += bias;
+        }
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
         T* c = t.c + i * t.ldc;

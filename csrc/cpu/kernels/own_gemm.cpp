@@ -2,6 +2,8 @@
 // are contiguous and few row tiles would use a packed copy, packed into panels otherwise, by the first tile that reads them where
 // it can. A is read by broadcasts where it lies; only a transposed A of many values a row is packed. Meanwhile the tiles fetch
 // what comes next into the cache.
+#include <algorithm>
+
 #include "cpu/kernels/gemm_tile.h"
 #include "cpu/kernels/transpose.h"
 
@@ -132,8 +134,8 @@ class Fetcher {
             }
             return;
         }
-        if (weights_ahead_ > 0 && first_rows) {
-            for (int i = 0; i < 2; ++i) t.ahead[i] = {t.b + weights_ahead_ + i * line, t.b_row};
+        if (weights_ahead_ > 0) {
+            for (int i = 0; i < 2; ++i) t.ahead[i] = {first_rows ? t.b + weights_ahead_ + i * line : nullptr, t.b_row};
             return;
         }
         if (distance_ > 0) t.ahead[0] = {first_panel ? t.a + distance_ : nullptr, kRows};
@@ -258,6 +260,7 @@ void gemm(const GemmArgs<T>& g) {
     // A small B is packed as a whole, once, and whole rows of the result are written one after the other.
     const bool whole_b = g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && g.k <= kGemmDepth &&
                          by.vectors * lanes * g.k <= kGemmWholeB;
+    T last_bias[kGemmMaxPanel] = {};  // of a panel that ends within a vector
     Panel<T> whole[most_panels];
     for (int64_t p = 0; whole_b && p < panels; ++p)
         whole[p] = bring_panel(g, 0, g.k, by.begin(p), columns_of(p), g.m <= few_rows ? Source::in_place : Source::packed,
@@ -274,32 +277,39 @@ void gemm(const GemmArgs<T>& g) {
         // What comes into the cache meanwhile: rows of A and columns of B for later tiles.
         Strips<T> next_a, next_b;
         const Block<T> next = block.next(g);
-        const auto multiply = [&](const Panel<T>& p, int64_t m0) {
+        const bool ends = k0 + kc == g.k && g.ending.changes_tiles();
+        const T* const second = ends && g.ending.slope != nullptr ? g.ending.slope : ends ? g.ending.factor : nullptr;
+        const auto finish_tile = [&](T* c, int64_t at, int64_t rows, const Panel<T>& p) {
+            Ending<T> end{};
+            end.act = g.ending.act;
+            if (g.ending.slope != nullptr) end.slope = g.ending.slope + at;
+            if (g.ending.factor != nullptr) end.factor = g.ending.factor + at, end.sums = g.ending.sums + p.first;
+            finish(c, rows, p.columns, g.ldc, end);
+        };
+        const bool has_bias = k0 == 0 && g.ending.bias != nullptr;
+        Tile<T> t{};  // what differs from one to the next is set for each
+        t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
+        t.ldc = g.ldc, t.k = kc, t.accumulate = g.accumulate || k0 > 0;
+        const auto multiply = [&](const Panel<T>& p, int64_t m0) __attribute__((always_inline)) {
             const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
-            Tile<T> t{};
             t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
-            t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
-            t.b = p.b, t.b_row = p.row;
-            if (p.from != nullptr && m0 == first) t.b = p.from, t.b_row = g.b_row, t.copy_b = p.to;
-            t.c = g.c + m0 * g.ldc + p.first, t.ldc = g.ldc;
-            t.k = kc, t.tail = p.tail, t.accumulate = g.accumulate || k0 > 0;
+            const bool copies = p.from != nullptr && m0 == first;
+            t.b = copies ? p.from : p.b, t.b_row = copies ? g.b_row : p.row, t.copy_b = copies ? p.to : nullptr;
+            t.c = g.c + m0 * g.ldc + p.first;
+            t.tail = p.tail;
             fetcher.set(t, p.first == 0, m0 == first);
-            Ending<T> end{};  // of this tile
-            if (k0 == 0 && g.ending.bias != nullptr) t.bias = g.ending.bias + p.first;
-            const T* other = nullptr;  // a second tile of memory that the end reads or writes
-            if (k0 + kc == g.k && g.ending.changes_tiles()) {
-                const int64_t at = m0 * g.ldc + p.first;
-                end.act = g.ending.act;
-                if (g.ending.slope != nullptr) other = end.slope = g.ending.slope + at;
-                if (g.ending.factor != nullptr) other = end.factor = g.ending.factor + at, end.sums = g.ending.sums + p.first;
+            if (has_bias) {
+                t.bias = g.ending.bias + p.first;
+                if (p.tail != lanes) t.bias = std::copy_n(t.bias, p.columns, last_bias) - p.columns;
             }
+            const int64_t at = m0 * g.ldc + p.first;
             if (int64_t most = kc / kRowStep - kRows; most > 0) {
-                if (other != nullptr && most >= kRows) t.rows[0] = {other, g.ldc, rows}, most -= rows;
+                if (second != nullptr && most >= kRows) t.rows[0] = {second + at, g.ldc, rows}, most -= rows;
                 t.rows[1] = next_b.take(most);
                 t.rows[2] = next_a.take(most - t.rows[1].count);
             }
-            tile_function<T>(static_cast<int>(rows), p.vectors, t.copy_b != nullptr)(t);
-            if (end.changes_tiles()) finish(t.c, rows, p.columns, g.ldc, end);
+            tile_function<T>(static_cast<int>(rows), p.vectors, copies)(t);
+            if (ends) finish_tile(t.c, at, rows, p);
         };
         if (whole_b || share_b) {
             if (share_b) {
