@@ -15,7 +15,8 @@ constexpr int64_t padded(int64_t n) { return (n + kStep - 1) / kStep * kStep; }
 
 int64_t tile_rows(const AttentionHead& h) {
     const int64_t rows = kTileFloats / 2 / padded(h.sources) / 8 * 8;
-    return rows < 8 ? 8 : rows > 32 ? 32 : rows;
+    const int64_t most = h.causal ? 16 : 32;  // fewer rows look together at fewer sources that one of them does not see
+    return rows < 8 ? 8 : rows > most ? most : rows;
 }
 
 struct Scratch {
