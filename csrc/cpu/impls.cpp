@@ -14,6 +14,8 @@ const Impl kImpls[] = {
     FK_ENTRY("matmul", "own", own_matmul),
     FK_ENTRY("matmul_bias_act", "onednn", onednn_matmul),
     FK_ENTRY("matmul_bias_act", "own", own_matmul),
+    FK_ENTRY("matmul_bias_act_slope", "own", own_matmul_pair),
+    FK_ENTRY("matmul_times", "own", own_matmul_pair),
     FK_ENTRY("conv", "pointwise", own_pointwise),
     FK_ENTRY("conv", "winograd", own_winograd),
     FK_ENTRY("conv", "patches", own_patches),

@@ -33,6 +33,7 @@ constexpr std::array kPasses = {
     PassEntry{"prune", prune_pass},
     PassEntry{"cancel_shifts", cancel_shifts_pass},
     PassEntry{"absorb_activations", absorb_activations},
+    PassEntry{"pair_slopes", pair_slopes},
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"prune", prune_pass},                // and loops
