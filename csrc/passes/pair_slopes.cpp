@@ -122,16 +122,8 @@ class Pairs {
             if (!live_[m] || !sum.is("reduce_sum") || sum.types[0].dtype != node.types[0].dtype) continue;
             Value v = sum.inputs[0];
             while (g_.node(v).is("reshape")) v = g_.node(v).inputs[0];
-            if (v == Value{n, 0} && sums_rows(sum, node.types[0].dims.back())) sums_[&sum] = n;
+            if (v == Value{n, 0} && sums_rows(g_, sum, node.types[0].dims.back())) sums_[&sum] = n;
         }
-    }
-
-    // Whether a sum leaves one element for each of the `n` of a row.
-    bool sums_rows(const Node& sum, int64_t n) const {
-        const TensorType& in = g_.type(sum.inputs[0]);
-        return in.rank() > 0 && in.dims.back() == n && sum.types[0].size() == n &&
-               std::ranges::none_of(sum.dims_attr("axes"),
-                                    [&](int64_t axis) { return normalize_axis(axis, in.rank()) == in.rank() - 1; });
     }
 
     std::vector<Value> place(Graph& out, const Pair& p, std::span<const Value> in) {

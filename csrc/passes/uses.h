@@ -17,6 +17,9 @@ struct Uses {
 // The vector over the last dimension that `v` broadcasts; an invalid value if it is none.
 [[nodiscard]] Value broadcast_vector(const Graph& g, Value v);
 
+// Whether a sum leaves one element for each of the `n` of a row.
+[[nodiscard]] bool sums_rows(const Graph& g, const Node& sum, int64_t n);
+
 // Whether a convolution, or a gradient of one, has a 1x1 filter on every position.
 [[nodiscard]] bool is_pointwise(const Node& n, const Dims& filter);
 
