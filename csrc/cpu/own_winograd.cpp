@@ -19,11 +19,11 @@ constexpr int64_t kPanel = kWinogradPanel;
 constexpr int64_t kBlockFloats = 216 * 1024;   // of a block's transformed operands, which stay in the L2 cache
 constexpr int64_t kFilterFloats = 256 * 1024;  // of a transformed filter beside it;
 constexpr int64_t kAloneFloats = 450 * 1024;   // of a block for which a larger one comes from the L3 cache: many tiles share it
-constexpr int64_t kSumFloats = 128 * 1024;     // of the gradient of a filter
-constexpr int64_t kSumTiles = 64;              // summed up at a time there
+constexpr int64_t kSumFloats = 144 * 1024;     // of the gradient of a filter
 // Channels summed at a time: a panel of the filter stays in the L1 cache. A sum of fewer has less of an error, which makes up for
-// what the transforms of large tiles add to it.
+// what the transforms of large tiles add to it. In the same way tiles are summed for the gradient of a filter.
 constexpr int64_t depth_of(int64_t tile) { return tile == 2 ? 128 : 64; }
+constexpr int64_t sum_tiles_of(int64_t tile) { return tile == 2 ? 64 : 32; }
 constexpr int64_t kMostSteadyTiles = 256;  // with more of them transforming the filter is less than a tenth of the work
 
 int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
@@ -196,47 +196,38 @@ RunFn convolution(const Convolution& c, int threads, bool has_bias, DType bias_t
     };
 }
 
-// The gradient of a filter, from tiles of 2x2 (of 4x4 its error is several times as large), in pieces of its rows (input
-// channels) and columns. Where there are fewer pieces than threads, ranges of tiles give results that are added up in their
-// order.
-constexpr int64_t kGradientTile = 2, kPoints = winograd_points(kGradientTile);
+// The gradient of a filter, in pieces of its rows (input channels) and columns. Where there are fewer pieces than threads, ranges
+// of tiles give results that are added up in their order.
 struct FilterGradient {
     WinogradImages x, dy;
     Stored x_type = Stored::f32, dy_type = Stored::f32, dw_type = Stored::f32;
-    int64_t tiles = 0, ranges = 0, block = 0;
+    int64_t tiles = 0, points = 0, ranges = 0, block = 0;
     int64_t rows = 0, columns = 0, by_rows = 0, by_columns = 0;
     int64_t x_point = 0, dy_point = 0, panel = 0, sum_point = 0;
     int64_t dy_at = 0, sum_at = 0, slot = 0;  // floats of scratch for each thread
     [[nodiscard]] int64_t pieces() const { return by_rows * by_columns; }
-    [[nodiscard]] int64_t sum_floats() const { return kPoints * sum_point; }
+    [[nodiscard]] int64_t sum_floats() const { return points * sum_point; }
 };
 
-FilterGradient plan_filter(const ConvShape& s, int64_t threads) {
+FilterGradient plan_filter(const ConvShape& s, int64_t tile, int64_t threads) {
     FilterGradient f;
-    f.x = images(s.in, s.in_channels, s.out, kGradientTile, -s.low[1], -s.low[2]);
-    f.dy = images(s.out, s.out_channels, s.out, kGradientTile, 0, 0);
+    f.points = winograd_points(tile);
+    f.x = images(s.in, s.in_channels, s.out, tile, -s.low[1], -s.low[2]);
+    f.dy = images(s.out, s.out_channels, s.out, tile, 0, 0);
     f.tiles = s.batch * f.dy.tiles_down * f.dy.tiles_across;
-    f.columns = even(s.out_channels, 2 * kPanel, kPanel);
-    f.rows = even(s.in_channels, kSumFloats / (kPoints * f.columns), 16);
+    f.columns = even(s.out_channels, tile == 2 ? 2 * kPanel : kPanel, kPanel);
+    f.rows = even(s.in_channels, kSumFloats / (f.points * f.columns), 16);
     f.by_rows = parts_of(s.in_channels, f.rows);
     f.by_columns = parts_of(s.out_channels, f.columns);
     f.ranges = ranges_of(f.pieces(), f.tiles, threads);
-    f.block = even(parts_of(f.tiles, f.ranges), kSumTiles, 1);
+    f.block = even(parts_of(f.tiles, f.ranges), sum_tiles_of(tile), 1);
     f.panel = f.block * kPanel;
     f.x_point = point_stride(f.block * vectors_of(f.rows));
     f.dy_point = point_stride(parts_of(f.columns, kPanel) * f.panel);
     f.sum_point = point_stride(f.rows * f.columns);
-    f.dy_at = kPoints * f.x_point;
-    f.sum_at = f.dy_at + kPoints * f.dy_point;
+    f.dy_at = f.points * f.x_point;
+    f.sum_at = f.dy_at + f.points * f.dy_point;
     f.slot = f.sum_at + f.sum_floats();
-    return f;
-}
-
-FilterGradient plan_filter(const Graph& g, const Node& node) {
-    FilterGradient f = plan_filter(conv_shape(g, node), max_threads());
-    f.x_type = stored_as(input_type(g, node, 0).dtype);
-    f.dy_type = stored_as(input_type(g, node, 1).dtype);
-    f.dw_type = stored_as(node.types[0].dtype);
     return f;
 }
 
@@ -244,9 +235,9 @@ FilterGradient plan_filter(const Graph& g, const Node& node) {
 void finish_filter(const FilterGradient& f, const WinogradBlock& row, const WinogradBlock& column, const float* sums,
                    int64_t begin, int64_t end, void* dw) {
     const int64_t in = f.x.channels, out = f.dy.channels;
-    own_kernels().winograd.filter_gradient({const_cast<float*>(sums), f.sum_point, f.columns}, f.ranges, f.sum_floats(), begin,
-                                           end, column.channels, in * out, out, dw, f.dw_type,
-                                           row.first_channel * out + column.first_channel);
+    transforms_of(f.x.tile).filter_gradient({const_cast<float*>(sums), f.sum_point, f.columns}, f.ranges, f.sum_floats(), begin,
+                                            end, column.channels, in * out, out, dw, f.dw_type,
+                                            row.first_channel * out + column.first_channel);
 }
 
 RunFn filter_gradient(const FilterGradient& f, int threads) {
@@ -255,7 +246,7 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
         void* dw = args.out[0];
         auto* const scratch = reinterpret_cast<float*>(args.scratch);
         float* const partial = scratch + threads * f.slot;
-        const WinogradKernels& k = own_kernels().winograd;
+        const WinogradTransforms& transforms = transforms_of(f.x.tile);
         const auto piece_of = [&](int64_t piece, WinogradBlock& row, WinogradBlock& column) {
             row.first_channel = piece / f.by_columns * f.rows;
             row.channels = std::min(f.rows, f.x.channels - row.first_channel);
@@ -276,27 +267,27 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
                 for (int64_t t = tiles.begin; t < tiles.end; t += f.block) {
                     row.first_tile = column.first_tile = t;
                     row.tiles = column.tiles = std::min(f.block, tiles.end - t);
-                    k.small.input(x, f.x_type, f.x, row, x_points);
-                    k.gradient(dy, f.dy_type, f.dy, column, dy_points);
-                    k.multiply({.points = kPoints,
-                                .a = x_points.data,
-                                .a_point = x_points.point,
-                                .a_row = 1,
-                                .a_col = x_points.row,
-                                .b = dy_points.data,
-                                .b_point = dy_points.point,
-                                .b_panel = dy_points.panel,
-                                .c = sums,
-                                .m = row.channels,
-                                .n = column.channels,
-                                .k = row.tiles,
-                                .accumulate = t > tiles.begin});
+                    transforms.input(x, f.x_type, f.x, row, x_points);
+                    transforms.gradient(dy, f.dy_type, f.dy, column, dy_points);
+                    own_kernels().winograd.multiply({.points = f.points,
+                                                     .a = x_points.data,
+                                                     .a_point = x_points.point,
+                                                     .a_row = 1,
+                                                     .a_col = x_points.row,
+                                                     .b = dy_points.data,
+                                                     .b_point = dy_points.point,
+                                                     .b_panel = dy_points.panel,
+                                                     .c = sums,
+                                                     .m = row.channels,
+                                                     .n = column.channels,
+                                                     .k = row.tiles,
+                                                     .accumulate = t > tiles.begin});
                 }
                 if (f.ranges == 1) finish_filter(f, row, column, sums.data, 0, row.channels, dw);
             }
         });
         if (f.ranges == 1) return;
-        parallel_ranges(f.pieces() * f.rows, f.ranges * kPoints * f.columns, [&](int64_t begin, int64_t end) {
+        parallel_ranges(f.pieces() * f.rows, f.ranges * f.points * f.columns, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end;) {
                 const int64_t piece = i / f.rows, first = i % f.rows, last = std::min(f.rows, first + end - i);
                 WinogradBlock row{}, column{};
@@ -336,8 +327,9 @@ double cost(const Convolution& c) {
 }
 double cost(const FilterGradient& f) {
     const int64_t in = f.x.channels, out = f.dy.channels;
-    return transforms(kSmall, f.tiles, vectors_of(in) * f.by_columns + vectors_of(out) * f.by_rows) +
-           products(kSmall, f.tiles, kPoints, in, out) + kSmall.weight * static_cast<double>(in * out * f.ranges);
+    const Costs& costs = f.x.tile == 2 ? kSmall : kLarge;
+    return transforms(costs, f.tiles, vectors_of(in) * f.by_columns + vectors_of(out) * f.by_rows) +
+           products(costs, f.tiles, f.points, in, out) + costs.weight * static_cast<double>(in * out * f.ranges);
 }
 double direct_cost(const ConvShape& s, bool filter_grad) {
     return static_cast<double>(s.multiply_adds()) * (filter_grad ? kDirectGradient : 1) +
@@ -349,21 +341,39 @@ constexpr std::pair<std::string_view, Use> kUses[] = {
     {"", Use::where_quicker}, {"never", Use::never}, {"always", Use::always}, {"2", Use::small}, {"4", Use::large}};
 std::atomic<Use> use{Use::where_quicker};
 
+// What plan_of(tile) gives for the size of tiles that is wanted, or costs less.
+template <class F>
+auto with_best_tiles(F plan_of) {
+    const Use wanted = use.load(std::memory_order_relaxed);
+    auto best = plan_of(wanted == Use::large ? 4 : 2);
+    if (wanted != Use::small && wanted != Use::large)
+        if (const auto large = plan_of(4); cost(large) < cost(best)) best = large;
+    return best;
+}
+
 Convolution plan(const Graph& g, const Node& node) {
     const TensorType& filter = input_type(g, node, 1);
     // In 16 bits the filter is far smaller than what it is transformed to.
     const bool steady = g.steady(node.inputs[1]) && filter.dtype == DType::f32;
     const ConvShape s = conv_shape(g, node);
-    const auto of = [&](int64_t tile) { return plan(s, node.is("conv_input_grad"), steady, tile, max_threads()); };
-    const Use wanted = use.load(std::memory_order_relaxed);
-    Convolution c = of(wanted == Use::large ? 4 : 2);
-    if (wanted != Use::small && wanted != Use::large)
-        if (const Convolution large = of(4); cost(large) < cost(c)) c = large;
+    Convolution c =
+        with_best_tiles([&](int64_t tile) { return plan(s, node.is("conv_input_grad"), steady, tile, max_threads()); });
     c.x = stored_as(input_type(g, node, 0).dtype);
     c.w = stored_as(filter.dtype);
     c.y = stored_as(node.types[0].dtype);
     return c;
 }
+
+FilterGradient plan_filter(const Graph& g, const Node& node) {
+    const ConvShape s = conv_shape(g, node);
+    FilterGradient f = with_best_tiles([&](int64_t tile) { return plan_filter(s, tile, max_threads()); });
+    f.x_type = stored_as(input_type(g, node, 0).dtype);
+    f.dy_type = stored_as(input_type(g, node, 1).dtype);
+    f.dw_type = stored_as(node.types[0].dtype);
+    return f;
+}
+
+const char* name_of(int64_t tile) { return tile == 2 ? "own:winograd:2x2" : "own:winograd:4x4"; }
 
 std::string refuse(const Graph& g, const Node& node) {
     const Use wanted = use.load(std::memory_order_relaxed);
@@ -412,7 +422,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const bool fused = node.is("conv_bias_act");
     const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[5])).value() : Act::none;
     const DType bias = fused ? input_type(g, node, 2).dtype : DType::f32;
-    auto kernel = make_kernel(c.to.tile == 2 ? "own:winograd:2x2" : "own:winograd:4x4", convolution(c, threads, fused, bias, act),
+    auto kernel = make_kernel(name_of(c.to.tile), convolution(c, threads, fused, bias, act),
                               static_cast<size_t>(c.slot * threads + c.to.channels) * sizeof(float));
     if (c.steady) {
         const auto bytes = static_cast<size_t>(transformed_floats(c)) * sizeof(float);
@@ -429,7 +439,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const int threads = max_threads();
     const FilterGradient f = plan_filter(g, node);
     const int64_t partials = f.ranges == 1 ? 0 : f.pieces() * f.ranges * f.sum_floats();
-    return make_kernel("own:winograd:2x2", filter_gradient(f, threads),
+    return make_kernel(name_of(f.x.tile), filter_gradient(f, threads),
                        static_cast<size_t>(f.slot * threads + partials) * sizeof(float));
 }
 }  // namespace own_winograd_filter_grad

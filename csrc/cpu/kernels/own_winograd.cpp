@@ -1,7 +1,7 @@
 // Winograd's convolutions, F(2x2, 3x3) and F(4x4, 3x3): transforms of tiles and filters, vectors of channels at a time, and the
 // products between them. With X what a tile sees and g the filter, Y = A^T [(G g G^T) * (B^T X B)] A, where * multiplies point by
-// point and sums over channels; the filter's gradient is G^T [(B^T X B) * (A dY A^T)] G, for tiles of 2x2. Operands in 16 bits
-// are widened as they are read, results in 16 bits rounded once.
+// point and sums over channels; the filter's gradient is G^T [(B^T X B) * (A dY A^T)] G, where * sums over tiles. Operands in 16
+// bits are widened as they are read, results in 16 bits rounded once.
 #include "cpu/kernels/winograd.h"
 
 #include "cpu/kernels/gemm_tile.h"
@@ -23,6 +23,10 @@ template <int TILE>
 struct FilterPoints;
 template <int TILE>
 struct OutputValues;
+template <int TILE>
+struct GradientPoints;  // of a result's gradient: transposed OutputValues
+template <int TILE>
+struct FilterValues;  // of a filter's gradient: transposed FilterPoints
 
 // Polynomials are taken at 0, 1, -1 and infinity.
 template <>
@@ -54,7 +58,8 @@ struct OutputValues<2> {
         out[1] = (d[1] - d[2]) - d[3];
     }
 };
-struct GradientPoints {
+template <>
+struct GradientPoints<2> {
     static constexpr int from = 2, to = 4;
     [[gnu::always_inline]] static void along(const vf* d, vf* out) {
         out[0] = d[0];
@@ -63,7 +68,8 @@ struct GradientPoints {
         out[3] = -d[1];
     }
 };
-struct FilterValues {
+template <>
+struct FilterValues<2> {
     static constexpr int from = 4, to = 3;
     [[gnu::always_inline]] static void along(const vf* d, vf* out) {
         const vf sum = 0.5f * (d[1] + d[2]);
@@ -76,6 +82,8 @@ struct FilterValues {
 // At 0, a, -a, b, -b and infinity, with a = 2/3 and b = 3/2: a and b near these values amplify rounding errors least, to less
 // than half of what 1 and 2 make of them, and a b = 1 saves products.
 constexpr float kA = 2.0f / 3, kA2 = 4.0f / 9, kA3 = 8.0f / 27, kB = 1.5f, kB2 = 2.25f, kB3 = 3.375f;
+// Filters are divided by the products of a point's distances to the others: 2 a^2 (a^2 - b^2), and with a and b exchanged.
+constexpr float kOfA = -81.0f / 130, kOfB = 8.0f / 65;
 template <>
 struct InputPoints<4> {
     static constexpr int from = 6, to = 6;
@@ -94,10 +102,8 @@ template <>
 struct FilterPoints<4> {
     static constexpr int from = 3, to = 6;
     [[gnu::always_inline]] static void along(const vf* d, vf* out) {
-        // Divided by the products of a point's distances to the others: 2 a^2 (a^2 - b^2), and with a and b exchanged.
-        constexpr float a = -81.0f / 130, b = 8.0f / 65;
-        const vf even_a = a * d[0] + a * kA2 * d[2], odd_a = a * kA * d[1];
-        const vf even_b = b * d[0] + b * kB2 * d[2], odd_b = b * kB * d[1];
+        const vf even_a = kOfA * d[0] + kOfA * kA2 * d[2], odd_a = kOfA * kA * d[1];
+        const vf even_b = kOfB * d[0] + kOfB * kB2 * d[2], odd_b = kOfB * kB * d[1];
         out[0] = d[0];
         out[1] = even_a + odd_a;
         out[2] = even_a - odd_a;
@@ -115,6 +121,30 @@ struct OutputValues<4> {
         out[1] = kA * difference_a + kB * difference_b;
         out[2] = kA2 * sum_a + kB2 * sum_b;
         out[3] = d[5] + (kA3 * difference_a + kB3 * difference_b);
+    }
+};
+template <>
+struct GradientPoints<4> {
+    static constexpr int from = 4, to = 6;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
+        const vf even_a = d[0] + kA2 * d[2], odd_a = kA * d[1] + kA3 * d[3];
+        const vf even_b = d[0] + kB2 * d[2], odd_b = kB * d[1] + kB3 * d[3];
+        out[0] = d[0];
+        out[1] = even_a + odd_a;
+        out[2] = even_a - odd_a;
+        out[3] = even_b + odd_b;
+        out[4] = even_b - odd_b;
+        out[5] = d[3];
+    }
+};
+template <>
+struct FilterValues<4> {
+    static constexpr int from = 6, to = 3;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
+        const vf sum_a = kOfA * (d[1] + d[2]), sum_b = kOfB * (d[3] + d[4]);
+        out[0] = d[0] + (sum_a + sum_b);
+        out[1] = kOfA * kA * (d[1] - d[2]) + kOfB * kB * (d[3] - d[4]);
+        out[2] = d[5] + (kA2 * sum_a + kB2 * sum_b);
     }
 };
 
@@ -236,12 +266,13 @@ void transform_input(const void* x, Stored type, const WinogradImages& images, c
     });
 }
 
+template <int TILE>
 void transform_gradient(const void* dy, Stored type, const WinogradImages& images, const WinogradBlock& block,
                         const WinogradPanels& to) {
     with_type(type, dy, [&](auto* values) {
-        transform_tiles<2, GradientPoints>(values, images, block, [to = to](int64_t t, int64_t c, int i, int j, vf v) {
+        transform_tiles<TILE, GradientPoints<TILE>>(values, images, block, [to = to](int64_t t, int64_t c, int i, int j, vf v) {
             float* const at = to.data + c / kWinogradPanel * to.panel + t * kWinogradPanel + c % kWinogradPanel;
-            store_ahead(at + (i * GradientPoints::to + j) * to.point, v);
+            store_ahead(at + (i * GradientPoints<TILE>::to + j) * to.point, v);
         });
     });
 }
@@ -429,7 +460,7 @@ void transform_output(const WinogradRows& from, const WinogradImages& images, co
     with_type(type, y, [&](auto* values) { write_output<TILE>(from, images, block, bias, act, values); });
 }
 
-template <class T>
+template <int TILE, class T>
 void write_filter_gradient(const WinogradRows& from, int64_t parts, int64_t part, int64_t begin, int64_t end, int64_t columns,
                            int64_t tap, int64_t row, T* dw) {
     for (int64_t r = begin; r < end; ++r)
@@ -437,12 +468,12 @@ void write_filter_gradient(const WinogradRows& from, int64_t parts, int64_t part
             const float* at = from.data + r * from.row + c;
             vf out[9];
             const auto sum = [=](int i, int j) {
-                const float* const point = at + (i * 4 + j) * from.point;
+                const float* const point = at + (i * (TILE + 2) + j) * from.point;
                 vf v = load<vf>(point);
                 for (int64_t k = 1; k < parts; ++k) v += load<vf>(point + k * part);
                 return v;
             };
-            transform<FilterValues>(sum, [&](int i, int j, vf v) { out[i * 3 + j] = v; });
+            transform<FilterValues<TILE>>(sum, [&](int i, int j, vf v) { out[i * 3 + j] = v; });
             T* to = dw + r * row + c;
             const int64_t left = columns - c;
 #pragma GCC unroll 9
@@ -455,20 +486,22 @@ void write_filter_gradient(const WinogradRows& from, int64_t parts, int64_t part
                     store_part(to + i * tap, out[i], left);
         }
 }
+template <int TILE>
 void filter_gradient(const WinogradRows& from, int64_t parts, int64_t part, int64_t begin, int64_t end, int64_t columns,
                      int64_t tap, int64_t row, void* dw, Stored type, int64_t first) {
-    with_type(type, dw,
-              [&](auto* values) { write_filter_gradient(from, parts, part, begin, end, columns, tap, row, values + first); });
+    with_type(type, dw, [&](auto* values) {
+        write_filter_gradient<TILE>(from, parts, part, begin, end, columns, tap, row, values + first);
+    });
 }
+
+template <int TILE>
+constexpr WinogradTransforms kTransforms{transform_input<TILE>, transform_filter<TILE>, transform_output<TILE>,
+                                         transform_gradient<TILE>, filter_gradient<TILE>};
 
 }  // namespace
 
 void fill_winograd(OwnKernels& table) {
-    table.winograd = {.small = {transform_input<2>, transform_filter<2>, transform_output<2>},
-                      .large = {transform_input<4>, transform_filter<4>, transform_output<4>},
-                      .multiply = multiply,
-                      .gradient = transform_gradient,
-                      .filter_gradient = filter_gradient};
+    table.winograd = {.small = kTransforms<2>, .large = kTransforms<4>, .multiply = multiply};
 }
 
 }  // namespace fk::cpu::FK_ISA_NAMESPACE

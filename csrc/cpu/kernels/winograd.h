@@ -71,18 +71,17 @@ struct WinogradTransforms {
     // bits none or ReLU.
     void (*output)(const WinogradRows& from, const WinogradImages& images, const WinogradBlock& block, const float* bias, Act act,
                    void* y, Stored type);
+    // For a filter's gradient: the points of the result's gradient; and rows [begin, end) by `columns`, from its element `first`
+    // on, rows `row` elements apart and taps `tap`, from the sum of `parts` results, `part` floats apart.
+    void (*gradient)(const void* dy, Stored type, const WinogradImages& images, const WinogradBlock& block,
+                     const WinogradPanels& to);
+    void (*filter_gradient)(const WinogradRows& from, int64_t parts, int64_t part, int64_t begin, int64_t end, int64_t columns,
+                            int64_t tap, int64_t row, void* dw, Stored type, int64_t first);
 };
 
 struct WinogradKernels {
     WinogradTransforms small, large;  // 2x2 and 4x4
     void (*multiply)(const WinogradProduct& args);
-    // For the gradient of a 3x3 filter, in 2x2 tiles: the points of the result's gradient; and rows [begin, end) by `columns`,
-    // from its element `first` on, rows `row` elements apart and taps `tap`, from the sum of `parts` results, `part` floats
-    // apart.
-    void (*gradient)(const void* dy, Stored type, const WinogradImages& images, const WinogradBlock& block,
-                     const WinogradPanels& to);
-    void (*filter_gradient)(const WinogradRows& from, int64_t parts, int64_t part, int64_t begin, int64_t end, int64_t columns,
-                            int64_t tap, int64_t row, void* dw, Stored type, int64_t first);
 };
 
 }  // namespace fk::cpu
