@@ -16,6 +16,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -92,17 +93,67 @@ class Team {
     static constexpr auto kStall = std::chrono::microseconds(150);
     static constexpr auto kFirstRest = std::chrono::milliseconds(2), kLongestRest = std::chrono::milliseconds(128);
 
-    // For a worker that is in the middle of a part. One that takes far longer than the caller's own parts did has lost its core
-    // to another process; then the team rests for a while, the longer the more often that happens.
+    // For a worker that is in the middle of a part. One that is late because its core is with another process makes the team rest
+    // for a while, the longer the more often that happens. One that is late because it has more to do goes on using its core.
     void wait(Clock::time_point start) {
-        const auto own_end = Clock::now();
-        while (remaining_.load(std::memory_order_acquire) > 0) sched_yield();  // the worker may need this core
+        const auto own_end = Clock::now(), late = own_end + std::max<Clock::duration>(kStall, (own_end - start) / 2);
+        Watched watched;
+        while (remaining_.load(std::memory_order_acquire) > 0) {
+            if (watched.count == 0 && Clock::now() >= late)
+                watch(watched);
+            else
+                forget_idle(watched);
+            sched_yield();  // the worker may need this core
+        }
+        if (!lost_core(watched)) return;
         const auto end = Clock::now();
-        const auto waited = end - own_end;
-        if (waited < kStall || waited < (own_end - start) / 2) return;
         const bool again = end - rest_until_ < 4 * rest_;
         rest_ = again ? std::min<Clock::duration>(2 * rest_, kLongestRest) : kFirstRest;
         rest_until_ = end + rest_;
+    }
+
+    // Workers that are late, and the processor time each had used by then.
+    struct Watched {
+        static constexpr int kMost = 16;
+        Clock::time_point since{};
+        int count = 0;
+        std::array<int, kMost> worker{};
+        std::array<int64_t, kMost> used{};
+    };
+    void watch(Watched& w) {
+        w.since = Clock::now();
+        for (int i = 1; i <= workers_ && w.count < Watched::kMost; ++i) {
+            if (!states_[static_cast<size_t>(i)].working.load(std::memory_order_relaxed)) continue;
+            w.worker[static_cast<size_t>(w.count)] = i;
+            w.used[static_cast<size_t>(w.count++)] = used_by(i);
+        }
+    }
+    // Those that have finished use no time because there is nothing to do.
+    void forget_idle(Watched& w) {
+        for (int k = w.count; k-- > 0;) {
+            if (w.count == 1 ||
+                states_[static_cast<size_t>(w.worker[static_cast<size_t>(k)])].working.load(std::memory_order_relaxed))
+                continue;
+            --w.count;
+            w.worker[static_cast<size_t>(k)] = w.worker[static_cast<size_t>(w.count)];
+            w.used[static_cast<size_t>(k)] = w.used[static_cast<size_t>(w.count)];
+        }
+    }
+    // Whether one of them had its core for less than three quarters of the time.
+    bool lost_core(const Watched& w) {
+        if (w.count == 0) return false;
+        const auto watched = Clock::now() - w.since;
+        if (watched < kStall) return false;
+        const int64_t enough = std::chrono::nanoseconds(watched).count() / 4 * 3;
+        for (int k = 0; k < w.count; ++k)
+            if (used_by(w.worker[static_cast<size_t>(k)]) - w.used[static_cast<size_t>(k)] < enough) return true;
+        return false;
+    }
+    // Nanoseconds of processor time.
+    int64_t used_by(int worker) {
+        timespec t{};
+        clock_gettime(states_[static_cast<size_t>(worker)].clock.load(std::memory_order_relaxed), &t);
+        return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
     }
 
     static int parts_of(uint64_t job) { return static_cast<int>(job & ((1u << kPartBits) - 1)); }
@@ -117,7 +168,9 @@ class Team {
             const uint64_t number = job >> kPartBits;
             if (mark >= number || !marks_[static_cast<size_t>(part)].compare_exchange_strong(mark, number)) continue;
             inside_part = true;
+            states_[static_cast<size_t>(own)].working.store(true, std::memory_order_relaxed);
             body_(context_, part, parts);
+            states_[static_cast<size_t>(own)].working.store(false, std::memory_order_relaxed);
             inside_part = false;
             remaining_.fetch_sub(1, std::memory_order_acq_rel);
         }
@@ -141,6 +194,8 @@ class Team {
     }
 
     void work(int own) {
+        clockid_t clock{};
+        if (pthread_getcpuclockid(pthread_self(), &clock) == 0) states_[static_cast<size_t>(own)].clock.store(clock);
         uint64_t seen = 0;
         for (;;) {
             seen = next_job(seen, own);
@@ -176,6 +231,11 @@ class Team {
     alignas(64) std::atomic<uint64_t> job_{0};  // its number, and in the low bits how many parts it has
     alignas(64) std::atomic<int> remaining_{0};
     std::array<std::atomic<uint64_t>, kMaxThreads> marks_{};
+    struct alignas(64) State {
+        std::atomic<bool> working{false};               // on a part
+        std::atomic<clockid_t> clock{CLOCK_MONOTONIC};  // its processor time; without one, it never counts as late
+    };
+    std::array<State, kMaxThreads> states_{};  // of the workers, by number; the caller is 0
     alignas(64) std::atomic<int> sleepers_{0};
     std::mutex sleep_;
     std::condition_variable awake_;
