@@ -81,6 +81,8 @@ const Impl kImpls[] = {
     FK_ENTRY("pointwise_moments", "own", own_norm_pointwise),
     FK_ENTRY("norm_pointwise_grad", "own", own_norm_pointwise_grad),
     FK_ENTRY("pointwise_norm_grad", "own", own_pointwise_norm_grad),
+    FK_ENTRY("pointwise_norm_grad_join", "own", own_pointwise_norm_grad),
+    FK_ENTRY("norm_pointwise_norm_grad", "own", own_pointwise_norm_grad),
     FK_ENTRY("batch_norm_apply", "own", own_batch_norm_apply),
     FK_ENTRY("batch_norm_act_grad", "own", own_batch_norm_grad),
     FK_ENTRY("layer_norm", "own", own_layer_norm),

@@ -44,16 +44,6 @@ NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, Oper
     return p;
 }
 
-// What an activation that cuts its input off keeps.
-template <class T>
-struct Cut {
-    T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity();
-    explicit Cut(Act act) {
-        if (act != Act::none) low = 0;
-        if (act == Act::relu6) high = 6;
-    }
-};
-
 template <class T>
 void normalise(const NormPlan& p, const KernelArgs& a, const T* gamma, const T* beta, const T* mean, const T* variance) {
     T* scale = Sums<T>(a.scratch, p.n, 0).first;

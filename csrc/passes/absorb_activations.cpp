@@ -5,30 +5,9 @@
 #include "ops/expr.h"
 #include "passes/claims.h"
 #include "passes/rewrite.h"
+#include "passes/uses.h"
 
 namespace fk {
-namespace {
-
-bool is_constant(const Graph& g, Value v, double value) {
-    while (g.node(v).is("broadcast_to") || g.node(v).is("reshape")) v = g.node(v).inputs[0];
-    return g.node(v).is("full") && std::get<double>(g.node(v).attrs[0]) == value;
-}
-
-bool compares(const Graph& g, Value v, Prim prim, Value z, double bound) {
-    const Node& n = g.node(v);
-    return n.op->prim == prim && n.inputs[0] == z && is_constant(g, n.inputs[1], bound);
-}
-
-// Whether `mask` says where the gradient of act(x) = z passes, as the op's vjp writes it.
-bool is_mask(const Graph& g, Value mask, Value z, std::string_view act) {
-    if (act == "relu") return compares(g, mask, Prim::greater, z, 0.0);
-    const Node& both = g.node(mask);
-    return both.op->prim == Prim::logical_and && compares(g, both.inputs[0], Prim::greater, z, 0.0) &&
-           compares(g, both.inputs[1], Prim::less, z, 6.0);
-}
-
-}  // namespace
-
 Graph absorb_activations(const Graph& g, std::span<const Impl> impls, Refusals* refusals) {
     const auto live = live_nodes(g);
     std::vector<uint32_t> uses(g.size(), 0), user(g.size(), UINT32_MAX);  // of the first output of each node

@@ -190,3 +190,81 @@ def test_an_activation_made_again_stays_a_copy_when_its_moments_come_from_the_pr
         assert "= pointwise_moments(" in text
         # One for the convolution, one for its filter's gradient.
         assert text.count("= batch_norm_apply(") == 2
+
+
+def _norm_grad(y: np.ndarray, gamma: np.ndarray, d: np.ndarray):
+    """Gradients dy, dgamma, dbeta of batch_norm_train(y), from the gradient of its result."""
+    rows = y.size / y.shape[-1]
+    axes = tuple(range(y.ndim - 1))
+    rstd = 1 / np.sqrt(y.var(axes) + EPSILON)
+    xhat = (y - y.mean(axes)) * rstd
+    dgamma, dbeta = (d * xhat).sum(axes), d.sum(axes)
+    return gamma * rstd * (d - dbeta / rows - xhat * dgamma / rows), dgamma, dbeta
+
+
+@pytest.mark.parametrize("act", ["relu", "relu6"])
+@pytest.mark.parametrize("first_act", ["none", "relu"])
+@pytest.mark.parametrize(("width", "inner"), [(40, 24), (24, 72), (130, 21)])
+def test_the_gradient_of_a_residual_block_is_made_inside_its_products(
+    width: int, inner: int, first_act: str, act: str
+) -> None:
+    """relu(u + BN(conv(act(BN(conv(u)))))): a bottleneck of ResNet or, with a u that has no activation, MobileNetV2."""
+    rng = np.random.default_rng(6)
+    shape = (5, 53, 50, width)  # rows that neither threads nor blocks divide evenly
+    x, dz = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, shape)
+    w1, w2 = (rng.uniform(-1, 1, (1, 1, *pair)) for pair in ((width, inner), (inner, width)))
+    affine = [np.linspace(*ends, n) for n in (inner, width) for ends in ((0.5, 4), (-1, 3))]
+    given = [a.astype("float32") for a in (x, w1, w2, *affine, dz)]
+    attrs = {"strides": [1, 1], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]}
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in given]
+        a, first, second, g1, b1, g2, b2, weights = inputs
+        u = a if first_act == "none" else _engine.call(first_act, a)
+        y = _engine.call("conv", u, first, **attrs)
+        v = _engine.call(
+            "conv",
+            _engine.call(act, _engine.call("batch_norm_train", y, g1, b1, epsilon=EPSILON)[0]),
+            second,
+            **attrs,
+        )
+        out = _engine.call("relu", u + _engine.call("batch_norm_train", v, g2, b2, epsilon=EPSILON)[0])
+        loss = _engine.call("reduce_sum", out * weights, axes=[0, 1, 2, 3])
+        grads = _engine.gradients([loss], inputs[:7])
+    executable = trace.compile([y, v, out, *grads])
+    got = [np.asarray(t) for t in executable(*given)]
+    for once, again in zip(got, executable(*given), strict=True):
+        np.testing.assert_array_equal(once, np.asarray(again))
+
+    # What was computed decides what passes a kink: rounding may have put a value on the other side.
+    y, v, out, *got = (a.astype(np.float64) for a in got)
+    x, w1, w2, g1, b1, g2, _, dz = (a.astype(np.float64) for a in given)
+    u = x if first_act == "none" else np.maximum(x, 0)
+    axes = (0, 1, 2)
+    np.testing.assert_allclose(y, u @ w1[0, 0], rtol=1e-4, atol=1e-5)
+    normal = (y - y.mean(axes)) / np.sqrt(y.var(axes) + EPSILON) * g1 + b1
+    z = np.clip(normal, 0, 6 if act == "relu6" else None)
+    joined = np.where(out > 0, dz, 0)
+    dv, dg2, db2 = _norm_grad(v, g2, joined)
+    dy, dg1, db1 = _norm_grad(y, g1, np.where(normal == z, dv @ w2[0, 0].T, 0))
+    du = joined + dy @ w1[0, 0].T
+    dx = du if first_act == "none" else np.where(x > 0, du, 0)
+    rows = [t.reshape(-1, t.shape[-1]) for t in (u, dy, z, dv)]
+    want = [
+        dx,
+        (rows[0].T @ rows[1]).reshape(w1.shape),
+        (rows[2].T @ rows[3]).reshape(w2.shape),
+        dg1,
+        db1,
+        dg2,
+        db2,
+    ]
+    for what, expected in zip(got, want, strict=True):
+        np.testing.assert_allclose(what, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    if not passes_off("absorb_activations", "absorb_prologues", "decompose"):
+        text = executable.lowered_text()
+        assert "= norm_pointwise_norm_grad(" in text
+        assert "= pointwise_norm_grad_join(" in text
+        assert f'x_act = "{first_act}"}}' in text
+        assert "conv_input_grad(" not in text
+        assert "batch_norm_train_grad(" not in text

@@ -31,6 +31,8 @@ _OUTPUTS = {  # of ops that have several, all of one type
     "batch_norm_moments": 2,
     "batch_norm_act_grad": 3,
     "pointwise_norm_grad": 4,
+    "pointwise_norm_grad_join": 4,
+    "norm_pointwise_norm_grad": 4,
     "layer_norm_grad": 3,
     "adam_update": 3,
     "attention_grad": 3,

@@ -88,6 +88,8 @@ struct RowKernels {
     // dx = dy * a + (x - mean) * b + c, likewise
     void (*column_norm_grad)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open,
                              const T* a, const T* b, const T* c, T* dx);
+    // y = a + b, or 0 where x, if it is given, is not positive; y may be any of them
+    void (*add_where_positive)(const T* a, const T* b, const T* x, int64_t n, T* y);
 };
 
 // Attention of one head (backward: of the heads that share a key, one after the other). Rows of the operands are `*_row`

@@ -268,6 +268,17 @@ void column_norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T*
 }
 
 template <class T>
+void add_where_positive(const T* a, const T* b, const T* x, int64_t n, T* y) {
+    if (x == nullptr) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? a[i] + b[i] : T(0);
+    }
+}
+
+template <class T>
 void fill(RowKernels<T>& t) {
     t.layer_norm = layer_norm<T>;
     t.layer_norm_grad = layer_norm_grad<T>;
@@ -275,6 +286,7 @@ void fill(RowKernels<T>& t) {
     t.column_affine = column_affine<T>;
     t.column_norm_sums = column_norm_sums<T>;
     t.column_norm_grad = column_norm_grad<T>;
+    t.add_where_positive = add_where_positive<T>;
 }
 
 }  // namespace
