@@ -25,8 +25,9 @@ struct NormPlan {
 
 bool has_activation(const Node& node) { return node.op->attr_index("act") >= 0; }
 
-// Sums come first in scratch, then a chunk of widened operands per thread (both passes use the same place).
-NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply) {
+// Sums come first in scratch, then a chunk of widened operands per thread (both passes use the same place). With `as_stored`
+// there are none of these.
+NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply, bool as_stored) {
     const TensorType& x = input_type(g, node, 0);
     const int64_t n = x.dims.back(), rows = n == 0 ? 0 : x.size() / n,
                   chunk = std::clamp<int64_t>(32768 / std::max<int64_t>(n, 1), 64, 512);
@@ -37,58 +38,58 @@ NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, Oper
                n,
                node.op->attr_index("epsilon") >= 0 ? node.float_attr("epsilon") : 0,
                act,
-               RowStream(g, node, statistics, rows, chunk, sums),
-               RowStream(g, node, apply, rows, chunk, sums)};
+               RowStream(g, node, statistics, rows, chunk, sums, as_stored),
+               RowStream(g, node, apply, rows, chunk, sums, as_stored)};
     p.threads = p.apply.threads();
     p.scratch = sums + std::max(p.statistics.scratch_bytes(), p.apply.scratch_bytes());
     return p;
 }
 
-template <class T>
+// From here on rows are stored as S; what there is one of per channel is in T.
+template <class S, class T = Compute<S>>
 void normalise(const NormPlan& p, const KernelArgs& a, const T* gamma, const T* beta, const T* mean, const T* variance) {
     T* scale = Sums<T>(a.scratch, p.n, 0).first;
     set_scales(p.n, p.epsilon, gamma, variance, scale);
     const Cut<T> cut(p.act);
-    p.apply.run<T>(a, p.n, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t) {
-        row_kernels<T>().column_affine(c.input(0), rows, p.n, mean, scale, beta, cut.low, cut.high, c.output(0));
+    p.apply.run<S>(a, p.n, [&](const RowStream::Chunk<S>& c, int64_t, int64_t rows, int64_t) {
+        column_kernels<S>().affine(c.input(0), rows, p.n, mean, scale, beta, cut.low, cut.high, c.output(0));
     });
 }
 
-template <class T>
+template <class S, class T = Compute<S>>
 void find_moments(const NormPlan& p, const KernelArgs& a, T* mean, T* variance) {
-    const RowKernels<T>& kernels = row_kernels<T>();
     const int64_t n = p.n;
     std::vector<double> counts(static_cast<size_t>(p.threads), 0.0);
-    p.statistics.run<T>(
+    p.statistics.run<S>(
         a, n * 2,
-        [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
+        [&](const RowStream::Chunk<S>& c, int64_t, int64_t rows, int64_t slot) {
             double& count = counts[static_cast<size_t>(slot)];
-            kernels.column_moments(c.input(0), rows, n, count, Sums<T>(a.scratch, n, slot).moments(n));
+            column_kernels<S>().moments(c.input(0), rows, n, count, Sums<T>(a.scratch, n, slot).moments(n));
             count += static_cast<double>(rows);
         },
         true);
     finish_moments<T>(a.scratch, n, counts, mean, variance);
 }
 
-template <class T>
+template <class S, class T = Compute<S>>
 RunFn batch_norm(const NormPlan& p) {
     return [=](const KernelArgs& a) {
         T *mean = static_cast<T*>(a.out[1]), *variance = static_cast<T*>(a.out[2]);
-        find_moments(p, a, mean, variance);
-        normalise(p, a, static_cast<const T*>(a.in[1]), static_cast<const T*>(a.in[2]), mean, variance);
+        find_moments<S>(p, a, mean, variance);
+        normalise<S>(p, a, static_cast<const T*>(a.in[1]), static_cast<const T*>(a.in[2]), mean, variance);
     };
 }
 
-template <class T>
+template <class S, class T = Compute<S>>
 RunFn batch_norm_moments(const NormPlan& p) {
-    return [=](const KernelArgs& a) { find_moments(p, a, static_cast<T*>(a.out[0]), static_cast<T*>(a.out[1])); };
+    return [=](const KernelArgs& a) { find_moments<S>(p, a, static_cast<T*>(a.out[0]), static_cast<T*>(a.out[1])); };
 }
 
-template <class T>
+template <class S, class T = Compute<S>>
 RunFn batch_norm_apply(const NormPlan& p) {
     return [=](const KernelArgs& a) {
         const auto vector = [&](size_t i) { return static_cast<const T*>(a.in[i]); };
-        normalise(p, a, vector(1), vector(2), vector(3), vector(4));
+        normalise<S>(p, a, vector(1), vector(2), vector(3), vector(4));
     };
 }
 
@@ -108,7 +109,7 @@ void clear_slots(std::byte* scratch, int64_t n, int threads) {
     for (int slot = 0; slot < threads; ++slot) Sums<T>(scratch, n, slot).clear(n);
 }
 
-template <class T>
+template <class S, class T = Compute<S>>
 RunFn batch_norm_grad(const NormPlan& p) {
     return [=](const KernelArgs& args) {
         const T* gamma = static_cast<const T*>(args.in[1]);
@@ -118,7 +119,7 @@ RunFn batch_norm_grad(const NormPlan& p) {
         const T* variance = static_cast<const T*>(args.in[at + 1]);
         T* dgamma = static_cast<T*>(args.out[1]);
         T* dbeta = static_cast<T*>(args.out[2]);
-        const RowKernels<T>& kernels = row_kernels<T>();
+        const ColumnKernels<S>& kernels = column_kernels<S>();
         const int64_t n = p.n;
         clear_slots<T>(args.scratch, n, p.threads);
         std::vector<T> factors(static_cast<size_t>(4 * n));
@@ -127,19 +128,19 @@ RunFn batch_norm_grad(const NormPlan& p) {
         const T unbounded = std::numeric_limits<T>::quiet_NaN();
         const OpenRange<T> range{scales, static_cast<const T*>(args.in[2]), T{0}, p.act == Act::relu6 ? T{6} : unbounded};
         const OpenRange<T>* open = p.act == Act::none ? nullptr : &range;
-        p.statistics.run<T>(
+        p.statistics.run<S>(
             args, n * 2,
-            [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
+            [&](const RowStream::Chunk<S>& c, int64_t, int64_t rows, int64_t slot) {
                 const Sums<T> t(args.scratch, n, slot);
                 std::fill_n(t.first, 2 * n, T{0});
-                kernels.column_norm_sums(c.input(0), c.input(1), rows, n, mean, open, t.first, t.second);
+                kernels.norm_sums(c.input(0), c.input(1), rows, n, mean, open, t.first, t.second);
                 for (int64_t i = 0; i < 2 * n; ++i) t.total[i] += static_cast<double>(t.first[i]);
             },
             true);
         const double* sums = add_slots<T>(args.scratch, n, p.threads);
         set_grad_factors(n, p.rows, p.epsilon, gamma, variance, sums, GradFactors<T>{on_dy, on_x, constant}, dgamma, dbeta);
-        p.apply.run<T>(args, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t count, int64_t) {
-            kernels.column_norm_grad(c.input(0), c.input(1), count, n, mean, open, on_dy, on_x, constant, c.output(0));
+        p.apply.run<S>(args, n * 2, [&](const RowStream::Chunk<S>& c, int64_t, int64_t count, int64_t) {
+            kernels.norm_grad(c.input(0), c.input(1), count, n, mean, open, on_dy, on_x, constant, c.output(0));
         });
     };
 }
@@ -201,12 +202,33 @@ std::string refuse(const Graph& g, const Node& node) {
     return check_compute_types(g, node);
 }
 
+// The type that all of these operands are stored in; float32 where some have 16 bits and others not.
+DType common_storage(const Graph& g, const Node& node, OperandSet operands) {
+    const DType first = input_type(g, node, 0).dtype;
+    bool same = true;
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+        if (operands & input_bit(static_cast<int>(i))) same = same && input_type(g, node, i).dtype == first;
+    for (size_t i = 0; i < node.types.size(); ++i)
+        if (operands & output_bit(static_cast<int>(i))) same = same && node.types[i].dtype == first;
+    return same || first == DType::f64 ? first : DType::f32;
+}
+
+// Batch normalisations: `body` is made for the type that rows are stored in, if that is one, and else for float.
 template <class F>
 std::unique_ptr<Kernel> make_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply, int inplace,
                                   F&& body) {
-    const NormPlan p = plan_norm(g, node, statistics, apply);
-    const RunFn run = input_type(g, node, 0).dtype == DType::f64 ? body(Type<double>{}, p) : body(Type<float>{}, p);
+    const DType stored = common_storage(g, node, statistics | apply);
+    const NormPlan p = plan_norm(g, node, statistics, apply, is_half(stored));
+    const RunFn run = dispatch_float(stored, [&](auto tag) { return body(tag, p); });
     return make_widened(g, node, concat("own:", node.op->name), run, p.scratch, inplace, statistics | apply);
+}
+
+// Layer normalisations: rows are widened.
+template <class F>
+std::unique_ptr<Kernel> make_row_norm(const Graph& g, const Node& node, OperandSet operands, int inplace, F&& body) {
+    const NormPlan p = plan_norm(g, node, 0, operands, false);
+    const RunFn run = input_type(g, node, 0).dtype == DType::f64 ? body(Type<double>{}, p) : body(Type<float>{}, p);
+    return make_widened(g, node, concat("own:", node.op->name), run, p.scratch, inplace, operands);
 }
 
 constexpr OperandSet kX = input_bit(0), kY = output_bit(0);
@@ -254,16 +276,16 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
 namespace own_layer_norm {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
-    return make_norm(g, node, 0, kX | kY, 0,
-                     [](auto tag, const NormPlan& p) { return layer_norm<typename decltype(tag)::type>(p); });
+    return make_row_norm(g, node, kX | kY, 0,
+                         [](auto tag, const NormPlan& p) { return layer_norm<typename decltype(tag)::type>(p); });
 }
 }  // namespace own_layer_norm
 
 namespace own_layer_norm_grad {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
-    return make_norm(g, node, 0, kX | input_bit(2) | kY, 2,
-                     [](auto tag, const NormPlan& p) { return layer_norm_grad<typename decltype(tag)::type>(p); });
+    return make_row_norm(g, node, kX | input_bit(2) | kY, 2,
+                         [](auto tag, const NormPlan& p) { return layer_norm_grad<typename decltype(tag)::type>(p); });
 }
 }  // namespace own_layer_norm_grad
 

@@ -74,7 +74,7 @@ void for_blocks_of_rows(const Plan& p, const KernelArgs& a, F&& f) {
         for (int64_t r = begin; r < end; r += p.block) {
             const int64_t count = std::min(p.block, end - r);
             if (p.normalise)
-                row_kernels<float>().column_affine(x + r * p.k, count, p.k, vector(3), scale, vector(2), 0.0f, p.high, block);
+                column_kernels<float>().affine(x + r * p.k, count, p.k, vector(3), scale, vector(2), 0.0f, p.high, block);
             f(p.normalise ? block : x + r * p.k, r, count, std::min(p.block, end - r - count), slot);
         }
     });
@@ -141,7 +141,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
             kernels.gemm(m);
             if (!moments) return;
             double& count = counts[static_cast<size_t>(slot)];
-            kernels.column_moments(m.c, rows, p.n, count, Sums<float>(a.scratch + sums_at, p.n, slot).moments(p.n));
+            column_kernels<float>().moments(m.c, rows, p.n, count, Sums<float>(a.scratch + sums_at, p.n, slot).moments(p.n));
             count += static_cast<double>(rows);
         });
         if (moments)
@@ -293,7 +293,7 @@ struct GradRun {
             for (int64_t last = end; last > begin; last -= std::min(block, last - begin)) {  // backwards, as in own_norm.cpp
                 const int64_t count = std::min(block, last - begin), r = last - count;
                 std::fill_n(sums, 2 * n, 0.0f);
-                row_kernels<float>().column_norm_sums(in(0) + r * n, in(5) + r * n, count, n, in(3), open(), sums, sums + n);
+                column_kernels<float>().norm_sums(in(0) + r * n, in(5) + r * n, count, n, in(3), open(), sums, sums + n);
                 for (int64_t i = 0; i < 2 * n; ++i) total(slot)[i] += static_cast<double>(sums[i]);
             }
         });
@@ -307,8 +307,8 @@ struct GradRun {
         const RowKernels<float>& kernels = row_kernels<float>();
         const int64_t n = p.n, k = p.k, after = r + count;
         float *dy = block(slot, s.dy), *pack = block(slot, s.packed), *rows_of_dx = out(0) + r * k;
-        kernels.column_norm_grad(in(0) + r * n, in(5) + r * n, count, n, in(3), open(), factors.on_dy, factors.on_x,
-                                 factors.constant, dy);
+        column_kernels<float>().norm_grad(in(0) + r * n, in(5) + r * n, count, n, in(3), open(), factors.on_dy, factors.on_x,
+                                          factors.constant, dy);
         GemmArgs<float> m{};  // dx = dy w^T
         m.a = dy, m.a_row = n, m.a_col = 1;
         m.b = in(p.w), m.b_row = 1, m.b_col = n;
@@ -322,7 +322,7 @@ struct GradRun {
         if (p.join) kernels.add_where_positive(in(8) + r * k, m.c, p.mask ? x : nullptr, count * k, rows_of_dx);
         if (p.normalise) {
             float* z = block(slot, s.x);
-            kernels.column_affine(x, count, k, in(9), x_scale, in(8), p.x_cut.low, p.x_cut.high, z);
+            column_kernels<float>().affine(x, count, k, in(9), x_scale, in(8), p.x_cut.low, p.x_cut.high, z);
             x = z;
         }
         add_product(x, k, dy, n, count, p.flipped, !first, pack, partial(slot), {in(6) + after * k, following * k},
