@@ -74,6 +74,7 @@ const Impl kImpls[] = {
     FK_ENTRY("softmax_cross_entropy_step", "own", own_loss_step),
     FK_ENTRY("batch_norm_train", "own", own_batch_norm),
     FK_ENTRY("batch_norm_train_grad", "own", own_batch_norm_grad),
+    FK_ENTRY("batch_norm_join_grad", "own", own_batch_norm_join_grad),
     FK_ENTRY("batch_norm_act", "own", own_batch_norm),
     FK_ENTRY("batch_norm_moments", "own", own_batch_norm_moments),
     FK_ENTRY("norm_pointwise", "own", own_norm_pointwise),

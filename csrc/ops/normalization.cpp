@@ -13,6 +13,7 @@ constexpr std::string_view kX[] = {"x"};
 constexpr std::string_view kXGB[] = {"x", "gamma", "beta"};
 constexpr std::string_view kBnGrad[] = {"x", "gamma", "mean", "variance", "dy"};
 constexpr std::string_view kBnActGrad[] = {"x", "gamma", "beta", "mean", "variance", "dz"};
+constexpr std::string_view kBnJoinGrad[] = {"x", "gamma", "mean", "variance", "dz", "other", "z"};
 constexpr std::string_view kBnApply[] = {"x", "gamma", "beta", "mean", "variance"};
 constexpr std::string_view kNormXW[] = {"x", "gamma", "beta", "mean", "variance", "w"};
 constexpr std::string_view kXW[] = {"x", "w"};
@@ -175,6 +176,15 @@ Types infer_norm_grad(const InferCall& c) {
     return {x, channel, channel};
 }
 
+Types infer_norm_join_grad(const InferCall& c) {
+    infer::require_float(c, 0);
+    const TensorType x = c.in[0];
+    if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
+    const TensorType channel{x.dtype, {x.dims.back()}};
+    for (size_t i = 1; i < 7; ++i) infer::require_type(c, i, i < 4 ? channel : x);
+    return {x, x, channel, channel};
+}
+
 struct Moments {
     Expr centred, rstd;  // of x's shape / with the reduced axes as 1
 };
@@ -205,6 +215,12 @@ Out batch_norm_grad_body(const OpCall& c) {
     const Expr xhat = (x - mean) * rstd;
     const Expr dbeta = reduce_sum(dy, axes), dgamma = reduce_sum(dy * xhat, axes);
     return {gamma * rstd * (dy - dbeta * (1.0 / n) - xhat * (dgamma * (1.0 / n))), dgamma, dbeta};
+}
+
+Out batch_norm_join_grad_body(const OpCall& c) {
+    const Expr dy = where(c.in(6) > 0.0, c.in(4) + c.in(5), 0.0);
+    const Out d = emit_all("batch_norm_train_grad", {c.in(0), c.in(1), c.in(2), c.in(3), dy}, c.node->attrs);
+    return {d[0], dy, d[1], d[2]};
 }
 
 // These two are made by a pass from what relu and relu6 declare, and read like it: the gradient sees the output.
@@ -370,6 +386,14 @@ std::vector<OpDef> normalization() {
               .attrs = kEpsilon,
               .infer = infer_norm_grad,
               .body = batch_norm_grad_body},
+        OpDef{.name = "batch_norm_join_grad",
+              .summary =
+                  "Gradients dx, dy, dgamma, dbeta of a batch_norm_train to which something is added before a relu that gives "
+                  "z: dy, the gradient of the sum, is dz + other, from two readers of z, where z is positive.",
+              .inputs = kBnJoinGrad,
+              .attrs = kEpsilon,
+              .infer = infer_norm_join_grad,
+              .body = batch_norm_join_grad_body},
         OpDef{.name = "batch_norm_act",
               .summary = "relu or relu6 of batch_norm_train's first output; also returns mean and biased variance.",
               .inputs = kXGB,

@@ -124,41 +124,19 @@ Graph absorb_gradients(const Graph& g, std::span<const Impl> impls) {
         at.emplace(n, std::move(*b));
     }
     if (at.empty()) return g;
-    Graph out;
-    std::vector<std::vector<Value>> map(g.size());
-    for (Value p : g.parameters()) {
-        out.current_label = out.intern_label(g.label(g.node(p).label));
-        map[p.node] = {out.add_parameter(g.type(p), g.steady(p))};
-    }
-    for (uint32_t n = 0; n < g.size(); ++n) {
-        const Node& node = g.node(n);
-        if (!live[n] || node.is("parameter") || gone.contains(n)) continue;
-        out.current_label = out.intern_label(g.label(node.label));
+    return rewrite_places(g, [&](Graph& out, uint32_t n, ValueMap& map) {
+        if (gone.contains(n)) return true;
         const auto it = at.find(n);
+        if (it == at.end()) return false;
+        const Backward& b = it->second;
         std::vector<Value> inputs;
-        for (Value v : it == at.end() ? node.inputs : it->second.fused.inputs) inputs.push_back(map[v.node][v.out]);
-        if (it != at.end()) {
-            const Backward& b = it->second;
-            const uint32_t added = out.add(*b.fused.op, std::move(inputs), b.fused.attrs);
-            map[n] = {Value{}, {added, 2}, {added, 3}};
-            map[b.result] = {{added, 0}};
-            map[b.filter_grad] = {{added, 1}};
-            continue;
-        }
-        uint32_t added;
-        if (node.region) {
-            Node raw = node;
-            raw.inputs.assign(inputs.begin(), inputs.end());
-            raw.label = out.current_label;
-            added = out.add_raw(std::move(raw));
-        } else {
-            added = out.add(*node.op, std::move(inputs), node.attrs);
-        }
-        for (uint32_t i = 0; i < node.types.size(); ++i) map[n].push_back({added, i});
-    }
-    for (Value v : g.outputs) out.outputs.push_back(map[v.node][v.out]);
-    out.output_aliases = g.output_aliases;
-    return out;
+        for (Value v : b.fused.inputs) inputs.push_back(map[v.node][v.out]);
+        const uint32_t added = out.add(*b.fused.op, std::move(inputs), b.fused.attrs);
+        map[n] = {Value{}, {added, 2}, {added, 3}};
+        map[b.result] = {{added, 0}};
+        map[b.filter_grad] = {{added, 1}};
+        return true;
+    });
 }
 
 Graph absorb_activations_behind(const Graph& g, std::span<const Impl> impls) {

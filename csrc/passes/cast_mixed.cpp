@@ -28,6 +28,7 @@ constexpr std::array kMixing = {
     Mixing{"layer_norm_grad", 1},
     Mixing{"batch_norm_train", 1},
     Mixing{"batch_norm_train_grad", 1},
+    Mixing{"batch_norm_join_grad", 2},
     Mixing{"batch_norm_moments", 0},
     Mixing{"batch_norm_act", 1},
     Mixing{"batch_norm_act_grad", 1},

@@ -465,6 +465,16 @@ for _shape, _epsilon in (
         ),
     )
     add(
+        "batch_norm_join_grad",
+        Case(
+            [*map(vector, (_x, _scale, _x.mean(_axes), _x.var(_axes))), *(Spec(_shape) for _ in range(3))],
+            {"epsilon": _epsilon},
+            (4e-5, 1e-4),
+            "means of cancelling terms",
+            grad="of batch_norm_train_grad and the mask",
+        ),
+    )
+    add(
         "batch_norm_train_grad",
         Case(  # the statistics must be those of x: the table cannot say that in a Spec
             [*map(vector, (_x, np.linspace(0.5, 2, _c), _x.mean(_axes), _x.var(_axes))), Spec(_shape)],

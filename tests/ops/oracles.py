@@ -448,6 +448,12 @@ def _pointwise_norm_grad(
     return dy @ w.reshape(w.shape[-2:]).T, dw.reshape(w.shape), dgamma, dbeta
 
 
+def _batch_norm_join_grad(x, gamma, mean, variance, dz, other, z, epsilon: float):
+    dy = np.where(z > 0, dz + other, 0)
+    dx, *sums = _batch_norm_train_grad(x, gamma, mean, variance, dy, epsilon)
+    return dx, dy, *sums
+
+
 def _pointwise_norm_grad_join(*operands: np.ndarray, epsilon: float, act: str, x_act: str):
     dx, *others = _pointwise_norm_grad(*operands[:8], epsilon=epsilon, act=act)
     x, other = operands[6], operands[8]
@@ -669,6 +675,7 @@ ORACLES: dict[str, Callable] = {
     "batch_norm_moments": lambda x: (x.mean(tuple(range(x.ndim - 1))), x.var(tuple(range(x.ndim - 1)))),
     "norm_pointwise": _norm_pointwise,
     "pointwise_norm_grad": _pointwise_norm_grad,
+    "batch_norm_join_grad": _batch_norm_join_grad,
     "pointwise_norm_grad_join": _pointwise_norm_grad_join,
     "norm_pointwise_norm_grad": _norm_pointwise_norm_grad,
     "norm_pointwise_grad": _norm_pointwise_grad,

@@ -318,3 +318,58 @@ def test_an_activation_of_16_bits_joins_the_normalisation_that_was_rounded_for_i
         text = executable.lowered_text()
         for op in ("batch_norm_act", "batch_norm_act_grad"):
             assert re.search(rf"= {op}\(.*: {dtype}\[", text), text
+
+
+@pytest.mark.parametrize("channels", [24, 7, 100])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_gradients_that_meet_behind_a_shortcut_are_added_up_by_the_normalisation_before_it(
+    dtype: str, channels: int
+) -> None:
+    """z = relu(BN(x) + BN(s)), read by two products."""
+    rng = np.random.default_rng(8)
+    shape = (3, 111, 10, channels)
+    stored = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}[dtype]
+
+    def drawn(*dims: int) -> np.ndarray:
+        return rng.uniform(-1, 1, dims).astype(stored).astype("float32")
+
+    affine = [np.linspace(*ends, channels).astype("float32") for ends in ((0.5, 4), (-1, 3), (1, 2), (0, 1))]
+    products = (channels, 5), (channels, 6)
+    results = (*shape[:-1], 5), (*shape[:-1], 6)
+    given = [drawn(*shape), drawn(*shape), *affine, *(drawn(*d) for d in (*products, *results))]
+    trace = _engine.Trace()
+    with trace:
+        inputs = [trace.input(a.shape, "float32") for a in given]
+        x, s, m1, m2, w1, w2 = (_engine.call("cast", inputs[i], dtype=dtype) for i in (0, 1, 6, 7, 8, 9))
+        sides = []
+        for side, gamma, beta in ((x, inputs[2], inputs[3]), (s, inputs[4], inputs[5])):
+            wide = _engine.call("cast", side, dtype="float32")
+            normal = _engine.call("batch_norm_train", wide, gamma, beta, epsilon=EPSILON)[0]
+            sides.append(_engine.call("cast", normal, dtype=dtype))
+        z = _engine.call("relu", sides[0] + sides[1])
+        losses = [
+            _engine.call("cast", _engine.call("matmul", z, m) * w, dtype="float32")
+            for m, w in ((m1, w1), (m2, w2))
+        ]
+        loss = sum(_engine.call("reduce_sum", v, axes=[0, 1, 2, 3]) for v in losses)
+        grads = _engine.gradients([loss], [x, *inputs[2:4], s, *inputs[4:6]])
+    executable = trace.compile([z, *grads])
+    got = [np.asarray(t).astype(np.float64) for t in executable(*given)]
+    for once, again in zip(got, executable(*given), strict=True):
+        np.testing.assert_array_equal(once, np.asarray(again).astype(np.float64))
+
+    x, s, g1, _, g2, _, m1, m2, w1, w2 = (a.astype(np.float64) for a in given)
+    z, *got = got
+    dy = np.where(z > 0, w1 @ m1.T + w2 @ m2.T, 0)
+    # Each product and the sum are rounded where they are stored, and so is dx. Sums of many rows average these errors.
+    unit = {"float32": 2e-6, "bfloat16": 2.0**-8, "float16": 2.0**-11}[dtype]
+    for side, gamma, (dx, dgamma, dbeta) in ((x, g1, got[:3]), (s, g2, got[3:])):
+        want = _norm_grad(side, gamma, dy)
+        slack = 4 * unit * np.abs(dy).max()
+        np.testing.assert_allclose(dx, want[0], atol=slack * gamma.max() * 2)
+        np.testing.assert_allclose(dgamma, want[1], rtol=1e-4, atol=slack * x[..., 0].size ** 0.5)
+        np.testing.assert_allclose(dbeta, want[2], rtol=1e-4, atol=slack * x[..., 0].size ** 0.5)
+    if not passes_off("absorb_joins", "decompose", "cast_mixed"):
+        text = executable.lowered_text()
+        kinds = re.findall(r"= batch_norm_(\w+)_grad\(.*?: (\w+)\[", text)
+        assert kinds == [("join", dtype), ("train", dtype)], text

@@ -25,6 +25,7 @@ _WITHOUT_HISTORY = {"lstm_sequence": 3, "gru_sequence": 2, "simple_rnn_sequence"
 _OUTPUTS = {  # of ops that have several, all of one type
     "batch_norm_train": 3,
     "batch_norm_train_grad": 3,
+    "batch_norm_join_grad": 4,
     "batch_norm_act": 3,
     "norm_pointwise_moments": 3,
     "pointwise_moments": 3,

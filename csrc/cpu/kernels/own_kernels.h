@@ -92,7 +92,10 @@ struct ColumnKernels {
     // sum_dy += dy, sum_dy_x += dy * (x - mean); dy counts only where `open` lets it pass, if that is given
     void (*norm_sums)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
                       T* sum_dy_x);
-    // dx = dy * a + (x - mean) * b + c, likewise
+    // dy = first + second where z is positive, otherwise 0, and its sums as above (of what was not rounded to S)
+    void (*join_sums)(const S* x, const S* first, const S* second, const S* z, int64_t rows, int64_t n, const T* mean, S* dy,
+                      T* sum_dy, T* sum_dy_x);
+    // dx = dy * a + (x - mean) * b + c, as norm_sums sees dy
     void (*norm_grad)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
                       const T* b, const T* c, S* dx);
 };

@@ -222,6 +222,45 @@ void norm_sums(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, 
         });
 }
 
+template <class S, class T = Compute<S>>
+void join_sums(const S* x, const S* first, const S* second, const S* z, int64_t rows, int64_t n, const T* mean, S* dy, T* sum_dy,
+               T* sum_dy_x) {
+    using Vec = typename Columns<T>::Vec;
+    constexpr int64_t lanes = Columns<T>::lanes;
+    for_blocks<T, 6>(
+        rows, n,
+        [&]<int NV>(int64_t r, int64_t count, int64_t i) {
+            Vec a[NV], b[NV], m[NV];
+            for (int j = 0; j < NV; ++j) {
+                a[j] = load<Vec>(sum_dy + i + j * lanes);
+                b[j] = load<Vec>(sum_dy_x + i + j * lanes);
+                m[j] = load<Vec>(mean + i + j * lanes);
+            }
+            for (int64_t k = r; k < r + count; ++k)
+#pragma GCC unroll 6
+                for (int j = 0; j < NV; ++j) {
+                    const int64_t at = k * n + i + j * lanes;
+                    const Vec d = load_wide(z + at) > 0 ? load_wide(first + at) + load_wide(second + at) : Vec{};
+                    store_narrow(dy + at, d);
+                    a[j] += d;
+                    b[j] += d * (load_wide(x + at) - m[j]);
+                }
+            for (int j = 0; j < NV; ++j) store(sum_dy + i + j * lanes, a[j]), store(sum_dy_x + i + j * lanes, b[j]);
+        },
+        [&](int64_t r, int64_t count, int64_t begin) {
+            for (int64_t k = r; k < r + count; ++k)
+#pragma omp simd
+                for (int64_t i = begin; i < n; ++i) {
+                    const int64_t at = k * n + i;
+                    const T sum = fk::cpu::widen<S>(first[at]) + fk::cpu::widen<S>(second[at]),
+                            d = fk::cpu::widen<S>(z[at]) > 0 ? sum : T(0);
+                    dy[at] = fk::cpu::narrow<S>(d);
+                    sum_dy[i] += d;
+                    sum_dy_x[i] += d * (fk::cpu::widen<S>(x[at]) - mean[i]);
+                }
+        });
+}
+
 template <bool Masked, class S, class T = Compute<S>>
 void norm_grad(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a, const T* b,
                const T* c, S* dx) {
@@ -295,6 +334,7 @@ void fill(ColumnKernels<S>& t) {
     t.moments = column_moments<S>;
     t.affine = column_affine<S>;
     t.norm_sums = column_norm_sums<S>;
+    t.join_sums = join_sums<S>;
     t.norm_grad = column_norm_grad<S>;
 }
 
