@@ -373,3 +373,19 @@ def test_the_gradients_that_meet_behind_a_shortcut_are_added_up_by_the_normalisa
         text = executable.lowered_text()
         kinds = re.findall(r"= batch_norm_(\w+)_grad\(.*?: (\w+)\[", text)
         assert kinds == [("join", dtype), ("train", dtype)], text
+
+
+@pytest.mark.parametrize("channels", [7, 24])
+def test_subnormal_float16_counts_while_denormal_float32_does_not(channels: int) -> None:
+    given = np.arange(1, 1 + 40 * channels).reshape(40, channels) % 1000 * 2.0**-24
+    trace = _engine.Trace()
+    with trace:
+        x = _engine.call("cast", trace.input(given.shape, "float16"), dtype="float32")
+        mean, _ = _engine.call("batch_norm_moments", x)
+    executable = trace.compile([mean])
+    _engine.set_config("denormals", False)
+    try:
+        (got,) = (np.asarray(t) for t in executable(given.astype("float16")))
+    finally:
+        _engine.set_config("denormals", True)  # as conftest.py wants it
+    np.testing.assert_allclose(got, given.mean(0), rtol=1e-6)
