@@ -7,9 +7,10 @@ rounds. Only ratios from one run mean anything on a shared machine. A library th
 of a process, is listed with the reason and with what it had reported by then.
 
     python benchmarks/compare.py --peers-python PEERS/bin/python [--models mlp gpt:mixed_bfloat16] [--seconds 5]
-        [--libraries fastkeras jax] [--rounds 3] [--json FILE] [--quick]
+        [--libraries fastkeras quickest] [--rounds 3] [--json FILE] [--quick]
 
-PEERS is an environment with keras==3.15.1 and whichever of tensorflow, jax and torch should be compared.
+`quickest` is the peer that was quickest at a model so far; --quick is one round of fastkeras and that peer. PEERS is an
+environment with keras==3.15.1 and whichever of tensorflow, jax and torch should be compared.
 `table.py` turns the JSON into markdown.
 """
 
@@ -31,7 +32,7 @@ from limits import better, step_limit
 
 HERE = Path(__file__).parent
 LIBRARIES = ("fastkeras", "tensorflow", "jax", "torch", "pytorch", "pytorch-compile")
-# The peer that --quick compares with: the quickest of the measured runs.
+# The peer that `quickest` stands for: that of the measured runs.
 QUICKEST = {
     "mlp": "jax",
     "convnet": "tensorflow",
@@ -237,14 +238,15 @@ def main():
     )
     parser.add_argument("--peers-python", default=sys.executable)
     parser.add_argument("--models", nargs="+", help="NAME or NAME:POLICY; default: all, with all policies")
-    parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=LIBRARIES)
+    parser.add_argument("--libraries", nargs="+", choices=(*LIBRARIES, "quickest"), default=LIBRARIES)
     parser.add_argument("--seconds", type=float, default=5.0, help="of training per process")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cap", type=float, default=180.0, help="seconds a process may take")
-    parser.add_argument("--quick", action="store_true", help="one round of fastkeras and one peer")
+    parser.add_argument("--quick", action="store_true", help="one round of fastkeras and the quickest peer")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
-    args.rounds = 1 if args.quick else args.rounds
+    if args.quick:
+        args.rounds, args.libraries = 1, ("fastkeras", "quickest")
     specs = args.models or all_specs()
     unknown = [spec for spec in specs if not (HERE / "models" / f"{spec.partition(':')[0]}.py").exists()]
     if unknown:
@@ -271,7 +273,7 @@ def main():
         + ", ".join(f"{mb}: {rate:.0f}" for mb, rate in limits["gbytes_by_mb"].items())
     )
     for spec in specs:
-        libraries = ("fastkeras", QUICKEST.get(spec, "jax")) if args.quick else args.libraries
+        libraries = [QUICKEST.get(spec, "jax") if name == "quickest" else name for name in args.libraries]
         compare(spec, libraries, args, report)
         print_table(spec, report)
         write(report, args.json)

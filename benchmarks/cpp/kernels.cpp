@@ -28,14 +28,15 @@ void MatmulBfloat16(benchmark::State& state) {
 }
 BENCHMARK(MatmulBfloat16)->Arg(1024)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
-// 3x3 convolutions over [batch, size, size, channels] with the same number of filters; by Winograd's algorithm or directly.
+// 3x3 convolutions over [batch, size, size, channels] with the same number of filters; directly or by Winograd's algorithm in
+// tiles of 2x2 or of 4x4.
 struct ConvolutionCase {
     int64_t batch, size, channels;
     Attributes attributes = {
         {"strides", Shape{1, 1}}, {"pad_low", Shape{1, 1}}, {"pad_high", Shape{1, 1}}, {"dilations", Shape{1, 1}}};
     explicit ConvolutionCase(const benchmark::State& state)
         : batch(state.range(0)), size(state.range(1)), channels(state.range(2)) {
-        fk::config::set("winograd", state.range(3) != 0 ? "always" : "never");
+        fk::config::set("winograd", state.range(3) == 0 ? "never" : state.range(3) == 2 ? "2" : "4");
     }
     ~ConvolutionCase() { fk::config::set("winograd", ""); }
     ConvolutionCase(const ConvolutionCase&) = delete;
@@ -49,7 +50,7 @@ void convolution_cases(benchmark::internal::Benchmark* b) {
     b->ArgNames({"batch", "size", "channels", "winograd"});
     for (const auto& [batch, size, channels] :
          {std::array{16, 32, 32}, {16, 32, 64}, {16, 16, 128}, {16, 8, 256}, {16, 4, 512}, {1, 56, 64}, {1, 14, 256}})
-        for (const int winograd : {0, 1}) b->Args({batch, size, channels, winograd});
+        for (const int winograd : {0, 2, 4}) b->Args({batch, size, channels, winograd});
     b->Unit(benchmark::kMicrosecond)->UseRealTime();
 }
 

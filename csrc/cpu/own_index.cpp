@@ -1,6 +1,7 @@
 // Gather and scatter. Indices are read once into int64 with their bounds checked, so the loops that move data neither
 // know the index type nor can leave the tensor. Scatters are deterministic: each target row is written by one thread,
 // in the order of the indices.
+#include <bit>
 #include <cstring>
 
 #include "cpu/impls.h"
@@ -276,5 +277,35 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     return make_kernel("own:scatter_set", run, static_cast<size_t>(m) * 8, 0);
 }
 }  // namespace own_scatter_set
+
+// Positions stand in an open-addressed table under the indices that they are the first of. An index out of bounds is reported by
+// whoever reads the rows.
+namespace own_first_of_equal {
+std::string match(const Graph& g, const Node& n) {
+    return input_type(g, n, 0).size() > INT32_MAX ? "more indices than int32 positions reach" : "";
+}
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const DType itype = input_type(g, node, 0).dtype;
+    const int64_t m = input_type(g, node, 0).size(), rows = node.int_attr("rows");
+    const uint64_t places = std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(2 * m, 2)));
+    const int shift = 64 - std::countr_zero(places);
+    const size_t index_bytes = round_up(static_cast<size_t>(m) * sizeof(int64_t));
+    const auto run = [=](const KernelArgs& a) {
+        auto* idx = reinterpret_cast<int64_t*>(a.scratch);
+        auto* table = reinterpret_cast<int32_t*>(a.scratch + index_bytes);
+        auto* first = static_cast<int32_t*>(a.out[0]);
+        read_indices(a.in[0], itype, m, rows, "first_of_equal", idx, nullptr);
+        std::fill_n(table, places, -1);
+        for (int64_t i = 0; i < m; ++i) {
+            uint64_t at = static_cast<uint64_t>(idx[i]) * 0x9E3779B97F4A7C15u >> shift;
+            while (table[at] >= 0 && idx[table[at]] != idx[i]) at = (at + 1) & (places - 1);
+            if (table[at] < 0) table[at] = static_cast<int32_t>(i);
+            first[i] = table[at];
+        }
+    };
+    return make_kernel("own:first_of_equal", run, index_bytes + places * sizeof(int32_t));
+}
+}  // namespace own_first_of_equal
 
 }  // namespace fk::cpu

@@ -4,6 +4,7 @@
 
 #include "cpu/epilogue.h"
 #include "cpu/impls.h"
+#include "cpu/isa.h"
 #include "cpu/kernels/own_kernels.h"
 #include "cpu/matmul_shape.h"
 #include "cpu/own_common.h"
@@ -171,17 +172,33 @@ void add_turned(const T* partial, int64_t count, int64_t m, int64_t n, T* c) {
     });
 }
 
+// What a node adds to a product: a bias (its third operand), an activation, its slope as a second result; or a factor (the third
+// operand), and the sums of the columns as a second result.
+struct Form {
+    bool bias = false, slope = false, factor = false;
+    Act act = Act::none;
+    [[nodiscard]] bool plain() const { return !bias && !factor && act == Act::none; }
+};
+
+// Elements of the sums that the parts of a product with a factor leave, one row for each range of rows.
+int64_t sum_rows(const MatmulShape& s, const Split& split) { return product(s.batch) * split.by_m; }
+
 // `s` is the product to compute; if `flipped`, that is the second operand transposed times the first one. If
 // `packed`, b is what pack_product left.
 template <class T>
-RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, bool has_bias, Act act, bool packed) {
+RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, Form form, bool packed) {
     const int threads = max_threads();
     return [=](const KernelArgs& args) {
         const T* a = static_cast<const T*>(args.in[flipped ? 1 : 0]);
         const T* b = static_cast<const T*>(args.in[flipped ? 0 : 1]);
-        const T* bias = has_bias ? static_cast<const T*>(args.in[2]) : nullptr;
         T* c = static_cast<T*>(args.out[0]);
         T* partial = reinterpret_cast<T*>(args.scratch) + threads * pack_elements(s);
+        Ending<T> all{};  // of the whole product
+        all.act = form.act;
+        if (form.bias) all.bias = static_cast<const T*>(args.in[2]);
+        if (form.slope) all.slope = static_cast<T*>(args.out[1]);
+        if (form.factor) all.factor = static_cast<const T*>(args.in[2]), all.sums = static_cast<T*>(args.out[1]);
+        T* const sums = partial + split.partials(s, flipped);
         const int64_t by_n = split.by_n, by_m = split.by_m, by_k = split.by_k;
         const int64_t items = product(s.batch) * by_n * by_m * by_k;
         const bool ends_here = by_k == 1;  // otherwise bias and activation wait for the sum of the parts
@@ -207,17 +224,29 @@ RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, bool
                                g.m = m1 - m0;
                                g.pack = reinterpret_cast<T*>(args.scratch) + slot * pack_elements(s);
                                if (ends_here) {
-                                   g.bias = bias ? bias + n0 : nullptr;
-                                   g.act = act;
+                                   const int64_t at = g.c - c;
+                                   g.ending = all;
+                                   if (form.bias) g.ending.bias += n0;
+                                   if (form.slope) g.ending.slope += at;
+                                   if (form.factor) {
+                                       g.ending.factor += at;
+                                       g.ending.sums = sums + (batch * by_m + pm) * s.n + n0;
+                                       std::fill_n(g.ending.sums, g.n, T{0});
+                                   }
                                }
                                row_kernels<T>().gemm(g);
-                               if (s.k == 0) row_kernels<T>().epilogue(g.c, g.m, g.n, g.ldc, g.bias, act);
+                               if (s.k == 0) row_kernels<T>().finish(g.c, g.m, g.n, g.ldc, g.ending);
                            }
                        });
         if (flipped) return add_turned(partial, by_k, s.n, s.m, c);
-        if (ends_here) return;
+        if (form.factor) std::fill_n(all.sums, s.n, T{0});
+        if (ends_here) {
+            for (int64_t r = 0; form.factor && s.m > 0 && r < sum_rows(s, split); ++r)
+                for (int64_t j = 0; j < s.n; ++j) all.sums[j] += sums[r * s.n + j];
+            return;
+        }
         add_partials(partial, by_k - 1, s.m * s.n, c);
-        if (bias || act != Act::none) row_kernels<T>().epilogue(c, s.m, s.n, s.n, bias, act);
+        if (!form.plain()) row_kernels<T>().finish(c, s.m, s.n, s.n, all);
     };
 }
 
@@ -325,15 +354,21 @@ bool pays_to_pack(const MatmulShape& s) {
 }
 
 std::unique_ptr<Kernel> make_product(const Graph& g, const Node& node, const MatmulShape& s, Act act, std::string text) {
-    const bool fused = node.inputs.size() == 3, wide = input_type(g, node, 0).dtype == DType::f64;
-    const bool flipped = is_flipped(s, !fused && act == Act::none);
+    const bool third = node.inputs.size() == 3, wide = input_type(g, node, 0).dtype == DType::f64;
+    const Form form{.bias = third && !node.is("matmul_times"),
+                    .slope = node.is("matmul_bias_act_slope"),
+                    .factor = node.is("matmul_times"),
+                    .act = act};
+    const bool flipped = is_flipped(s, form.plain());
     const MatmulShape shape = flipped ? flip(s) : s;
     const Split split(shape, max_threads());
     const bool packed = !flipped && g.steady(node.inputs[1]) && !is_half(input_type(g, node, 1).dtype) && pays_to_pack(s);
-    const RunFn body = wide ? float_product<double>(shape, split, flipped, fused, act, packed)
-                            : float_product<float>(shape, split, flipped, fused, act, packed);
+    const RunFn body = wide ? float_product<double>(shape, split, flipped, form, packed)
+                            : float_product<float>(shape, split, flipped, form, packed);
     const size_t element = wide ? 8 : 4;
-    const auto scratch = static_cast<size_t>(pack_elements(shape) * max_threads() + split.partials(shape, flipped)) * element;
+    const int64_t sums = form.factor ? sum_rows(shape, split) * shape.n : 0;
+    const auto scratch =
+        static_cast<size_t>(pack_elements(shape) * max_threads() + split.partials(shape, flipped) + sums) * element;
     std::unique_ptr<Kernel> kernel = make_widened(g, node, std::move(text), body, scratch);
     if (packed)
         kernel->prepared.push_back(
@@ -373,5 +408,22 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     });
 }
 }  // namespace own_matmul
+
+// Products with a second result: only where the own kernel is the one to take, and for what fills its vectors.
+namespace own_matmul_pair {
+std::string match(const Graph& g, const Node& node) {
+    const DType t = input_type(g, node, 0).dtype;
+    if (!is_float(t) || is_half(t)) return concat("only float32 and float64, not ", name(t));
+    if (t == DType::f32 && current_isa() < Isa::avx512) return "without AVX-512 the library's products are faster";
+    if (node.is("matmul_times")) return "";
+    const auto& act = std::get<std::string>(node.attrs[2]);
+    return act == "gelu" || act == "silu" ? "" : concat("no slope of ", act);
+}
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const Act act = node.is("matmul_times") ? Act::none : act_from_name(std::get<std::string>(node.attrs[2])).value();
+    return make_product(g, node, matmul_shape(g, node), act, "own:gemm");
+}
+}  // namespace own_matmul_pair
 
 }  // namespace fk::cpu

@@ -1,7 +1,7 @@
-// Convolutions by 3x3 filters, and their gradients, with 16 instead of 36 multiplications for each 2x2 positions (Winograd's
-// F(2x2, 3x3)). Tiles are transformed, multiplied and transformed back a block at a time in the cache: only the operands and the
-// result are in memory, and the transformed filter where it is steady and used for few tiles. Start at `plan`; `cost` says where
-// this pays.
+// Convolutions by 3x3 filters, and their gradients, with 16 instead of 36 multiplications for each 2x2 positions, or 36 instead
+// of 144 for each 4x4 (Winograd's F(2x2, 3x3) and F(4x4, 3x3)). Tiles are transformed, multiplied and transformed back a block at
+// a time in the cache: only the operands and the result are in memory, and the transformed filter where it is steady and used for
+// few tiles. Start at `plan`; `cost` says where this pays, and with which tiles.
 #include <atomic>
 #include <numeric>
 
@@ -15,13 +15,16 @@
 namespace fk::cpu {
 namespace {
 
-constexpr int64_t kPoints = kWinogradPoints, kPanel = kWinogradPanel;
+constexpr int64_t kPanel = kWinogradPanel;
 constexpr int64_t kBlockFloats = 216 * 1024;   // of a block's transformed operands, which stay in the L2 cache
-constexpr int64_t kFilterFloats = 256 * 1024;  // of a transformed filter beside it
+constexpr int64_t kFilterFloats = 256 * 1024;  // of a transformed filter beside it;
+constexpr int64_t kAloneFloats = 450 * 1024;   // of a block for which a larger one comes from the L3 cache: many tiles share it
 constexpr int64_t kSumFloats = 128 * 1024;     // of the gradient of a filter
 constexpr int64_t kSumTiles = 64;              // summed up at a time there
-constexpr int64_t kDepth = 128;                // channels summed at a time: so a panel of the filter stays in the L1 cache
-constexpr int64_t kMostSteadyTiles = 256;      // with more of them transforming the filter is less than a tenth of the work
+// Channels summed at a time: a panel of the filter stays in the L1 cache. A sum of fewer has less of an error, which makes up for
+// what the transforms of large tiles add to it.
+constexpr int64_t depth_of(int64_t tile) { return tile == 2 ? 128 : 64; }
+constexpr int64_t kMostSteadyTiles = 256;  // with more of them transforming the filter is less than a tenth of the work
 
 int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 int64_t vectors_of(int64_t channels) { return parts_of(channels, 16) * 16; }
@@ -35,13 +38,26 @@ int64_t even(int64_t n, int64_t size, int64_t unit) {
     return parts_of(units, parts) * unit;
 }
 
+// The same, but all alike: no thread gets a larger one.
+int64_t alike(int64_t n, int64_t size, int64_t unit) {
+    const int64_t units = parts_of(n, unit);
+    int64_t of_part = std::clamp<int64_t>(size / unit, 1, units);
+    while (units % of_part != 0) --of_part;
+    return of_part * unit;
+}
+
 // How often tiles are divided so that each thread gets as much as the others.
 int64_t ranges_of(int64_t chunks, int64_t tiles, int64_t threads) {
     return chunks >= 8 * threads ? 1 : std::min(threads / std::gcd(threads, chunks), tiles);
 }
 
-WinogradImages images(const Dims3& size, int64_t channels, const Dims3& tiled, int64_t top, int64_t left) {
-    return {size[1], size[2], channels, parts_of(tiled[1], 2), parts_of(tiled[2], 2), top, left};
+WinogradImages images(const Dims3& size, int64_t channels, const Dims3& tiled, int64_t tile, int64_t top, int64_t left) {
+    return {size[1], size[2], channels, tile, parts_of(tiled[1], tile), parts_of(tiled[2], tile), top, left};
+}
+
+const WinogradTransforms& transforms_of(int64_t tile) {
+    const WinogradKernels& k = own_kernels().winograd;
+    return tile == 2 ? k.small : k.large;
 }
 
 // A convolution of `from` that gives `to`: the forward one, or an input's gradient, with the filter turned.
@@ -49,7 +65,7 @@ struct Convolution {
     WinogradImages from, to;
     Stored x = Stored::f32, w = Stored::f32, y = Stored::f32;
     bool turned = false;
-    int64_t tiles = 0;
+    int64_t tiles = 0, points = 0;    // of a tile
     int64_t columns = 0, chunks = 0;  // output channels are worked on in chunks, each with its part of the filter,
     int64_t ranges = 0;               // and so are ranges of tiles where there are fewer chunks than threads;
     int64_t block = 0, depth = 0;     // tiles and input channels of a block;
@@ -60,53 +76,47 @@ struct Convolution {
 };
 
 // The transformed filter, complete: its panels one after the other, each with all points of all input channels.
-int64_t panel_floats(int64_t in) { return kPoints * in * kPanel; }
-int64_t transformed_floats(int64_t in, int64_t out) { return parts_of(out, kPanel) * panel_floats(in); }
+int64_t panel_floats(const Convolution& c) { return c.points * c.from.channels * kPanel; }
+int64_t transformed_floats(const Convolution& c) { return parts_of(c.to.channels, kPanel) * panel_floats(c); }
 
-Convolution plan(const ConvShape& s, bool input_grad, bool steady, int64_t threads) {
+Convolution plan(const ConvShape& s, bool input_grad, bool steady, int64_t tile, int64_t threads) {
     Convolution c;
+    c.points = winograd_points(tile);
     c.turned = input_grad;
     const Dims3& result = input_grad ? s.in : s.out;
-    c.from = input_grad ? images(s.out, s.out_channels, result, s.low[1] - 2, s.low[2] - 2)
-                        : images(s.in, s.in_channels, result, -s.low[1], -s.low[2]);
-    c.to = images(result, input_grad ? s.in_channels : s.out_channels, result, 0, 0);
+    c.from = input_grad ? images(s.out, s.out_channels, result, tile, s.low[1] - 2, s.low[2] - 2)
+                        : images(s.in, s.in_channels, result, tile, -s.low[1], -s.low[2]);
+    c.to = images(result, input_grad ? s.in_channels : s.out_channels, result, tile, 0, 0);
     c.tiles = s.batch * c.to.tiles_down * c.to.tiles_across;
     const int64_t in = c.from.channels, out = c.to.channels;
-    c.depth = even(in, kDepth, 16);
+    c.depth = even(in, depth_of(tile), 16);
     // Not where panels are so empty that the filter grows to more than twice its size.
-    c.steady = steady && c.tiles <= kMostSteadyTiles && transformed_floats(in, out) <= 2 * 9 * in * out;
-    const auto block = [&](int64_t columns) { return kBlockFloats / (kPoints * (c.depth + columns)); };
-    // What is read only once need not stay in the cache.
-    c.columns = even(out, parts_of(out, threads), kPanel);
-    if (!c.steady || c.tiles > block(c.columns)) c.columns = even(out, std::max(kFilterFloats / (kPoints * in), kPanel), kPanel);
+    c.steady = steady && c.tiles <= kMostSteadyTiles && transformed_floats(c) <= 2 * 9 * in * out;
+    const auto columns = [&](int64_t least) { return alike(out, std::max(kFilterFloats / (c.points * in), least), kPanel); };
+    const auto block = [&] {
+        const bool fits = c.steady || c.points * in * c.columns <= kFilterFloats;
+        return (fits ? kBlockFloats : kAloneFloats) / (c.points * (c.depth + c.columns));
+    };
+    // A wide chunk spares transforms of the input. A steady filter that is read only once need not stay in the cache.
+    c.columns = c.steady ? even(out, parts_of(out, threads), kPanel) : columns(2 * kPanel);
+    if (c.steady && c.tiles > block()) c.columns = columns(kPanel);
     c.chunks = parts_of(out, c.columns);
     c.ranges = ranges_of(c.chunks, c.tiles, threads);
-    c.block = even(parts_of(c.tiles, c.ranges), block(c.columns), 6);
+    c.block = even(parts_of(c.tiles, c.ranges), block(), 6);
     c.keeps_filter = c.block < parts_of(c.tiles, c.ranges);
-    c.panel = c.steady ? panel_floats(in) : (c.keeps_filter ? in : c.depth) * kPanel;
+    c.panel = c.steady ? panel_floats(c) : (c.keeps_filter ? in : c.depth) * kPanel;
     c.filter_point = c.steady ? in * kPanel : point_stride(parts_of(c.columns, kPanel) * c.panel);
     c.in_point = point_stride(c.block * c.depth);
     c.out_point = point_stride(c.block * c.columns);
-    c.in_at = c.steady ? 0 : kPoints * c.filter_point;
-    c.out_at = c.in_at + kPoints * c.in_point;
-    c.slot = c.out_at + kPoints * c.out_point;
-    return c;
-}
-
-Convolution plan(const Graph& g, const Node& node) {
-    const TensorType& filter = input_type(g, node, 1);
-    // In 16 bits the filter is far smaller than what it is transformed to.
-    const bool steady = g.steady(node.inputs[1]) && filter.dtype == DType::f32;
-    Convolution c = plan(conv_shape(g, node), node.is("conv_input_grad"), steady, max_threads());
-    c.x = stored_as(input_type(g, node, 0).dtype);
-    c.w = stored_as(filter.dtype);
-    c.y = stored_as(node.types[0].dtype);
+    c.in_at = c.steady ? 0 : c.points * c.filter_point;
+    c.out_at = c.in_at + c.points * c.in_point;
+    c.slot = c.out_at + c.points * c.out_point;
     return c;
 }
 
 // Transforms some of the filter's weights as the products read them.
 void make_filter(const Convolution& c, const void* w, const WinogradFilterBlock& block, float* to) {
-    own_kernels().winograd.filter({w, c.w, c.from.channels, c.to.channels, c.turned}, block, {to, c.filter_point, c.panel});
+    transforms_of(c.to.tile).filter({w, c.w, c.from.channels, c.to.channels, c.turned}, block, {to, c.filter_point, c.panel});
 }
 
 // All of the filter, ahead of the runs.
@@ -114,11 +124,11 @@ RunFn transform_ahead(const Convolution& c) {
     return [=](const KernelArgs& args) {
         const void* w = args.in[0];
         auto* to = static_cast<float*>(args.out[0]);
-        const int64_t in = c.from.channels, out = c.to.channels, parts = parts_of(in, kDepth);
-        parallel_ranges(parts_of(out, kPanel) * parts, kPoints * kDepth * kPanel, [&](int64_t begin, int64_t end) {
+        const int64_t in = c.from.channels, out = c.to.channels, depth = c.depth, parts = parts_of(in, depth);
+        parallel_ranges(parts_of(out, kPanel) * parts, c.points * depth * kPanel, [&](int64_t begin, int64_t end) {
             for (int64_t item = begin; item < end; ++item) {
-                const int64_t panel = item / parts, i = item % parts * kDepth, o = panel * kPanel;
-                make_filter(c, w, {i, std::min(kDepth, in - i), o, std::min(kPanel, out - o)}, to + panel * c.panel + i * kPanel);
+                const int64_t panel = item / parts, i = item % parts * depth, o = panel * kPanel;
+                make_filter(c, w, {i, std::min(depth, in - i), o, std::min(kPanel, out - o)}, to + panel * c.panel + i * kPanel);
             }
         });
     };
@@ -127,7 +137,7 @@ RunFn transform_ahead(const Convolution& c) {
 // One block of tiles; `fresh`: the filter for these output channels is not in the slot yet.
 void convolve(const Convolution& c, const void* x, const void* w, bool fresh, const float* bias, Act act, WinogradBlock out,
               float* slot, void* y) {
-    const WinogradKernels& k = own_kernels().winograd;
+    const WinogradTransforms& transforms = transforms_of(c.to.tile);
     const WinogradRows points{slot + c.in_at, c.in_point, c.depth}, sums{slot + c.out_at, c.out_point, c.columns};
     WinogradBlock in = out;
     for (int64_t first = 0; first < c.from.channels; first += c.depth) {
@@ -141,22 +151,23 @@ void convolve(const Convolution& c, const void* x, const void* w, bool fresh, co
             if (fresh || !c.keeps_filter) make_filter(c, w, {first, in.channels, out.first_channel, out.channels}, made);
             filter = made;
         }
-        k.input(x, c.x, c.from, in, points);
-        k.multiply({.a = points.data,
-                    .a_point = points.point,
-                    .a_row = points.row,
-                    .a_col = 1,
-                    .b = filter,
-                    .b_point = c.filter_point,
-                    .b_panel = c.panel,
-                    .c = sums,
-                    .m = in.tiles,
-                    .n = out.channels,
-                    .k = in.channels,
-                    .accumulate = first > 0,
-                    .far = c.steady});
+        transforms.input(x, c.x, c.from, in, points);
+        own_kernels().winograd.multiply({.points = c.points,
+                                         .a = points.data,
+                                         .a_point = points.point,
+                                         .a_row = points.row,
+                                         .a_col = 1,
+                                         .b = filter,
+                                         .b_point = c.filter_point,
+                                         .b_panel = c.panel,
+                                         .c = sums,
+                                         .m = in.tiles,
+                                         .n = out.channels,
+                                         .k = in.channels,
+                                         .accumulate = first > 0,
+                                         .far = c.steady});
     }
-    k.output(sums, c.to, out, bias ? bias + out.first_channel : nullptr, act, y, c.y);
+    transforms.output(sums, c.to, out, bias ? bias + out.first_channel : nullptr, act, y, c.y);
 }
 
 // A bias in 16 bits is widened behind what the threads use of the scratch memory.
@@ -185,8 +196,10 @@ RunFn convolution(const Convolution& c, int threads, bool has_bias, DType bias_t
     };
 }
 
-// The gradient of a filter, in pieces of its rows (input channels) and columns. Where there are fewer pieces than threads,
-// ranges of tiles give results that are added up in their order.
+// The gradient of a filter, from tiles of 2x2 (of 4x4 its error is several times as large), in pieces of its rows (input
+// channels) and columns. Where there are fewer pieces than threads, ranges of tiles give results that are added up in their
+// order.
+constexpr int64_t kGradientTile = 2, kPoints = winograd_points(kGradientTile);
 struct FilterGradient {
     WinogradImages x, dy;
     Stored x_type = Stored::f32, dy_type = Stored::f32, dw_type = Stored::f32;
@@ -200,8 +213,8 @@ struct FilterGradient {
 
 FilterGradient plan_filter(const ConvShape& s, int64_t threads) {
     FilterGradient f;
-    f.x = images(s.in, s.in_channels, s.out, -s.low[1], -s.low[2]);
-    f.dy = images(s.out, s.out_channels, s.out, 0, 0);
+    f.x = images(s.in, s.in_channels, s.out, kGradientTile, -s.low[1], -s.low[2]);
+    f.dy = images(s.out, s.out_channels, s.out, kGradientTile, 0, 0);
     f.tiles = s.batch * f.dy.tiles_down * f.dy.tiles_across;
     f.columns = even(s.out_channels, 2 * kPanel, kPanel);
     f.rows = even(s.in_channels, kSumFloats / (kPoints * f.columns), 16);
@@ -263,9 +276,10 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
                 for (int64_t t = tiles.begin; t < tiles.end; t += f.block) {
                     row.first_tile = column.first_tile = t;
                     row.tiles = column.tiles = std::min(f.block, tiles.end - t);
-                    k.input(x, f.x_type, f.x, row, x_points);
+                    k.small.input(x, f.x_type, f.x, row, x_points);
                     k.gradient(dy, f.dy_type, f.dy, column, dy_points);
-                    k.multiply({.a = x_points.data,
+                    k.multiply({.points = kPoints,
+                                .a = x_points.data,
                                 .a_point = x_points.point,
                                 .a_row = 1,
                                 .a_col = x_points.row,
@@ -295,33 +309,61 @@ RunFn filter_gradient(const FilterGradient& f, int threads) {
     };
 }
 
-// Costs are in multiply-adds, as measured: transforms wait for the caches more than for arithmetic. A tile costs something by
+// Costs are in multiply-adds of a direct convolution, as measured (benchmarks/cpp has the shapes). A tile costs something by
 // itself and for each channel each time it is transformed; a weight is transformed, while direct convolutions copy it. One that
 // has been transformed ahead comes from memory while others are multiplied.
-constexpr int64_t kTileCost = 4000, kChannelCost = 150, kWeightCost = 350, kFetchCost = 400, kCopyCost = 150;
-constexpr double kMargin = 0.85;  // of the direct convolution's cost
+struct Costs {
+    double product, tile, channel, weight, turned_weight;
+};
+constexpr Costs kSmall{1.2, 9000, 90, 360, 520}, kLarge{1.4, 24000, 290, 570, 860};
+constexpr double kFetchCost = 400, kCopyCost = 150;
+constexpr double kDirectGradient = 1.1;  // of a filter: takes longer for each multiply-add
 
-int64_t products(int64_t tiles, int64_t in, int64_t out) { return tiles * kPoints * in * vectors_of(out); }
-int64_t transforms(int64_t tiles, int64_t in, int64_t out, int64_t in_again, int64_t out_again) {
-    return tiles * (kTileCost + kChannelCost * (vectors_of(in) * in_again + vectors_of(out) * out_again));
+double products(const Costs& costs, int64_t tiles, int64_t points, int64_t in, int64_t out) {
+    return costs.product * static_cast<double>(tiles * points * in * vectors_of(out));
 }
-int64_t cost(const Convolution& c) {
-    const int64_t in = c.from.channels, out = c.to.channels, weights = in * out * c.ranges;
-    const int64_t multiplied = products(c.tiles, in, out);
-    return transforms(c.tiles, in, out, c.chunks, 1) +
-           (c.steady ? std::max(multiplied, kFetchCost * weights) : multiplied + kWeightCost * weights);
+double transforms(const Costs& costs, int64_t tiles, int64_t channels) {
+    return static_cast<double>(tiles) * (costs.tile + costs.channel * static_cast<double>(channels));
 }
-int64_t cost(const FilterGradient& f) {
+double cost(const Convolution& c) {
+    const Costs& costs = c.to.tile == 2 ? kSmall : kLarge;
+    const int64_t in = c.from.channels, out = c.to.channels;
+    const auto weights = static_cast<double>(in * out * c.ranges);
+    const double multiplied = products(costs, c.tiles, c.points, in, out);
+    return transforms(costs, c.tiles, vectors_of(in) * c.chunks + vectors_of(out)) +
+           (c.steady ? std::max(multiplied, kFetchCost * weights)
+                     : multiplied + (c.turned ? costs.turned_weight : costs.weight) * weights);
+}
+double cost(const FilterGradient& f) {
     const int64_t in = f.x.channels, out = f.dy.channels;
-    return transforms(f.tiles, in, out, f.by_columns, f.by_rows) + products(f.tiles, in, out) + kWeightCost * in * out * f.ranges;
+    return transforms(kSmall, f.tiles, vectors_of(in) * f.by_columns + vectors_of(out) * f.by_rows) +
+           products(kSmall, f.tiles, kPoints, in, out) + kSmall.weight * static_cast<double>(in * out * f.ranges);
 }
-bool is_quicker(int64_t cost, const ConvShape& s) {
-    return static_cast<double>(cost) <
-           kMargin * static_cast<double>(s.multiply_adds() + kCopyCost * s.in_channels * s.out_channels);
+double direct_cost(const ConvShape& s, bool filter_grad) {
+    return static_cast<double>(s.multiply_adds()) * (filter_grad ? kDirectGradient : 1) +
+           kCopyCost * static_cast<double>(s.in_channels * s.out_channels);
 }
 
-enum class Use : uint8_t { where_quicker, never, always };
+enum class Use : uint8_t { where_quicker, never, always, small, large };  // small and large tiles: always, and of that size
+constexpr std::pair<std::string_view, Use> kUses[] = {
+    {"", Use::where_quicker}, {"never", Use::never}, {"always", Use::always}, {"2", Use::small}, {"4", Use::large}};
 std::atomic<Use> use{Use::where_quicker};
+
+Convolution plan(const Graph& g, const Node& node) {
+    const TensorType& filter = input_type(g, node, 1);
+    // In 16 bits the filter is far smaller than what it is transformed to.
+    const bool steady = g.steady(node.inputs[1]) && filter.dtype == DType::f32;
+    const ConvShape s = conv_shape(g, node);
+    const auto of = [&](int64_t tile) { return plan(s, node.is("conv_input_grad"), steady, tile, max_threads()); };
+    const Use wanted = use.load(std::memory_order_relaxed);
+    Convolution c = of(wanted == Use::large ? 4 : 2);
+    if (wanted != Use::small && wanted != Use::large)
+        if (const Convolution large = of(4); cost(large) < cost(c)) c = large;
+    c.x = stored_as(input_type(g, node, 0).dtype);
+    c.w = stored_as(filter.dtype);
+    c.y = stored_as(node.types[0].dtype);
+    return c;
+}
 
 std::string refuse(const Graph& g, const Node& node) {
     const Use wanted = use.load(std::memory_order_relaxed);
@@ -344,18 +386,21 @@ std::string refuse(const Graph& g, const Node& node) {
         if (input_type(g, node, 2).size() != s.out_channels) return "the bias is not one row";
     }
     const bool filter_grad = node.is("conv_filter_grad");
-    const int64_t cost_of = filter_grad ? cost(plan_filter(g, node)) : cost(plan(g, node));
-    if (wanted != Use::always && !is_quicker(cost_of, s)) return "transforms would cost more than they save";
+    const double cost_of = filter_grad ? cost(plan_filter(g, node)) : cost(plan(g, node));
+    if (wanted == Use::where_quicker && cost_of >= direct_cost(s, filter_grad))
+        return "transforms would cost more than they save";
     return "";
 }
 
 }  // namespace
 
 bool set_winograd(std::string_view wanted) {
-    const bool never = wanted == "never", always = wanted == "always";
-    if (!never && !always && !wanted.empty()) return false;
-    use.store(never ? Use::never : always ? Use::always : Use::where_quicker, std::memory_order_relaxed);
-    return true;
+    for (const auto& [name, meant] : kUses)
+        if (name == wanted) {
+            use.store(meant, std::memory_order_relaxed);
+            return true;
+        }
+    return false;
 }
 
 namespace own_winograd {
@@ -367,10 +412,10 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const bool fused = node.is("conv_bias_act");
     const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[5])).value() : Act::none;
     const DType bias = fused ? input_type(g, node, 2).dtype : DType::f32;
-    auto kernel = make_kernel("own:winograd", convolution(c, threads, fused, bias, act),
+    auto kernel = make_kernel(c.to.tile == 2 ? "own:winograd:2x2" : "own:winograd:4x4", convolution(c, threads, fused, bias, act),
                               static_cast<size_t>(c.slot * threads + c.to.channels) * sizeof(float));
     if (c.steady) {
-        const auto bytes = static_cast<size_t>(transformed_floats(c.from.channels, c.to.channels)) * sizeof(float);
+        const auto bytes = static_cast<size_t>(transformed_floats(c)) * sizeof(float);
         kernel->prepared.push_back({1, bytes, make_kernel("own:winograd_filter", transform_ahead(c))});
     }
     return kernel;
@@ -384,7 +429,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const int threads = max_threads();
     const FilterGradient f = plan_filter(g, node);
     const int64_t partials = f.ranges == 1 ? 0 : f.pieces() * f.ranges * f.sum_floats();
-    return make_kernel("own:winograd", filter_gradient(f, threads),
+    return make_kernel("own:winograd:2x2", filter_gradient(f, threads),
                        static_cast<size_t>(f.slot * threads + partials) * sizeof(float));
 }
 }  // namespace own_winograd_filter_grad

@@ -27,15 +27,20 @@ Out gelu_body(const OpCall& c) {
     return {0.5 * x * (1.0 + erf(x * (1.0 / std::numbers::sqrt2)))};
 }
 
-Out gelu_vjp(const VjpCall& c) {
-    const Expr x = c.in(0), dy = c.dy();
+Out gelu_slope_body(const OpCall& c) {
+    const Expr x = c.in(0);
     const double k = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
-    if (c.node().bool_attr("approximate")) {
+    if (c.node->bool_attr("approximate")) {
         const Expr t = tanh(k * (x + 0.044715 * x * x * x));
-        return {dy * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * k * (1.0 + 3 * 0.044715 * x * x))};
+        return {0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * k * (1.0 + 3 * 0.044715 * x * x)};
     }
     const double inv_sqrt_2pi = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
-    return {dy * (0.5 * (1.0 + erf(x * (1.0 / std::numbers::sqrt2))) + x * inv_sqrt_2pi * exp(-0.5 * x * x))};
+    return {0.5 * (1.0 + erf(x * (1.0 / std::numbers::sqrt2))) + x * inv_sqrt_2pi * exp(-0.5 * x * x)};
+}
+
+// The gradient of an activation whose derivative is an op: a product that computes the one leaves the other as well.
+Out times_slope(const VjpCall& c) {
+    return {c.dy() * emit(std::string(c.node().op->name) + "_slope", {c.in(0)}, c.node().attrs)};
 }
 
 constexpr double kSeluAlpha = 1.6732632423543772848170429916717, kSeluScale = 1.0507009873554804934193349852946;
@@ -96,12 +101,14 @@ std::vector<OpDef> activations() {
             [](const VjpCall& c) -> Out { return {c.dy() / square(1.0 + abs(c.in(0)))}; }),
         unary(
             "silu", "x * sigmoid(x), also called swish (arXiv:1710.05941).",
-            [](const OpCall& c) -> Out { return {c.in(0) * sigmoid(c.in(0))}; },
-            [](const VjpCall& c) -> Out {
-                const Expr s = sigmoid(c.in(0));
-                return {c.dy() * (s + c.in(0) * s * (1.0 - s))};
-            }),
-        unary("gelu", "Gaussian error linear unit, x * Phi(x) (arXiv:1606.08415).", gelu_body, gelu_vjp, kApproximate),
+            [](const OpCall& c) -> Out { return {c.in(0) * sigmoid(c.in(0))}; }, times_slope),
+        unary("silu_slope", "The derivative of silu.",
+              [](const OpCall& c) -> Out {
+                  const Expr s = sigmoid(c.in(0));
+                  return {s + c.in(0) * s * (1.0 - s)};
+              }),
+        unary("gelu", "Gaussian error linear unit, x * Phi(x) (arXiv:1606.08415).", gelu_body, times_slope, kApproximate),
+        unary("gelu_slope", "The derivative of gelu.", gelu_slope_body, nullptr, kApproximate),
         unary(
             "elu", "x where x > 0, alpha * (exp(x) - 1) elsewhere (arXiv:1511.07289).",
             [](const OpCall& c) -> Out {

@@ -14,6 +14,7 @@ constexpr std::string_view kXIU[] = {"x", "indices", "updates"};
 constexpr std::string_view kI[] = {"indices"};
 const AttrDef kAxis[] = {{"axis", AttrType::integer}};
 const AttrDef kK[] = {{"k", AttrType::integer}};
+const AttrDef kRows[] = {{"rows", AttrType::integer}};
 const AttrDef kOneHot[] = {{"depth", AttrType::integer}, {"dtype", AttrType::dtype}};
 
 Dims gathered_dims(const TensorType& x, const TensorType& indices, int64_t axis_attr) {
@@ -77,6 +78,13 @@ Types infer_sort(const InferCall& c) {
 
 Types infer_argsort(const InferCall& c) {
     (void)normalize_axis(c.integer(0), c.in[0].rank());
+    return {{DType::i32, c.in[0].dims}};
+}
+
+Types infer_first_of_equal(const InferCall& c) {
+    infer::require_integer(c, 0);
+    infer::require_rank(c, 0, 1);
+    if (c.integer(0) < 1) fail<UserError>("first_of_equal: rows is ", c.integer(0), "; expected at least 1");
     return {{DType::i32, c.in[0].dims}};
 }
 
@@ -174,6 +182,13 @@ std::vector<OpDef> indexing() {
               .inputs = kX,
               .attrs = kAxis,
               .infer = infer_argsort,
+              .differentiable = false},
+        OpDef{.name = "first_of_equal",
+              .summary = "For each index into an axis of so many rows, the int32 position of the first index of the same row.",
+              .kind = library,
+              .inputs = kI,
+              .attrs = kRows,
+              .infer = infer_first_of_equal,
               .differentiable = false},
         OpDef{.name = "top_k",
               .summary = "The k largest elements of the last axis, descending, and their int32 indices.",

@@ -10,6 +10,7 @@ using Out = std::vector<Expr>;
 using Types = std::vector<TensorType>;
 constexpr std::string_view kAB[] = {"a", "b"};
 constexpr std::string_view kABBias[] = {"a", "b", "bias"};
+constexpr std::string_view kABFactor[] = {"a", "b", "factor"};
 const AttrDef kMatmulAttrs[] = {{"transpose_a", AttrType::boolean, Attr{int64_t{0}}},
                                 {"transpose_b", AttrType::boolean, Attr{int64_t{0}}}};
 const AttrDef kFusedAttrs[] = {{"transpose_a", AttrType::boolean, Attr{int64_t{0}}},
@@ -81,6 +82,39 @@ std::vector<OpDef> linalg() {
                   Expr y = matmul(c.in(0), c.in(1), c.node->bool_attr("transpose_a"), c.node->bool_attr("transpose_b")) + c.in(2);
                   const std::string& act = std::get<std::string>(c.node->attrs[2]);
                   return {act == "none" ? y : unary(act, y)};
+              }},
+        // The next two are made by passes/pair_slopes: what a layer with an activation computes on its way forward and back.
+        OpDef{.name = "matmul_bias_act_slope",
+              .summary = "act(y) and act'(y) of y = matmul(a, b) + bias.",
+              .inputs = kABBias,
+              .attrs = kFusedAttrs,
+              .infer = [](const InferCall& c) -> Types {
+                  const Types y = infer_matmul(c);
+                  infer::require_epilogue(c, y[0]);
+                  const std::string& act = std::get<std::string>(c.attrs.back());
+                  if (find_op(act + "_slope") == nullptr)
+                      fail<UserError>("matmul_bias_act_slope: no op computes the slope of '", act, "'");
+                  return {y[0], y[0]};
+              },
+              .body = [](const OpCall& c) -> Out {
+                  const Expr y =
+                      matmul(c.in(0), c.in(1), c.node->bool_attr("transpose_a"), c.node->bool_attr("transpose_b")) + c.in(2);
+                  const std::string& act = std::get<std::string>(c.node->attrs[2]);
+                  return {unary(act, y), unary(act + "_slope", y)};
+              }},
+        OpDef{.name = "matmul_times",
+              .summary = "matmul(a, b) * factor, element by element, and the sum of its rows.",
+              .inputs = kABFactor,
+              .attrs = kMatmulAttrs,
+              .infer = [](const InferCall& c) -> Types {
+                  const Types y = infer_matmul(c);
+                  infer::require_type(c, 2, y[0]);
+                  return {y[0], {y[0].dtype, {y[0].dims.back()}}};
+              },
+              .body = [](const OpCall& c) -> Out {
+                  const Expr y =
+                      matmul(c.in(0), c.in(1), c.node->bool_attr("transpose_a"), c.node->bool_attr("transpose_b")) * c.in(2);
+                  return {y, sum_to(y, {y.dims().back()})};
               }},
     };
 }

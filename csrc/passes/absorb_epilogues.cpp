@@ -1,5 +1,6 @@
 // A bias and an activation that only a matmul or convolution feeds become part of it, where the device has that fused
-// form. The activation's gradient reads the output, so nothing else needs the values in between.
+// form, also where the result is reshaped in between. The activation's gradient reads the output, so nothing else needs the
+// values in between.
 #include <array>
 
 #include "ops/expr.h"
@@ -12,6 +13,23 @@ namespace {
 
 bool limits(const Graph& g, const Node& n, Prim prim, double bound) {
     return n.op->prim == prim && g.node(n.inputs[1]).is("full") && std::get<double>(g.node(n.inputs[1]).attrs[0]) == bound;
+}
+
+// What `v` repeats all over, if that is n values one after the other; an invalid value otherwise.
+Value repeated(const Graph& g, Value v, int64_t n) {
+    while (g.type(v).size() != n) {
+        const Node& node = g.node(v);
+        if (!node.is("broadcast_to") && !node.is("reshape")) return {};
+        const Value x = node.inputs[0];
+        if (node.is("broadcast_to")) {
+            const Dims& from = g.type(x).dims;
+            const Dims& to = g.type(v).dims;
+            const auto begin = std::ranges::find_if(from, [](int64_t d) { return d != 1; });
+            if (!std::equal(begin, from.end(), to.end() - (from.end() - begin))) return {};
+        }
+        v = x;
+    }
+    return v;
 }
 
 // The activation that begins with the only user of `n`, and the last node of it.
@@ -46,12 +64,15 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* re
     for (uint32_t n = 0; n < g.size(); ++n) {
         const Node& base = g.node(n);
         if (!live[n] || !(base.is("matmul") || base.is("conv"))) continue;
-        const uint32_t add = uses.only(n);
+        const int64_t columns = base.types[0].dims.back();
+        uint32_t last_of_base = n;  // heads may be told apart before the bias comes
+        if (const uint32_t r = uses.only(n); r != UINT32_MAX && g.node(r).is("reshape")) last_of_base = r;
+        const uint32_t add = uses.only(last_of_base);
         if (add == UINT32_MAX || g.node(add).op->prim != Prim::add) continue;
         const Node& sum = g.node(add);
-        const Value other = sum.inputs[0].node == n ? sum.inputs[1] : sum.inputs[0];
-        const Value bias = broadcast_vector(g, other);
-        if (!bias.valid() || bias.node == n) continue;
+        const Value other = sum.inputs[0].node == last_of_base ? sum.inputs[1] : sum.inputs[0];
+        const Value bias = repeated(g, other, columns);
+        if (!bias.valid() || bias.node == last_of_base) continue;
         auto [act, last] = activation_after(g, uses, add);
         const OpDef& fused = get_op(std::string(base.op->name) + "_bias_act");
         Node probe{.op = &fused,
@@ -88,8 +109,13 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* re
             Attrs attrs = base.attrs;
             attrs.emplace_back(f.act);
             auto mapped = [&](Value v) { return map[v.node][v.out]; };
-            added = out.add(get_op(std::string(base.op->name) + "_bias_act"),
-                            {mapped(base.inputs[0]), mapped(base.inputs[1]), mapped(f.bias)}, attrs);
+            const auto shaped = [&](Value v, const Dims& dims) {
+                return out.type(v).dims == dims ? v : reshape(Expr{&out, v}, dims).v;
+            };
+            const Value bias = shaped(mapped(f.bias), {base.types[0].dims.back()});
+            const uint32_t whole = out.add(get_op(std::string(base.op->name) + "_bias_act"),
+                                           {mapped(base.inputs[0]), mapped(base.inputs[1]), bias}, attrs);
+            added = shaped({whole, 0}, node.types[0].dims).node;
         } else {
             std::vector<Value> inputs;
             for (Value v : node.inputs) inputs.push_back(map[v.node][v.out]);

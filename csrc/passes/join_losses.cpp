@@ -8,6 +8,7 @@
 
 #include "ops/expr.h"
 #include "passes/claims.h"
+#include "passes/uses.h"
 
 namespace fk {
 namespace {
@@ -74,7 +75,7 @@ class LossJoiner {
                      normalize_axis(node.int_attr("axis"), x.rank()) == x.rank() - 1)
                 take(join.members[2], n);
             else if (node.is("reduce_sum") && root(node.inputs[0]) == Value{gradient, 0} && node.types[0].dtype == wide &&
-                     sums_rows(node, x.dims.back()))
+                     sums_rows(g_, node, x.dims.back()))
                 take(join.members[3], n);
         }
         if (std::ranges::count(join.members, kNone) == 3) return;
@@ -97,15 +98,6 @@ class LossJoiner {
 
     static void take(uint32_t& place, uint32_t n) {
         if (place == kNone) place = n;
-    }
-
-    // Whether the sum leaves one element for each of the `n` of a row.
-    bool sums_rows(const Node& sum, int64_t n) const {
-        const TensorType& in = g_.type(sum.inputs[0]);
-        return in.rank() > 0 && in.dims.back() == n &&
-               std::ranges::none_of(sum.dims_attr("axes"),
-                                    [&](int64_t axis) { return normalize_axis(axis, in.rank()) == in.rank() - 1; }) &&
-               sum.types[0].size() == n;
     }
 
     // What must be computed before the gradient can be. What has joined already needs all that any of it needs.

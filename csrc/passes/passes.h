@@ -29,8 +29,13 @@ using Refusals = std::vector<Refusal>;
 [[nodiscard]] Graph cancel_shifts(const Graph& g);
 // batch normalisation + ReLU or ReLU6 -> one op, and the same for their gradients, where an implementation takes it.
 [[nodiscard]] Graph absorb_activations(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// matmul + bias + an activation that has a slope -> one op, which leaves the slope as well where a gradient reads it; a product
+// that is multiplied by such a slope -> one op. Where an implementation takes them.
+[[nodiscard]] Graph pair_slopes(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Replaces each composite op that no implementation claims by its body, until none is left.
 [[nodiscard]] Graph decompose(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// Updates of tables that only move the rows a batch looks up -> updates of these rows.
+[[nodiscard]] Graph update_rows(const Graph& g);
 // What multiplies each channel of a matmul or convolution with steady weights -> part of the weights.
 [[nodiscard]] Graph fold_scales(const Graph& g);
 // matmul/conv + bias + activation -> one op, where an implementation takes it.

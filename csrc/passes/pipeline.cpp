@@ -20,6 +20,7 @@ struct PassEntry {
 
 Graph prune_pass(const Graph& g, std::span<const Impl>, Refusals*) { return prune(g); }
 Graph cancel_shifts_pass(const Graph& g, std::span<const Impl>, Refusals*) { return cancel_shifts(g); }
+Graph update_rows_pass(const Graph& g, std::span<const Impl>, Refusals*) { return update_rows(g); }
 Graph fold_scales_pass(const Graph& g, std::span<const Impl>, Refusals*) { return fold_scales(g); }
 Graph simplify_pass(const Graph& g, std::span<const Impl>, Refusals*) { return simplify(g); }
 template <auto F>  // a pass that refuses nothing
@@ -32,9 +33,11 @@ constexpr std::array kPasses = {
     PassEntry{"prune", prune_pass},
     PassEntry{"cancel_shifts", cancel_shifts_pass},
     PassEntry{"absorb_activations", absorb_activations},
+    PassEntry{"pair_slopes", pair_slopes},
     PassEntry{"decompose", decompose, decompose},  // needed: devices run only what is claimed or primitive
     PassEntry{"simplify", simplify_pass},          // bodies bring constants and moves of their own
     PassEntry{"prune", prune_pass},                // and loops
+    PassEntry{"update_rows", update_rows_pass},
     PassEntry{"fold_scales", fold_scales_pass},
     PassEntry{"absorb_epilogues", absorb_epilogues},
     PassEntry{"absorb_prologues", absorb_prologues},

@@ -46,6 +46,13 @@ bool is_mask(const Graph& g, Value mask, Value z, std::string_view act) {
            compares(g, both.inputs[1], Prim::less, z, 6.0);
 }
 
+bool sums_rows(const Graph& g, const Node& sum, int64_t n) {
+    const TensorType& in = g.type(sum.inputs[0]);
+    return in.rank() > 0 && in.dims.back() == n && sum.types[0].size() == n &&
+           std::ranges::none_of(sum.dims_attr("axes"),
+                                [&](int64_t axis) { return normalize_axis(axis, in.rank()) == in.rank() - 1; });
+}
+
 bool is_pointwise(const Node& n, const Dims& filter) {
     const auto all = [](const Dims& d, int64_t value) { return std::ranges::all_of(d, [=](int64_t i) { return i == value; }); };
     return all(n.dims_attr("strides"), 1) && all(n.dims_attr("pad_low"), 0) && all(n.dims_attr("pad_high"), 0) &&

@@ -24,6 +24,9 @@ struct Uses {
 // Whether `mask` says where the gradient of act(x) = z passes, as the vjp of relu or relu6 writes it.
 [[nodiscard]] bool is_mask(const Graph& g, Value mask, Value z, std::string_view act);
 
+// Whether a sum leaves one element for each of the `n` of a row.
+[[nodiscard]] bool sums_rows(const Graph& g, const Node& sum, int64_t n);
+
 // Whether a convolution, or a gradient of one, has a 1x1 filter on every position.
 [[nodiscard]] bool is_pointwise(const Node& n, const Dims& filter);
 

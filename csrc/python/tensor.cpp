@@ -116,20 +116,40 @@ std::string describe(const TensorPtr& t) {
                   nb::cast<std::string>(nb::steal(PyObject_Str(to_numpy(t).ptr()))), ">");
 }
 
+nb::dlpack::dtype dlpack_type(DType d) {
+    nb::dlpack::dtype type = nb::dtype<float>();
+    type.bits = static_cast<uint8_t>(size_of(d) * 8);
+    type.lanes = 1;
+    type.code = static_cast<uint8_t>(d == DType::bf16 ? 4 : is_float(d) ? 2 : d == DType::boolean ? 6 : is_signed_int(d) ? 0 : 1);
+    return type;
+}
+
 // The view keeps the buffer, so a variable updated later moves to fresh memory instead of changing it.
 nb::object to_dlpack(const PyTensor& t) {
     evaluate(t.p);
     auto* owner = new BufferPtr(t.p->buffer);
     nb::capsule free(owner, [](void* p) noexcept { delete static_cast<BufferPtr*>(p); });
-    nb::dlpack::dtype type = nb::dtype<float>();
-    const DType d = t.p->type.dtype;
-    type.bits = static_cast<uint8_t>(size_of(d) * 8);
-    type.lanes = 1;
-    type.code = static_cast<uint8_t>(d == DType::bf16 ? 4 : is_float(d) ? 2 : d == DType::boolean ? 6 : is_signed_int(d) ? 0 : 1);
+    const nb::dlpack::dtype type = dlpack_type(t.p->type.dtype);
     std::vector<size_t> shape(t.p->type.dims.begin(), t.p->type.dims.end());
     nb::ndarray<nb::ro> array(t.p->buffer->data(), shape.size(), shape.data(), free, nullptr, type, nb::device::cpu::value);
     nb::object exported = nb::cast(array);  // a capsule, or an object that gives one, by nanobind's version
     return PyCapsule_CheckExact(exported.ptr()) ? exported : nb::object(exported.attr("__dlpack__")());
+}
+
+// Writing to the array would change the tensor: it is for whoever drops the tensor at once.
+nb::object own_numpy(const TensorPtr& tensor) {
+    constexpr size_t kLeast = 256 << 10;  // copying less is quicker than an owner for it
+    evaluate(tensor);
+    if (tensor->type.bytes() < kLeast || tensor.use_count() != 1 || tensor->buffer.use_count() != 1) return to_numpy(tensor);
+    auto* owner = new BufferPtr(tensor->buffer);
+    nb::capsule free(owner, [](void* p) noexcept { delete static_cast<BufferPtr*>(p); });
+    nb::dlpack::dtype type = dlpack_type(tensor->type.dtype);
+    const bool bf16 = tensor->type.dtype == DType::bf16;  // which NumPy does not know
+    if (bf16) type = nb::dtype<uint16_t>();
+    const std::vector<size_t> shape(tensor->type.dims.begin(), tensor->type.dims.end());
+    const nb::ndarray<nb::numpy> array((*owner)->data(), shape.size(), shape.data(), free, nullptr, type, nb::device::cpu::value);
+    nb::object out = nb::cast(array);
+    return bf16 ? nb::object(out.attr("view")(nb::module_::import_("ml_dtypes").attr("bfloat16"))) : out;
 }
 
 }  // namespace
@@ -154,6 +174,9 @@ void bind_tensor(nb::module_& m) {
                      })
         .def(
             "numpy", [](const PyTensor& t) { return to_numpy(t.p); }, "The value as a fresh NumPy array.")
+        .def(
+            "own_numpy", [](const PyTensor& t) { return own_numpy(t.p); },
+            "The value as a NumPy array, for whoever drops the tensor at once: where nobody else holds it, without a copy.")
         .def(
             "__array__", [](const PyTensor& t, nb::handle dtype, nb::handle copy) { return array_of(t.p, dtype, copy); },
             nb::arg("dtype") = nb::none(), nb::arg("copy") = nb::none())

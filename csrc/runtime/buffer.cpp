@@ -12,17 +12,20 @@
 
 #include "runtime/pages.h"
 
+#if __has_include(<unistd.h>)
+#include <unistd.h>
+#endif
+
 namespace fk {
 namespace {
 
 constexpr size_t kAlignment = 64;
 std::atomic<size_t> g_allocated{0};
 
-// Blocks given back and kept for the next request of their size. A loop that makes new values of its variables at each step
-// would otherwise map and clear fresh pages each time, which costs more than computing them.
+// Blocks given back and kept for the next request of their size. A loop that makes new values of its variables at each step, or
+// predicts batch after batch, would otherwise map and clear fresh pages each time, which costs more than computing them.
 class Reserve {
   public:
-    static constexpr size_t kLimit = 64 << 20;
 #if defined(__SANITIZE_ADDRESS__)
     static constexpr bool kDisabled = true;  // it would hide uses after the end of a life
 #else
@@ -40,13 +43,24 @@ class Reserve {
     }
     bool keep(std::byte* p, size_t rounded) {
         const std::lock_guard lock(mutex_);
-        if (kDisabled || held_ + rounded > kLimit) return false;
+        if (kDisabled || held_ + rounded > limit_) return false;
         blocks_[rounded].push_back(p);
         held_ += rounded;
         return true;
     }
 
   private:
+    // One part in 64 of the machine's memory, within bounds.
+    static size_t limit() {
+        constexpr size_t least = 64 << 20, most = 512 << 20;
+#if defined(_SC_PHYS_PAGES)
+        const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+        if (pages > 0 && page > 0) return std::clamp(static_cast<size_t>(pages) / 64 * static_cast<size_t>(page), least, most);
+#endif
+        return least;
+    }
+
+    const size_t limit_ = limit();
     std::mutex mutex_;
     std::unordered_map<size_t, std::vector<std::byte*>> blocks_;
     size_t held_ = 0;

@@ -185,7 +185,8 @@ class Planner {
     bool checked_before(const Node& node) {
         const auto check = index_check_of(g(), node);
         if (!check) return false;
-        const bool known = checked_.contains(*check) || checked_.contains({check->indices, check->limit, false});
+        const bool known =
+            checked_.contains(*check) || checked_.contains({check->indices, check->limit, false}) || holds_always(g(), *check);
         if (!known) checked_.insert(*check);
         return known;
     }
@@ -550,7 +551,7 @@ void configure_device() {
     if (!cpu::set_bf16_products(products))
         fail<UserError>("FASTKERAS_BFLOAT_PRODUCTS is '", products, "'; expected bfloat16 or float32");
     const std::string winograd = config::text(config::Key::winograd);
-    if (!cpu::set_winograd(winograd)) fail<UserError>("FASTKERAS_WINOGRAD is '", winograd, "'; expected never or always");
+    if (!cpu::set_winograd(winograd)) fail<UserError>("FASTKERAS_WINOGRAD is '", winograd, "'; expected never, always, 2 or 4");
 }
 
 }  // namespace

@@ -163,7 +163,8 @@ std::string_view kind_of(const Node& node) {
     if (contains(op, "_pool")) return "pooling";
     if (contains(op, "_norm")) return "normalization";
     if (contains(op, "softmax")) return "softmax";
-    if (one_of(op, {"gather", "scatter_add", "scatter_set", "take_along_axis", "scatter_add_along_axis", "class_probability"}))
+    if (one_of(op, {"gather", "scatter_add", "scatter_set", "take_along_axis", "scatter_add_along_axis", "class_probability",
+                    "first_of_equal"}))
         return "indexing";
     if (one_of(op, {"concatenate", "pad", "reverse", "slice", "transpose"})) return "movement";
     if (one_of(op, {"sort", "argsort", "top_k", "argmax", "argmin", "cumsum", "cumprod"})) return "sorting";

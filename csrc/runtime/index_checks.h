@@ -16,5 +16,7 @@ struct IndexCheck {
 
 // None for a node that may report something else, or nothing.
 [[nodiscard]] std::optional<IndexCheck> index_check_of(const Graph& g, const Node& node);
+// Whether no data can break it: the indices were computed as positions within these limits.
+[[nodiscard]] bool holds_always(const Graph& g, const IndexCheck& check);
 
 }  // namespace fk

@@ -252,6 +252,25 @@ TEST_CASE("absorb_epilogues: bias and activation join the matmul") {
     CHECK(worst_deviation(g, inputs_for(g, 1)) < 1e-5);
 }
 
+TEST_CASE("absorb_epilogues: a bias for heads that are told apart first") {
+    Graph g;
+    const Expr x = param(g, {6, 32}), w = param(g, {32, 24}), b = param(g, {4, 6});
+    const Expr heads = reshape(emit("matmul", {x, w}), {2, 3, 4, 6});
+    returns(g, {sigmoid(heads + emit("broadcast_to", {b}, {Dims{2, 3, 4, 6}}))});
+    const auto plan = compile(g);
+    CHECK(plan->steps.size() == 1);
+    CHECK(count_ops(plan->lowered, "matmul_bias_act") == 1);
+    CHECK(worst_deviation(g, inputs_for(g, 1)) < 1e-5);
+    // one value for each head, or a repetition of another length, is no bias
+    for (const Dims& dims : {Dims{4, 1}, Dims{3, 4, 6}, Dims{3, 1, 6}}) {
+        Graph other;
+        const Expr y = reshape(emit("matmul", {param(other, {6, 32}), param(other, {32, 24})}), {2, 3, 4, 6});
+        returns(other, {y + emit("broadcast_to", {param(other, dims)}, {Dims{2, 3, 4, 6}})});
+        CHECK(count_ops(compile(other)->lowered, "matmul_bias_act") == 0);
+        CHECK(worst_deviation(other, inputs_for(other, 2)) < 1e-5);
+    }
+}
+
 TEST_CASE("absorb_epilogues: not when the product is needed itself") {
     Graph g;
     const Expr x = param(g, {16, 32}), w = param(g, {32, 24}), b = param(g, {24});

@@ -22,7 +22,16 @@ from program import EPSILON, Outcome, Program, Val, run_oracle
 _COUNT = int(os.environ.get("FASTKERAS_FUZZ_PROGRAMS", "0"))
 _FIRST = int(os.environ.get("FASTKERAS_FUZZ_SEED", "0"))
 _BATCH = 50  # programs per test, so that a failure names its neighbourhood and the report stays short
-_SINGLE_PASSES = ("simplify", "fold_scales", "absorb_epilogues", "cast_mixed", "fuse", "inplace", "prologue")
+_SINGLE_PASSES = (
+    "simplify",
+    "update_rows",
+    "fold_scales",
+    "absorb_epilogues",
+    "cast_mixed",
+    "fuse",
+    "inplace",
+    "prologue",
+)
 _DTYPES = ("float32", "float32", "float32", "float64", "float64", "float16", "bfloat16")
 
 

@@ -85,6 +85,42 @@ for _act, (_a, _b, _attrs) in itertools.product(
             smooth=True,
         ),
     )
+# What a product leaves beside its result: vectors that are whole and not, parts of the team, sums of several blocks,
+# and one so long that threads divide it.
+for _a, _b, _attrs in (
+    ((3, 5), (5, 7), {}),
+    ((65, 33), (17, 65), {"transpose_a": True, "transpose_b": True}),
+    ((2, 3, 9), (9, 4), {}),
+    ((3, 4, 6), (3, 6, 5), {}),
+    ((4, 130, 300), (130, 300), {"transpose_b": True}),
+    ((12, 2000), (2000, 18), {}),
+    ((4, 0), (0, 3), {}),
+):
+    _n = _b[-2] if _attrs.get("transpose_b") else _b[-1]
+    _m = _a[-1] if _attrs.get("transpose_a") else _a[-2]
+    _spread = 1 / max(_a[-1], 1) ** 0.5
+    _grad = (0, 1, 2) if len(_a) == 3 and _a[-1] < 10 else "checked on another case"
+    for _dtype, _tol, _why in (("float32", (1e-5, 3e-5), _DOT), ("float64", (1e-12, 1e-12), DOUBLE_WHY)):
+        _ab = [Spec(_a, _dtype, -1, 1), Spec(_b, _dtype, -_spread, _spread)]
+        for _act in ("gelu", "silu"):
+            add(
+                "matmul_bias_act_slope",
+                Case(
+                    [*_ab, S(_n, dtype=_dtype)], {"act": _act, **_attrs}, _tol, _why, grad=_grad, smooth=True
+                ),
+            )
+        # the sums go over as many rows, each with that error
+        add(
+            "matmul_times",
+            Case(
+                [*_ab, Spec((*_a[:-2], _m, _n), _dtype)],
+                _attrs,
+                (_tol[0], 4 * _tol[1]),
+                _why,
+                grad=_grad,
+                smooth=True,
+            ),
+        )
 add(
     "matmul_bias_act",
     Case(

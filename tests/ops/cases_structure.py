@@ -292,6 +292,13 @@ add(
     Case([Z(9, 2, high=9, dtype="int64"), V(1, 8, dtype="int64"), Z(2, 2, high=9, dtype="int64")]),
     Case([S(9, 2, 3, dtype="bfloat16"), V(4, dtype="int32"), S(1, 2, 3, dtype="bfloat16")]),
 )
+add(
+    "first_of_equal",
+    Case([V(7, 0, 3, 7, 7, -1, 0, dtype="int32")], {"rows": 9}, out="int32", grad="integer output"),
+    Case([V(5, dtype="int64")], {"rows": 6}, out="int32", grad="integer output"),
+    Case([Z(1037, high=40)], {"rows": 40}, out="int32", grad="integer output"),
+    Case([Z(700, high=100000, dtype="int64")], {"rows": 100000}, out="int32", grad="integer output"),
+)
 for _shape, _axis in (((3, 517), 1), ((37, 3), 0), ((1037,), -1), ((4, 1), 1), ((2, 5, 3), 1)):
     add("sort", Case([Spec(_shape, distinct=True)], {"axis": _axis}, grad=(0,)))
     add("argsort", Case([Spec(_shape)], {"axis": _axis}, out="int32", grad="integer output"))

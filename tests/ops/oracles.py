@@ -70,6 +70,19 @@ def _gelu(x: np.ndarray, approximate: bool = False) -> np.ndarray:
     return 0.5 * x * _each(math.erfc)(-x / math.sqrt(2))
 
 
+def _gelu_slope(x: np.ndarray, approximate: bool = False) -> np.ndarray:
+    if approximate:
+        k = math.sqrt(2 / math.pi)
+        t = np.tanh(k * (x + 0.044715 * x**3))
+        return (1 + t) / 2 + x / 2 * (1 - t * t) * k * (1 + 3 * 0.044715 * x * x)
+    return 0.5 * _each(math.erfc)(-x / math.sqrt(2)) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def _silu_slope(x: np.ndarray) -> np.ndarray:
+    s = sigmoid(x)
+    return s + x * s * (1 - s)
+
+
 # --- structure, reductions, indexing ----------
 
 
@@ -131,6 +144,11 @@ def _scatter_set(x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.
     for row, i in enumerate(indices):
         out[i] = updates[row]
     return out
+
+
+def _first_of_equal(indices: np.ndarray, rows: int) -> np.ndarray:
+    order = [int(i) % rows for i in indices]
+    return np.array([order.index(i) for i in order])
 
 
 def _top_k(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -244,6 +262,16 @@ def _with_epilogue(product: Callable) -> Callable:
         return y if act == "none" else ORACLES[act](y)
 
     return fused
+
+
+def _matmul_bias_act_slope(a, b, bias, act: str, **attrs) -> tuple[np.ndarray, np.ndarray]:
+    y = _matmul(a, b, **attrs) + bias
+    return ORACLES[act](y), ORACLES[act + "_slope"](y)
+
+
+def _matmul_times(a, b, factor, **attrs) -> tuple[np.ndarray, np.ndarray]:
+    y = _matmul(a, b, **attrs) * factor
+    return y, y.sum(axis=tuple(range(y.ndim - 1)))
 
 
 def _last(v: np.ndarray, count: int) -> tuple[int, ...]:
@@ -585,7 +613,9 @@ ORACLES: dict[str, Callable] = {
     "softplus": softplus,
     "softsign": lambda x: x / (1 + np.abs(x)),
     "silu": lambda x: x * sigmoid(x),
+    "silu_slope": _silu_slope,
     "gelu": _gelu,
+    "gelu_slope": _gelu_slope,
     "elu": lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
     "selu": lambda x: _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
     "leaky_relu": lambda x, negative_slope=0.2: np.where(x > 0, x, negative_slope * x),
@@ -647,6 +677,7 @@ ORACLES: dict[str, Callable] = {
     "take_along_axis": lambda x, indices, axis: np.take_along_axis(x, indices, axis),
     "scatter_add_along_axis": _scatter_add_along_axis,
     "scatter_set": _scatter_set,
+    "first_of_equal": _first_of_equal,
     "sort": lambda x, axis: np.sort(x, axis),
     "argsort": lambda x, axis: np.argsort(x, axis, kind="stable"),
     "top_k": _top_k,
@@ -654,6 +685,8 @@ ORACLES: dict[str, Callable] = {
     # linear algebra, convolution, pooling
     "matmul": _matmul,
     "matmul_bias_act": _with_epilogue(_matmul),
+    "matmul_bias_act_slope": _matmul_bias_act_slope,
+    "matmul_times": _matmul_times,
     "conv": _conv,
     "conv_bias_act": _with_epilogue(_conv),
     "conv_input_grad": _conv_input_grad,

@@ -23,6 +23,8 @@ _FLOAT32_GRAD_TOL = 2e-5  # of the directional derivative in float32, relative t
 _BOOL_OUT = {"isfinite", "isnan", "isinf", "logical_not"}
 _WITHOUT_HISTORY = {"lstm_sequence": 3, "gru_sequence": 2, "simple_rnn_sequence": 2}
 _OUTPUTS = {  # of ops that have several, all of one type
+    "matmul_bias_act_slope": 2,
+    "matmul_times": 2,
     "batch_norm_train": 3,
     "batch_norm_train_grad": 3,
     "batch_norm_join_grad": 4,

@@ -8,20 +8,6 @@ import pytest
 from fastkeras import _engine
 
 
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list:
-    """Every executable that is compiled meanwhile."""
-    found: list = []
-    compile_ = _engine.Trace.compile
-
-    def keep(self, *args, **kwargs):
-        found.append(compile_(self, *args, **kwargs))
-        return found[-1]
-
-    monkeypatch.setattr(_engine.Trace, "compile", keep)
-    return found
-
-
 def _deep(optimizer: str, depth: int = 8, width: int = 256) -> keras.Model:
     keras.utils.set_random_seed(1)
     hidden = [keras.layers.Dense(width, "relu") for _ in range(depth)]

@@ -5,6 +5,17 @@
 
 namespace fk::cpu {
 
+// What a product does to its result while a tile of it is in the cache: y = ab + bias, then c = act(y) or c = y * factor.
+template <class T>
+struct Ending {
+    const T* bias = nullptr;  // one row
+    Act act = Act::none;
+    T* slope = nullptr;         // where act'(y) goes, rows as far apart as those of c; null for nowhere
+    const T* factor = nullptr;  // likewise
+    T* sums = nullptr;          // with a factor: c is added to them, by columns
+    [[nodiscard]] bool changes_tiles() const { return act != Act::none || slope != nullptr || factor != nullptr; }
+};
+
 // c[m,n] (row stride ldc) = a * b, or += when `accumulate`. Any strides. `pack` has gemm_pack_elements() elements.
 template <class T>
 struct GemmArgs {
@@ -17,8 +28,7 @@ struct GemmArgs {
     int64_t m, n, k;
     bool accumulate;
     T* pack;
-    const T* bias = nullptr;  // one row, added to every row of the product
-    Act act = Act::none;
+    Ending<T> ending{};
     const T* packed = nullptr;  // b as pack_b left it: then b is not read
     // What to fetch into the cache meanwhile, for the work that follows: values that lie side by side.
     struct {

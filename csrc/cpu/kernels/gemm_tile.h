@@ -53,7 +53,8 @@ struct Tile {
     int tail;  // valid columns of the last vector
     bool accumulate;
     Ahead<T> ahead[2] = {};  // operands of later tiles
-    AheadRows<T> rows[2] = {};
+    AheadRows<T> rows[3] = {};
+    const T* bias = nullptr;  // whole vectors, added to every row; null for none
     T* copy_b = nullptr;  // where a full tile leaves whole vectors of b, side by side, for those that follow; null for nowhere
 };
 
@@ -95,8 +96,8 @@ void multiply_tile(const Tile<T>& t) {
     int64_t k = 0;
     // The result, too, is far away after the panels and rows that came in between. Requests are spread over the tile.
     if (t.k >= kRowStep * MR) {
-        const AheadRows<T> lists[3] = {{t.c, t.ldc, MR}, t.rows[0], t.rows[1]};
-        const int64_t step = t.k / (MR + t.rows[0].count + t.rows[1].count);
+        const AheadRows<T> lists[4] = {{t.c, t.ldc, MR}, t.rows[0], t.rows[1], t.rows[2]};
+        const int64_t step = t.k / (MR + t.rows[0].count + t.rows[1].count + t.rows[2].count);
         for (const AheadRows<T>& list : lists) {
             const T* at = list.at;
             for (int64_t r = 0; r < list.count; ++r, at += list.step) {
@@ -106,6 +107,14 @@ void multiply_tile(const Tile<T>& t) {
         }
     }
     for (; k < t.k; ++k) add_products();
+    if (t.bias != nullptr) {
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) {
+            const Vec bias = *reinterpret_cast<const Loose*>(t.bias + j * lanes);
+#pragma GCC unroll 16
+            for (int i = 0; i < MR; ++i) sum[i][j] += bias;
+        }
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
         T* c = t.c + i * t.ldc;

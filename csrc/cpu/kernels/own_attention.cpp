@@ -15,7 +15,8 @@ constexpr int64_t padded(int64_t n) { return (n + kStep - 1) / kStep * kStep; }
 
 int64_t tile_rows(const AttentionHead& h) {
     const int64_t rows = kTileFloats / 2 / padded(h.sources) / 8 * 8;
-    return rows < 8 ? 8 : rows > 32 ? 32 : rows;
+    const int64_t most = h.causal ? 16 : 32;  // fewer rows look together at fewer sources that one of them does not see
+    return rows < 8 ? 8 : rows > most ? most : rows;
 }
 
 struct Scratch {
@@ -59,15 +60,18 @@ bool shows(const AttentionHead& h, int64_t target, int64_t source) {
     return (!h.mask || h.mask[target * h.mask_row + source * h.mask_col]) && (!h.causal || source <= target);
 }
 
-float sum_lanes(vf x) {
-    float total = 0;
-    for (int i = 0; i < kLanes; ++i) total += x[i];
-    return total;
+constexpr int32_t kLaneNumbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+[[gnu::always_inline]] inline vi lane_numbers() { return load<vi>(kLaneNumbers); }
+[[gnu::always_inline]] inline vf larger(vf x, vf y) { return select(x > y, x, y); }
+
+// Of all lanes, by halves.
+[[gnu::always_inline]] inline float sum_lanes(vf x) {
+    for (int step = kLanes / 2; step > 0; step /= 2) x += __builtin_shuffle(x, lane_numbers() ^ step);
+    return x[0];
 }
-float max_lanes(vf x) {
-    float most = x[0];
-    for (int i = 1; i < kLanes; ++i) most = x[i] > most ? x[i] : most;
-    return most;
+[[gnu::always_inline]] inline float max_lanes(vf x) {
+    for (int step = kLanes / 2; step > 0; step /= 2) x = larger(__builtin_shuffle(x, lane_numbers() ^ step), x);
+    return x[0];
 }
 
 // Keep (1 / (1 - rate)) or drop (0) for the next sources.
@@ -81,38 +85,47 @@ void make_words(const AttentionHead& h, int64_t target, int64_t n, uint32_t* wor
     philox_words(words, h.first_word + static_cast<uint64_t>(target * h.sources), h.key_0, h.key_1, n);
 }
 
-// The logits of one target over [0, n), hidden ones at kHidden, -inf from n up to the padded end.
-void finish_logits(const AttentionHead& h, int64_t target, int64_t n, float* row) {
-    const int64_t end = padded(n);
-    for (int64_t s = 0; s < end; s += kLanes) store(row + s, load<vf>(row + s) * h.scale);
-    if (h.mask)
-        for (int64_t s = 0; s < n; ++s) row[s] = shows(h, target, s) ? row[s] : kHidden;
-    for (int64_t s = n; s < end; ++s) row[s] = -kInfinity;
+// What the products of one target are multiplied by to be logits. With a mask they are afterwards, and hidden ones at kHidden.
+float begin_logits(const AttentionHead& h, int64_t target, int64_t n, float* row) {
+    if (!h.mask) return h.scale;
+    for (int64_t s = 0; s < n; ++s) row[s] = shows(h, target, s) ? row[s] * h.scale : kHidden;
+    return 1.0f;
+}
+
+// f(s, shown) for the vectors of sources up to the padded end of n; shown(x, y) is x with the lanes of y from n on.
+template <class F>
+[[gnu::always_inline]] inline void for_sources(int64_t n, F f) {
+    int64_t s = 0;
+    for (; s + kLanes <= n; s += kLanes) f(s, [](vf x, vf) __attribute__((always_inline)) { return x; });
+    for (; s < padded(n); s += kLanes) {
+        const vi inside = lane_numbers() < static_cast<int32_t>(n - s);
+        f(s, [inside](vf x, vf y) __attribute__((always_inline)) { return select(inside, x, y); });
+    }
 }
 
 // Softmax of a row of products in place, not yet divided by the sum, then dropout. Returns what is left to multiply by.
 float weigh(const AttentionHead& h, int64_t target, int64_t n, float* row, float* statistics, uint32_t* words) {
-    finish_logits(h, target, n, row);
-    const int64_t end = padded(n);
-    vf most = load<vf>(row);
-    for (int64_t s = kLanes; s < end; s += kLanes) {
-        const vf x = load<vf>(row + s);
-        most = select(x > most, x, most);
-    }
+    const float factor = begin_logits(h, target, n, row);
+    vf most = splat(-kInfinity);
+    const auto compare = [&](int64_t s, auto shown) __attribute__((always_inline)) {
+        most = larger(shown(load<vf>(row + s) * factor, splat(-kInfinity)), most);
+    };
+    for_sources(n, compare);
     const float max = max_lanes(most);
     vf total{};
-    for (int64_t s = 0; s < end; s += kLanes) {
-        const vf e = exp_v(load<vf>(row + s) - max);
+    const auto exponentiate = [&](int64_t s, auto shown) __attribute__((always_inline)) {
+        const vf e = shown(exp_v(load<vf>(row + s) * factor - max), vf{});
         total += e;
         store(row + s, e);
-    }
+    };
+    for_sources(n, exponentiate);
     float inverse = 1.0f / sum_lanes(total);
     if (h.blank_zero && max <= kHidden) inverse = 0.0f;
     statistics[0] = max;
     statistics[1] = inverse;
     if (h.threshold != 0) {
         make_words(h, target, n, words);
-        for (int64_t s = 0; s < end; s += kLanes) store(row + s, load<vf>(row + s) * kept(h, words, s));
+        for (int64_t s = 0; s < n; s += kLanes) store(row + s, load<vf>(row + s) * kept(h, words, s));
     }
     return inverse;
 }
@@ -135,32 +148,36 @@ void attention_forward(const AttentionHead& h, const AttentionForward& a, float*
             float* row = s.scores + r * width;
             const int64_t n = visible(h, first + r);
             left[r] = weigh(h, first + r, n, row, a.statistics + 2 * (first + r), s.words);
-            for (int64_t i = n; i < seen; ++i) row[i] = 0;
+            for (int64_t i = padded(n); i < seen; i += kLanes) store(row + i, vf{});
         }
         float* out = a.out + first * h.out_row;
         gemm<float>({s.scores, width, 1, a.v, h.v_row, 1, out, h.out_row, rows, h.value_depth, seen, false, s.pack});
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t d = 0; d < h.value_depth; ++d) out[r * h.out_row + d] *= left[r];
+        for (int64_t r = 0; r < rows; ++r) {
+            float* const row = out + r * h.out_row;
+            const float factor = left[r];
+            map_vectors(row, row, h.value_depth, [=](vf x) { return x * factor; });
+        }
     }
 }
 
 // From a row of products q k and one of dy v: the weights with dropout, and the gradients of the products.
 void differentiate(const AttentionHead& h, int64_t target, int64_t n, const float* statistics, float* row, float* other,
                    uint32_t* words) {
-    finish_logits(h, target, n, row);
+    const float factor = begin_logits(h, target, n, row);
     make_words(h, target, n, words);
-    const int64_t end = padded(n);
     const float max = statistics[0], inverse = statistics[1];
     vf total{};
-    for (int64_t s = 0; s < end; s += kLanes) {
-        const vf p = exp_v(load<vf>(row + s) - max) * inverse;
-        const vf dp = h.threshold == 0 ? load<vf>(other + s) : load<vf>(other + s) * kept(h, words, s);
+    const auto weigh_again = [&](int64_t s, auto shown) __attribute__((always_inline)) {
+        const vf p = shown(exp_v(load<vf>(row + s) * factor - max) * inverse, vf{});
+        const vf seen = shown(load<vf>(other + s), vf{});
+        const vf dp = h.threshold == 0 ? seen : seen * kept(h, words, s);
         total += p * dp;
         store(row + s, p);
         store(other + s, dp);
-    }
+    };
+    for_sources(n, weigh_again);
     const float mean = sum_lanes(total);
-    for (int64_t s = 0; s < end; s += kLanes) {
+    for (int64_t s = 0; s < n; s += kLanes) {
         const vf p = load<vf>(row + s);
         store(other + s, p * (load<vf>(other + s) - mean) * h.scale);
         if (h.threshold != 0) store(row + s, p * kept(h, words, s));
@@ -183,7 +200,7 @@ void attention_backward(const AttentionHead& h, const AttentionBackward& a, floa
             float *row = s.scores + r * width, *other = s.other + r * width;
             const int64_t n = visible(h, first + r);
             differentiate(h, first + r, n, a.statistics + 2 * (first + r), row, other, s.words);
-            for (int64_t i = n; i < seen; ++i) row[i] = other[i] = 0;
+            for (int64_t i = padded(n); i < seen; i += kLanes) store(row + i, vf{}), store(other + i, vf{});
         }
         gemm<float>({s.other, width, 1, a.k, h.k_row, 1, a.dq + first * h.q_row, h.q_row, rows, h.depth, seen, false, s.pack});
         gemm<float>({s.other, 1, width, q, h.q_row, 1, a.dk, h.k_row, seen, h.depth, rows, true, s.pack});

@@ -105,10 +105,18 @@ int64_t panel_at(const GemmArgs<T>& g, int64_t k0, int64_t kc, int64_t n0) {
 template <class T>
 class Fetcher {
   public:
-    // For tiles of `rows` rows of A from `first` on, with the values of k from k0 on.
-    Fetcher(const GemmArgs<T>& g, int64_t panels, int64_t first, int64_t rows, int64_t k0, int64_t kc) {
+    // For tiles of `rows` rows of A from `first` on, with the values of k from k0 on. `by_rows`: they go through all panels
+    // before the next rows.
+    Fetcher(const GemmArgs<T>& g, int64_t panels, int64_t first, int64_t rows, int64_t k0, int64_t kc, bool by_rows) {
         constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
-        if (g.packed != nullptr) weights_ahead_ = kWeightsAhead;
+        if (g.packed != nullptr) {
+            packed_ = true;
+            starts_ = first == 0 && k0 == 0;
+            sharing_ = (rows + kRows - 1) / kRows * (by_rows ? panels : 1);
+            alone_ = by_rows ? panels : 1;
+            if (by_rows) next_block_ = g.packed + panel_at(g, k0 + kc, 0, 0);
+            size_ = by_rows ? next_block_ - g.packed - panel_at(g, k0, 0, 0) : kVectors * Simd<T>::lanes * kc;
+        }
         if (g.next[0].at != nullptr) {  // spread over the tiles
             const auto tiles_of = [&](int64_t n) { return (n + kRows - 1) / kRows * panels; };
             const int64_t depths = (g.k + kc - 1) / kc, tiles = tiles_of(g.m) * depths,
@@ -123,7 +131,8 @@ class Fetcher {
             distance_ = (kTileAhead + kRows * kc - 1) / (kRows * kc) * kRows * kc;
         }
     }
-    void set(Tile<T>& t, bool first_panel, bool first_rows) {
+    // The first panel of a block; tile number `tile` of those that read the same packed panel, or block of panels.
+    void set(Tile<T>& t, bool first_panel, int64_t tile) {
         constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
         if (given_) {
             for (int i = 0; i < 2; ++i) {
@@ -132,8 +141,21 @@ class Fetcher {
             }
             return;
         }
-        if (weights_ahead_ > 0 && first_rows) {
-            for (int i = 0; i < 2; ++i) t.ahead[i] = {t.b + weights_ahead_ + i * line, t.b_row};
+        if (packed_) {
+            // Packed panels lie in the order in which they are read. Weights that are read once a run come from far: tiles share
+            // the fetching of the next panel, or block, so that there is always some arithmetic beside it. The very first to read
+            // any, and one that is alone, fetch what they are going to read themselves.
+            const int64_t skipped = starts_ && (first_panel || next_block_ != nullptr) ? alone_ : 0, sharing = sharing_ - skipped;
+            if (tile < skipped || sharing_ == 1) {
+                for (int i = 0; i < 2; ++i) t.ahead[i] = {t.b + kWeightsAhead + i * line, t.b_row};
+                return;
+            }
+            const int64_t share = (size_ / line + sharing - 1) / sharing * line;
+            const T* const at = (next_block_ != nullptr ? next_block_ : t.b + t.b_row * t.k) + (tile - skipped) * share;
+            if (share > line * t.k)
+                t.ahead[0] = {at, 2 * line}, t.ahead[1] = {at + line, 2 * line};
+            else
+                t.ahead[0] = {at, (share + t.k - 1) / t.k}, t.ahead[1] = {};
             return;
         }
         if (distance_ > 0) t.ahead[0] = {first_panel ? t.a + distance_ : nullptr, kRows};
@@ -141,12 +163,13 @@ class Fetcher {
 
   private:
     static constexpr int64_t kTileAhead = 1024;  // elements
-    // Packed panels lie in the order in which they are read. Weights that are read once a run come from far.
     static constexpr int64_t kWeightsAhead = 8192 / static_cast<int64_t>(sizeof(T));
     const T *next_at_[2] = {}, *next_end_[2] = {};
     int64_t share_[2] = {};
     bool given_ = false;
-    int64_t distance_ = 0, weights_ahead_ = 0;
+    bool packed_ = false, starts_ = false;
+    int64_t distance_ = 0, sharing_ = 1, alone_ = 1, size_ = 0;
+    const T* next_block_ = nullptr;
 };
 
 // A rectangle of memory that a few tiles fetch, in strips as wide as a tile.
@@ -158,6 +181,7 @@ class Strips {
     Strips(const T* at, int64_t step, int64_t rows, int64_t columns, int64_t tiles)
         : at_(at), step_(step), rows_(rows), left_((columns + kWidth - 1) / kWidth * rows), each_((left_ + tiles - 1) / tiles) {}
     AheadRows<T> take(int64_t most) {
+        if (left_ == 0) return {};
         const int64_t strip = done_ / rows_, row = done_ % rows_;
         int64_t count = each_ < most ? each_ : most;
         if (count > rows_ - row) count = rows_ - row;
@@ -257,6 +281,7 @@ void gemm(const GemmArgs<T>& g) {
     // A small B is packed as a whole, once, and whole rows of the result are written one after the other.
     const bool whole_b = g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && g.k <= kGemmDepth &&
                          by.vectors * lanes * g.k <= kGemmWholeB;
+    T last_bias[kGemmMaxPanel] = {};  // of a panel that ends within a vector
     Panel<T> whole[most_panels];
     for (int64_t p = 0; whole_b && p < panels; ++p)
         whole[p] = bring_panel(g, 0, g.k, by.begin(p), columns_of(p), g.m <= few_rows ? Source::in_place : Source::packed,
@@ -269,29 +294,46 @@ void gemm(const GemmArgs<T>& g) {
         const int64_t first = block.first, last = first + block.rows, k0 = block.k0, kc = block.kc, tiles = block.tiles();
         const bool pack_a = g.a_row == 1 && g.a_col != 1 && kc > kGemmLooseDepth && panels > 1;
         if (pack_a) pack_block(g.a + first + k0 * g.a_col, g.a_col, block.rows, kc, packed_a);
-        Fetcher<T> fetcher(g, panels, first, block.rows, k0, kc);
+        Fetcher<T> fetcher(g, panels, first, block.rows, k0, kc, share_b);
         // What comes into the cache meanwhile: rows of A and columns of B for later tiles.
         Strips<T> next_a, next_b;
         const Block<T> next = block.next(g);
-        const auto multiply = [&](const Panel<T>& p, int64_t m0) {
-            const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
-            Tile<T> t{};
-            t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
-            t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
-            t.b = p.b, t.b_row = p.row;
-            if (p.from != nullptr && m0 == first) t.b = p.from, t.b_row = g.b_row, t.copy_b = p.to;
-            t.c = g.c + m0 * g.ldc + p.first, t.ldc = g.ldc;
-            t.k = kc, t.tail = p.tail, t.accumulate = g.accumulate || k0 > 0;
-            fetcher.set(t, p.first == 0, m0 == first);
-            if (const int64_t most = kc / kRowStep - kRows; most > 0) {
-                t.rows[0] = next_b.take(most);
-                t.rows[1] = next_a.take(most - t.rows[0].count);
-            }
-            tile_function<T>(static_cast<int>(rows), p.vectors, t.copy_b != nullptr)(t);
+        const bool ends = k0 + kc == g.k && g.ending.changes_tiles();
+        const T* const second = ends && g.ending.slope != nullptr ? g.ending.slope : ends ? g.ending.factor : nullptr;
+        const auto finish_tile = [&](T* c, int64_t at, int64_t rows, const Panel<T>& p) {
+            Ending<T> end{};
+            end.act = g.ending.act;
+            if (g.ending.slope != nullptr) end.slope = g.ending.slope + at;
+            if (g.ending.factor != nullptr) end.factor = g.ending.factor + at, end.sums = g.ending.sums + p.first;
+            finish(c, rows, p.columns, g.ldc, end);
         };
-        const auto finish = [&](int64_t n0, int64_t columns) {  // while the block is in the cache
-            if (k0 + kc == g.k && (g.bias != nullptr || g.act != Act::none))
-                epilogue(g.c + first * g.ldc + n0, block.rows, columns, g.ldc, g.bias ? g.bias + n0 : nullptr, g.act);
+        const bool has_bias = k0 == 0 && g.ending.bias != nullptr;
+        Tile<T> t{};  // what differs from one to the next is set for each
+        t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
+        t.ldc = g.ldc, t.k = kc, t.accumulate = g.accumulate || k0 > 0;
+        const auto multiply = [&](const Panel<T>& p, int64_t m0, int64_t tile) __attribute__((always_inline)) {
+            const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
+            t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
+            const bool copies = p.from != nullptr && m0 == first;
+            t.b = copies ? p.from : p.b, t.b_row = copies ? g.b_row : p.row, t.copy_b = copies ? p.to : nullptr;
+            t.c = g.c + m0 * g.ldc + p.first;
+            t.tail = p.tail;
+            fetcher.set(t, p.first == 0, tile);
+            if (has_bias) {
+                t.bias = g.ending.bias + p.first;
+                if (p.tail != lanes) {  // read in whole vectors
+                    std::memcpy(last_bias, t.bias, static_cast<size_t>(p.columns) * sizeof(T));
+                    t.bias = last_bias;
+                }
+            }
+            const int64_t at = m0 * g.ldc + p.first;
+            if (int64_t most = kc / kRowStep - kRows; most > 0) {
+                if (second != nullptr && most >= kRows) t.rows[0] = {second + at, g.ldc, rows}, most -= rows;
+                t.rows[1] = next_b.take(most);
+                t.rows[2] = next_a.take(most - t.rows[1].count);
+            }
+            tile_function<T>(static_cast<int>(rows), p.vectors, copies)(t);
+            if (ends) finish_tile(t.c, at, rows, p);
         };
         if (whole_b || share_b) {
             if (share_b) {
@@ -302,9 +344,8 @@ void gemm(const GemmArgs<T>& g) {
             }
             for (int64_t m0 = first; m0 < last; m0 += kRows) {
                 if (share_b && m0 + kRows < last) next_a = strips_of_a(g, m0 + kRows, kRows, k0, kc, panels);
-                for (int64_t p = 0; p < panels; ++p) multiply(whole[p], m0);
+                for (int64_t p = 0; p < panels; ++p) multiply(whole[p], m0, (m0 - first) / kRows * panels + p);
             }
-            finish(0, g.n);
             continue;
         }
         if (next.first < g.m && panels > 1) next_a = strips_of_a(g, next.first, next.rows, next.k0, next.kc, tiles * panels);
@@ -318,8 +359,7 @@ void gemm(const GemmArgs<T>& g) {
                 else if (next.first < g.m)
                     next_b = strips_of_b(g, next, 0, columns_of(0), tiles);
             }
-            for (int64_t m0 = first; m0 < last; m0 += kRows) multiply(p, m0);
-            finish(p.first, p.columns);
+            for (int64_t m0 = first; m0 < last; m0 += kRows) multiply(p, m0, (m0 - first) / kRows);
         }
     }
 }

@@ -30,5 +30,7 @@ void gemm(const GemmArgs<T>& args);  // own_gemm.cpp, float and double
 void philox_words(uint32_t* words, uint64_t first, uint32_t key_0, uint32_t key_1, int64_t n);
 template <class T>
 void epilogue(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, Act act);  // own_epilogue.cpp, float and double
+template <class T>
+void finish(T* c, int64_t rows, int64_t n, int64_t ldc, const Ending<T>& ending);  // own_epilogue.cpp, float and double
 
 }  // namespace fk::cpu::FK_ISA_NAMESPACE

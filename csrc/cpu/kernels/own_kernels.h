@@ -63,6 +63,8 @@ struct RowKernels {
     void (*pack_b)(const GemmArgs<T>& args, int64_t block, T* out);
     // c[r, :] = act(c[r, :] + bias); a null bias adds nothing. Row stride ldc.
     void (*epilogue)(T* c, int64_t rows, int64_t n, int64_t ldc, const T* bias, Act act);
+    // What a product does to its result, for the whole of it.
+    void (*finish)(T* c, int64_t rows, int64_t n, int64_t ldc, const Ending<T>& ending);
     void (*softmax)(const T* x, int64_t rows, int64_t n, bool log, T* y);
     // n values `stride` apart for each of `width` neighbouring columns
     void (*softmax_columns)(const T* x, int64_t n, int64_t stride, int64_t width, bool log, T* y);

@@ -177,25 +177,44 @@ void softmax_columns(const T* x, int64_t n, int64_t stride, int64_t width, bool 
     }
 }
 
-// Blocks are searched for whether they hold a new extreme at all; only such a block is looked at by element.
+// The first place where the row holds the value, which is there: by blocks, the last of them by element.
+template <class T>
+int64_t first_equal(const T* x, int64_t n, T value) {
+    constexpr int64_t block = 8 * kRowLanes<T>;
+    for (int64_t begin = 0; begin + block <= n; begin += block) {
+        int32_t equal = 0;
+#pragma omp simd reduction(+ : equal)
+        for (int64_t i = begin; i < begin + block; ++i) equal += x[i] == value ? 1 : 0;
+        if (equal == 0) continue;
+        while (x[begin] != value) ++begin;
+        return begin;
+    }
+    int64_t at = n / block * block;
+    while (x[at] != value) ++at;
+    return at;
+}
+
+// The first NaN counts as the extreme.
 template <class T>
 int64_t arg_extreme(const T* x, int64_t n, bool largest) {
-    constexpr int64_t block = 8 * kRowLanes<T>;
-    const T sign = largest ? T(1) : T(-1);
     T best = x[0];
-    int64_t at = 0;
-    for (int64_t begin = 0; begin < n; begin += block) {
-        const int64_t end = n - begin < block ? n : begin + block;
-        const T bound = best * sign;
-        int32_t worse = 0;
-#pragma omp simd reduction(+ : worse)
-        for (int64_t i = begin; i < end; ++i) worse += x[i] * sign <= bound ? 1 : 0;  // false for NaN
-        if (worse == end - begin) continue;
-        for (int64_t i = begin; i < end; ++i) {
-            if (x[i] != x[i]) return i;
-            if (x[i] * sign > best * sign) best = x[i], at = i;
+    int32_t nans = 0;
+    if (largest) {
+#pragma omp simd reduction(max : best) reduction(+ : nans)
+        for (int64_t i = 0; i < n; ++i) {
+            best = x[i] > best ? x[i] : best;
+            nans += x[i] != x[i] ? 1 : 0;
+        }
+    } else {
+#pragma omp simd reduction(min : best) reduction(+ : nans)
+        for (int64_t i = 0; i < n; ++i) {
+            best = x[i] < best ? x[i] : best;
+            nans += x[i] != x[i] ? 1 : 0;
         }
     }
+    if (nans == 0) return first_equal(x, n, best);
+    int64_t at = 0;
+    while (x[at] == x[at]) ++at;
     return at;
 }
 

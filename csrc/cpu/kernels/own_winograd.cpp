@@ -1,7 +1,7 @@
-// Winograd's convolutions, F(2x2, 3x3): transforms of tiles and filters, vectors of channels at a time, and the products between
-// them. With X a 4x4 tile and g the filter, Y = A^T [(G g G^T) * (B^T X B)] A, where * multiplies point by point and sums over
-// channels; the filter's gradient is G^T [(B^T X B) * (A dY A^T)] G. Operands in 16 bits are widened as they are read, results in
-// 16 bits rounded once.
+// Winograd's convolutions, F(2x2, 3x3) and F(4x4, 3x3): transforms of tiles and filters, vectors of channels at a time, and the
+// products between them. With X what a tile sees and g the filter, Y = A^T [(G g G^T) * (B^T X B)] A, where * multiplies point by
+// point and sums over channels; the filter's gradient is G^T [(B^T X B) * (A dY A^T)] G, for tiles of 2x2. Operands in 16 bits
+// are widened as they are read, results in 16 bits rounded once.
 #include "cpu/kernels/winograd.h"
 
 #include "cpu/kernels/gemm_tile.h"
@@ -16,69 +16,158 @@ constexpr int64_t kLane = kLanes;
 template <class T>
 alignas(64) constexpr T kZeros[kWinogradChannels] = {};
 
-// The transforms along one dimension: neighbours lie `s` elements apart in `d`, `t` in `out`.
-struct InputPoints {
-    [[gnu::always_inline]] void operator()(const vf* d, int s, vf* out, int t) const {
-        out[0] = d[0] - d[2 * s];
-        out[t] = d[s] + d[2 * s];
-        out[2 * t] = d[2 * s] - d[s];
-        out[3 * t] = d[s] - d[3 * s];
+// The transforms along one dimension, for tiles of two and of four positions.
+template <int TILE>
+struct InputPoints;
+template <int TILE>
+struct FilterPoints;
+template <int TILE>
+struct OutputValues;
+
+// Polynomials are taken at 0, 1, -1 and infinity.
+template <>
+struct InputPoints<2> {
+    static constexpr int from = 4, to = 4;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
+        out[0] = d[0] - d[2];
+        out[1] = d[1] + d[2];
+        out[2] = d[2] - d[1];
+        out[3] = d[1] - d[3];
+    }
+};
+template <>
+struct FilterPoints<2> {
+    static constexpr int from = 3, to = 4;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
+        const vf outer = 0.5f * (d[0] + d[2]), inner = 0.5f * d[1];
+        out[0] = d[0];
+        out[1] = outer + inner;
+        out[2] = outer - inner;
+        out[3] = d[2];
+    }
+};
+template <>
+struct OutputValues<2> {
+    static constexpr int from = 4, to = 2;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
+        out[0] = d[0] + (d[1] + d[2]);
+        out[1] = (d[1] - d[2]) - d[3];
     }
 };
 struct GradientPoints {
-    [[gnu::always_inline]] void operator()(const vf* d, int s, vf* out, int t) const {
+    static constexpr int from = 2, to = 4;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
         out[0] = d[0];
-        out[t] = d[0] + d[s];
-        out[2 * t] = d[0] - d[s];
-        out[3 * t] = -d[s];
-    }
-};
-struct FilterPoints {
-    [[gnu::always_inline]] void operator()(const vf* d, int s, vf* out, int t) const {
-        const vf outer = 0.5f * (d[0] + d[2 * s]), inner = 0.5f * d[s];
-        out[0] = d[0];
-        out[t] = outer + inner;
-        out[2 * t] = outer - inner;
-        out[3 * t] = d[2 * s];
-    }
-};
-struct OutputValues {
-    [[gnu::always_inline]] void operator()(const vf* d, int s, vf* out, int t) const {
-        out[0] = d[0] + (d[s] + d[2 * s]);
-        out[t] = (d[s] - d[2 * s]) - d[3 * s];
+        out[1] = d[0] + d[1];
+        out[2] = d[0] - d[1];
+        out[3] = -d[1];
     }
 };
 struct FilterValues {
-    [[gnu::always_inline]] void operator()(const vf* d, int s, vf* out, int t) const {
-        const vf sum = 0.5f * (d[s] + d[2 * s]);
+    static constexpr int from = 4, to = 3;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
+        const vf sum = 0.5f * (d[1] + d[2]);
         out[0] = d[0] + sum;
-        out[t] = 0.5f * (d[s] - d[2 * s]);
-        out[2 * t] = sum + d[3 * s];
+        out[1] = 0.5f * (d[1] - d[2]);
+        out[2] = sum + d[3];
     }
 };
 
-// From IN x IN values to OUT x OUT, along one dimension and then along the other.
-template <int IN, int OUT, class Along>
-[[gnu::always_inline]] inline void transform(const vf* in, vf* out) {
-    constexpr Along along;
-    vf half[OUT * IN];
+// At 0, a, -a, b, -b and infinity, with a = 2/3 and b = 3/2: a and b near these values amplify rounding errors least, to less
+// than half of what 1 and 2 make of them, and a b = 1 saves products.
+constexpr float kA = 2.0f / 3, kA2 = 4.0f / 9, kA3 = 8.0f / 27, kB = 1.5f, kB2 = 2.25f, kB3 = 3.375f;
+template <>
+struct InputPoints<4> {
+    static constexpr int from = 6, to = 6;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
+        const vf even_a = d[4] - kB2 * d[2], odd_a = d[3] - kB2 * d[1];
+        const vf even_b = d[4] - kA2 * d[2], odd_b = d[3] - kA2 * d[1];
+        out[0] = (d[0] + d[4]) - (kA2 + kB2) * d[2];
+        out[1] = even_a + kA * odd_a;
+        out[2] = even_a - kA * odd_a;
+        out[3] = even_b + kB * odd_b;
+        out[4] = even_b - kB * odd_b;
+        out[5] = (d[1] + d[5]) - (kA2 + kB2) * d[3];
+    }
+};
+template <>
+struct FilterPoints<4> {
+    static constexpr int from = 3, to = 6;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
+        // Divided by the products of a point's distances to the others: 2 a^2 (a^2 - b^2), and with a and b exchanged.
+        constexpr float a = -81.0f / 130, b = 8.0f / 65;
+        const vf even_a = a * d[0] + a * kA2 * d[2], odd_a = a * kA * d[1];
+        const vf even_b = b * d[0] + b * kB2 * d[2], odd_b = b * kB * d[1];
+        out[0] = d[0];
+        out[1] = even_a + odd_a;
+        out[2] = even_a - odd_a;
+        out[3] = even_b + odd_b;
+        out[4] = even_b - odd_b;
+        out[5] = d[2];
+    }
+};
+template <>
+struct OutputValues<4> {
+    static constexpr int from = 6, to = 4;
+    [[gnu::always_inline]] static void along(const vf* d, vf* out) {
+        const vf sum_a = d[1] + d[2], sum_b = d[3] + d[4], difference_a = d[1] - d[2], difference_b = d[3] - d[4];
+        out[0] = d[0] + (sum_a + sum_b);
+        out[1] = kA * difference_a + kB * difference_b;
+        out[2] = kA2 * sum_a + kB2 * sum_b;
+        out[3] = d[5] + (kA3 * difference_a + kB3 * difference_b);
+    }
+};
+
+// From the square of vectors that get(row, column) gives to another one, handed to put(row, column, vector): along one dimension,
+// then along the other. What lies between stays in registers if it fits; else a line at a time is computed, in loops that leave
+// the addresses of lines in registers instead.
+template <class T, class Get, class Put>
+[[gnu::always_inline]] inline void transform(Get get, Put put) {
+    constexpr int from = T::from, to = T::to;
+    vf half[to * from];
+    const auto column = [&](int j) __attribute__((always_inline)) {
+        vf in[from], out[to];
+#pragma GCC unroll 6
+        for (int i = 0; i < from; ++i) in[i] = get(i, j);
+        T::along(in, out);
+#pragma GCC unroll 6
+        for (int i = 0; i < to; ++i) half[i * from + j] = out[i];
+    };
+    const auto row = [&](int i) __attribute__((always_inline)) {
+        vf out[to];
+        T::along(half + i * from, out);
+#pragma GCC unroll 6
+        for (int j = 0; j < to; ++j) put(i, j, out[j]);
+    };
+    if constexpr (from * to <= 16) {
 #pragma GCC unroll 4
-    for (int j = 0; j < IN; ++j) along(in + j, IN, half + j, IN);
+        for (int j = 0; j < from; ++j) column(j);
 #pragma GCC unroll 4
-    for (int i = 0; i < OUT; ++i) along(half + i * IN, 1, out + i * OUT, 1);
+        for (int i = 0; i < to; ++i) row(i);
+    } else {
+#pragma GCC unroll 1
+        for (int j = 0; j < from; ++j) column(j);
+#pragma GCC unroll 1
+        for (int i = 0; i < to; ++i) row(i);
+    }
 }
 
-// Calls f(index, image, row, column of the first pixel) for each tile of a block.
-template <class F>
+// The first pixel of a tile.
+struct Position {
+    int64_t image, row, column;
+};
+
+// Calls f(index, position, position of the tile after it) for each tile of a block.
+template <int TILE, class F>
 [[gnu::always_inline]] inline void for_tiles(WinogradImages g, WinogradBlock b, F f) {
     int64_t j = b.first_tile % g.tiles_across, i = b.first_tile / g.tiles_across % g.tiles_down,
             n = b.first_tile / (g.tiles_across * g.tiles_down);
+    const auto here = [&] { return Position{n, TILE * i + g.top, TILE * j + g.left}; };
     for (int64_t t = 0; t < b.tiles; ++t) {
-        f(t, n, 2 * i + g.top, 2 * j + g.left);
-        if (++j < g.tiles_across) continue;
-        j = 0;
-        if (++i < g.tiles_down) continue;
-        i = 0, ++n;
+        const Position at = here();
+        if (++j == g.tiles_across) j = 0, ++i;
+        if (i == g.tiles_down) i = 0, ++n;
+        f(t, at, here());
     }
 }
 
@@ -87,14 +176,6 @@ constexpr int64_t kAhead = 4 * 16;
 [[gnu::always_inline]] inline void store_ahead(float* p, vf v) {
     store(p, v);
     __builtin_prefetch(p + kAhead, 1);
-}
-[[gnu::always_inline]] inline void store_points(float* at, int64_t point, const vf* points) {
-#pragma GCC unroll 16
-    for (int p = 0; p < kWinogradPoints; ++p, at += point) store_ahead(at, points[p]);
-}
-[[gnu::always_inline]] inline void load_points(const float* at, int64_t point, vf* points) {
-#pragma GCC unroll 16
-    for (int p = 0; p < kWinogradPoints; ++p, at += point) points[p] = load<vf>(at);
 }
 
 // The pixels of a tile of SIZE x SIZE: within the image a step apart, at its edges each by itself.
@@ -106,56 +187,51 @@ struct Inside {
 };
 template <int SIZE, class T>
 struct AtEdge {
-    const T* pixel[SIZE * SIZE];
+    const T* const* pixel;
     [[gnu::always_inline]] const T* operator()(int i, int j) const { return pixel[i * SIZE + j]; }
 };
 
-template <int SIZE, class Along, class Pixels, class Put>
+// Calls put(channel, row, column, vector) for each point of a tile.
+template <class T, class Pixels, class Put>
 [[gnu::always_inline]] inline void transform_tile(const Pixels pixels, int64_t channels, Put put) {
     const int64_t whole = channels / kLane * kLane;
-    vf in[SIZE * SIZE], out[kWinogradPoints];
-    for (int64_t c = 0; c < whole; c += kLane) {
-#pragma GCC unroll 4
-        for (int i = 0; i < SIZE; ++i)
-#pragma GCC unroll 4
-            for (int j = 0; j < SIZE; ++j) in[i * SIZE + j] = load_wide(pixels(i, j) + c);
-        transform<SIZE, 4, Along>(in, out);
-        put(c, out);
-    }
+    for (int64_t c = 0; c < whole; c += kLane)
+        transform<T>([=](int i, int j) { return load_wide(pixels(i, j) + c); }, [=](int i, int j, vf v) { put(c, i, j, v); });
     if (whole == channels) return;
-    for (int i = 0; i < SIZE; ++i)
-        for (int j = 0; j < SIZE; ++j) in[i * SIZE + j] = load_part(pixels(i, j) + whole, channels - whole);
-    transform<SIZE, 4, Along>(in, out);
-    put(whole, out);
+    transform<T>([=](int i, int j) { return load_part(pixels(i, j) + whole, channels - whole); },
+                 [=](int i, int j, vf v) { put(whole, i, j, v); });
 }
 
-// Hands the transformed vectors of tiles of SIZE x SIZE pixels to put(tile, channel, vectors).
-template <int SIZE, class Along, class T, class Put>
+// Hands the transformed vectors of tiles, for results of TILE x TILE, to put(tile, channel, row, column, vector).
+template <int TILE, class Transform, class T, class Put>
 [[gnu::always_inline]] inline void transform_tiles(const T* x, WinogradImages g, WinogradBlock b, Put put) {
-    for_tiles(g, b, [=](int64_t t, int64_t n, int64_t row, int64_t column) {
-        const auto put_vector = [=](int64_t c, const vf* points) __attribute__((always_inline)) { put(t, c, points); };
+    constexpr int size = Transform::from;
+    for_tiles<TILE>(g, b, [=](int64_t t, Position at, Position) {
+        const auto [n, row, column] = at;
+        const auto put_vector = [=](int64_t c, int i, int j, vf v) __attribute__((always_inline)) { put(t, c, i, j, v); };
         const T* first = x + ((n * g.height + row) * g.width + column) * g.channels + b.first_channel;
-        if (row >= 0 && row + SIZE <= g.height && column >= 0 && column + SIZE <= g.width) {
-            transform_tile<SIZE, Along>(Inside<T>{first, g.width * g.channels, g.channels}, b.channels, put_vector);
+        if (row >= 0 && row + size <= g.height && column >= 0 && column + size <= g.width) {
+            transform_tile<Transform>(Inside<T>{first, g.width * g.channels, g.channels}, b.channels, put_vector);
             return;
         }
-        AtEdge<SIZE, T> edge;
-        for (int i = 0; i < SIZE; ++i)
-            for (int j = 0; j < SIZE; ++j) {
+        const T* pixel[size * size];
+        for (int i = 0; i < size; ++i)
+            for (int j = 0; j < size; ++j) {
                 const int64_t h = row + i, w = column + j;
                 const bool inside = h >= 0 && h < g.height && w >= 0 && w < g.width;
-                edge.pixel[i * SIZE + j] = inside ? first + (i * g.width + j) * g.channels : kZeros<T>;
+                pixel[i * size + j] = inside ? first + (i * g.width + j) * g.channels : kZeros<T>;
             }
-        transform_tile<SIZE, Along>(edge, b.channels, put_vector);
+        transform_tile<Transform>(AtEdge<size, T>{pixel}, b.channels, put_vector);
     });
 }
 
 // What the loops use is in variables of their own: stores could change what a reference refers to.
+template <int TILE>
 void transform_input(const void* x, Stored type, const WinogradImages& images, const WinogradBlock& block,
                      const WinogradRows& to) {
     with_type(type, x, [&](auto* values) {
-        transform_tiles<4, InputPoints>(values, images, block, [to = to](int64_t t, int64_t c, const vf* points) {
-            store_points(to.data + t * to.row + c, to.point, points);
+        transform_tiles<TILE, InputPoints<TILE>>(values, images, block, [to = to](int64_t t, int64_t c, int i, int j, vf v) {
+            store_ahead(to.data + t * to.row + c + (i * InputPoints<TILE>::to + j) * to.point, v);
         });
     });
 }
@@ -163,21 +239,22 @@ void transform_input(const void* x, Stored type, const WinogradImages& images, c
 void transform_gradient(const void* dy, Stored type, const WinogradImages& images, const WinogradBlock& block,
                         const WinogradPanels& to) {
     with_type(type, dy, [&](auto* values) {
-        transform_tiles<2, GradientPoints>(values, images, block, [to = to](int64_t t, int64_t c, const vf* points) {
-            store_points(to.data + c / kWinogradPanel * to.panel + t * kWinogradPanel + c % kWinogradPanel, to.point, points);
+        transform_tiles<2, GradientPoints>(values, images, block, [to = to](int64_t t, int64_t c, int i, int j, vf v) {
+            float* const at = to.data + c / kWinogradPanel * to.panel + t * kWinogradPanel + c % kWinogradPanel;
+            store_ahead(at + (i * GradientPoints::to + j) * to.point, v);
         });
     });
 }
 
-// The points of filter values for a vector of outputs, whose taps lie `tap` floats apart.
+// The points of filter values for a vector of outputs.
+template <int TILE>
 [[gnu::always_inline]] inline void put_filter(const vf* taps, float* at, int64_t point) {
-    vf out[kWinogradPoints];
-    transform<3, 4, FilterPoints>(taps, out);
-    store_points(at, point, out);
+    transform<FilterPoints<TILE>>([=](int i, int j) { return taps[i * 3 + j]; },
+                                  [=](int i, int j, vf v) { store_ahead(at + (i * FilterPoints<TILE>::to + j) * point, v); });
 }
 
 // The rows of the filter after next are on their way meanwhile: its taps are streams too many for the processor to foresee.
-template <class T>
+template <int TILE, class T>
 void transform_plain_filter(const T* w, const WinogradFilter& f, const WinogradFilterBlock& b, const WinogradPanels& to) {
     const int64_t tap = f.in * f.out;
     for (int64_t first = 0; first < b.outputs; first += kWinogradPanel) {
@@ -193,13 +270,13 @@ void transform_plain_filter(const T* w, const WinogradFilter& f, const WinogradF
                     __builtin_prefetch(from + 2 * f.out);
                     taps[i] = c + kLane <= columns ? load_wide(from) : load_part(from, columns - c);
                 }
-                put_filter(taps, at + c, to.point);
+                put_filter<TILE>(taps, at + c, to.point);
             }
     }
 }
 
 // Outputs are the rows of the filter here: a block of it is transposed on the way.
-template <class T>
+template <int TILE, class T>
 void transform_turned_filter(const T* w, const WinogradFilter& f, const WinogradFilterBlock& b, const WinogradPanels& to) {
     constexpr int64_t size = 16;
     const int64_t tap = f.in * f.out;
@@ -219,20 +296,26 @@ void transform_turned_filter(const T* w, const WinogradFilter& f, const Winograd
                     for (int64_t c = 0; c < size; ++c)
                         block[i][k * size + c] = c < columns ? fk::cpu::widen(from[c * f.in + k]) : 0.0f;
             }
-            for (int64_t k = 0; k < depth; ++k)
+            // The block after this one is on its way meanwhile: its rows are too many for the processor to foresee.
+            const T* next =
+                w + (b.first_output + first) * f.in + b.first_input + (k0 + size < b.inputs ? k0 + size : size * f.in);
+            for (int64_t k = 0; k < depth; ++k, next += f.in) {
+                for (int64_t i = 0; i < 9; ++i) __builtin_prefetch(next + i * tap);
                 for (int64_t c = 0; c < size; c += kLane) {
                     vf taps[9];
 #pragma GCC unroll 9
                     for (int i = 0; i < 9; ++i) taps[i] = load<vf>(&block[i][k * size + c]);
-                    put_filter(taps, panel + (k0 + k) * kWinogradPanel + c, to.point);
+                    put_filter<TILE>(taps, panel + (k0 + k) * kWinogradPanel + c, to.point);
                 }
+            }
         }
     }
 }
 
+template <int TILE>
 void transform_filter(const WinogradFilter& filter, const WinogradFilterBlock& block, const WinogradPanels& to) {
     with_type(filter.type, filter.data, [&](auto* w) {
-        filter.turned ? transform_turned_filter(w, filter, block, to) : transform_plain_filter(w, filter, block, to);
+        filter.turned ? transform_turned_filter<TILE>(w, filter, block, to) : transform_plain_filter<TILE>(w, filter, block, to);
     });
 }
 
@@ -273,8 +356,8 @@ TileFn<float> tile_of(int64_t rows, int64_t vectors) {
 // A filter in memory is fetched into the cache while the point before it is multiplied, two lines of a row with each tile; after
 // the last point come the values of k that follow.
 void multiply(const WinogradProduct& g) {
-    for (int64_t p = 0; p < kWinogradPoints; ++p) {
-        const float *b = g.b + p * g.b_point, *next = p + 1 < kWinogradPoints ? b + g.b_point : g.b + g.k * kWinogradPanel;
+    for (int64_t p = 0; p < g.points; ++p) {
+        const float *b = g.b + p * g.b_point, *next = p + 1 < g.points ? b + g.b_point : g.b + g.k * kWinogradPanel;
         for (int64_t n0 = 0; n0 < g.n; n0 += kWide * kLane) {
             const int64_t rest = (g.n - n0 + kLane - 1) / kLane, vectors = rest < kWide ? rest : kWide;
             const int64_t at = n0 / kWinogradPanel * g.b_panel + n0 % kWinogradPanel;
@@ -293,46 +376,57 @@ void multiply(const WinogradProduct& g) {
 }
 
 // Floats get bias and activation in memory, while they are in the cache; what is rounded gets them before, and knows only ReLU.
-template <class T>
+template <int TILE, class T>
 void write_output(const WinogradRows& from, const WinogradImages& g, const WinogradBlock& b, const float* bias, Act act, T* y) {
     constexpr bool is_wide = std::is_same_v<T, float>;
     const bool ends = is_wide && (bias != nullptr || act != Act::none);
-    for_tiles(g, b, [=, from = from, g = g, b = b](int64_t t, int64_t n, int64_t row, int64_t column) {
+    for_tiles<TILE>(g, b, [=, from = from, g = g, b = b](int64_t t, Position here, Position after) {
         const int64_t line = g.width * g.channels;
-        T* const to = y + ((n * g.height + row) * g.width + column) * g.channels + b.first_channel;
-        const int64_t down = g.height - row < 2 ? 1 : 2, across = g.width - column < 2 ? 1 : 2;
+        const auto pixel = [=](Position p) {
+            return y + ((p.image * g.height + p.row) * g.width + p.column) * g.channels + b.first_channel;
+        };
+        T *const to = pixel(here), *const next = pixel(after);
+        const auto [n, row, column] = here;
+        const int64_t down = g.height - row < TILE ? g.height - row : TILE,
+                      across = g.width - column < TILE ? g.width - column : TILE;
         for (int64_t c = 0; c < b.channels; c += kLane) {
             const float* at = from.data + t * from.row + c;
             const int64_t left = b.channels - c;
-            vf points[kWinogradPoints], out[4];
-            load_points(at, from.point, points);
-            transform<4, 2, OutputValues>(points, out);
-            if constexpr (!is_wide) {
-                const vf added = bias == nullptr ? vf{} : left < kLane ? load_part(bias + c, left) : load<vf>(bias + c);
-                for (vf& v : out) {
+            const auto point = [=](int i, int j) { return load<vf>(at + (i * (TILE + 2) + j) * from.point); };
+            vf added{};
+            if constexpr (!is_wide)
+                if (bias != nullptr) added = left < kLane ? load_part(bias + c, left) : load<vf>(bias + c);
+            const auto finished = [=](vf v) {
+                if constexpr (!is_wide) {
                     v += added;
                     if (act == Act::relu) v = select(v < 0.0f, vf{}, v);
                 }
-            }
-            if (down == 2 && across == 2 && left >= kLane) {
-                store_narrow(to + c, out[0]);
-                store_narrow(to + g.channels + c, out[1]);
-                store_narrow(to + line + c, out[2]);
-                store_narrow(to + line + g.channels + c, out[3]);
+                return v;
+            };
+            // Results lie in memory: their lines are on the way while the tile before is transformed.
+            if (down == TILE && across == TILE && left >= kLane) {
+                transform<OutputValues<TILE>>(point, [=](int i, int j, vf v) {
+                    const int64_t offset = i * line + j * g.channels + c;
+                    __builtin_prefetch(next + offset, 1);
+                    store_narrow(to + offset, finished(v));
+                });
                 continue;
             }
-            for (int64_t i = 0; i < down; ++i)
-                for (int64_t j = 0; j < across; ++j)
-                    store_part(to + i * line + j * g.channels + c, out[i * 2 + j], left < kLane ? left : kLane);
+            transform<OutputValues<TILE>>(point, [=](int i, int j, vf v) {
+                const int64_t offset = i * line + j * g.channels + c;
+                __builtin_prefetch(next + offset, 1);
+                if (i < down && j < across) store_part(to + offset, finished(v), left < kLane ? left : kLane);
+            });
         }
         if constexpr (is_wide)
             if (ends)
                 for (int64_t i = 0; i < down; ++i) epilogue(to + i * line, across, b.channels, g.channels, bias, act);
     });
 }
+template <int TILE>
 void transform_output(const WinogradRows& from, const WinogradImages& images, const WinogradBlock& block, const float* bias,
                       Act act, void* y, Stored type) {
-    with_type(type, y, [&](auto* values) { write_output(from, images, block, bias, act, values); });
+    with_type(type, y, [&](auto* values) { write_output<TILE>(from, images, block, bias, act, values); });
 }
 
 template <class T>
@@ -341,13 +435,14 @@ void write_filter_gradient(const WinogradRows& from, int64_t parts, int64_t part
     for (int64_t r = begin; r < end; ++r)
         for (int64_t c = 0; c < columns; c += kLane) {
             const float* at = from.data + r * from.row + c;
-            vf points[kWinogradPoints], out[9];
-#pragma GCC unroll 16
-            for (int p = 0; p < kWinogradPoints; ++p) {
-                points[p] = load<vf>(at + p * from.point);
-                for (int64_t i = 1; i < parts; ++i) points[p] += load<vf>(at + p * from.point + i * part);
-            }
-            transform<4, 3, FilterValues>(points, out);
+            vf out[9];
+            const auto sum = [=](int i, int j) {
+                const float* const point = at + (i * 4 + j) * from.point;
+                vf v = load<vf>(point);
+                for (int64_t k = 1; k < parts; ++k) v += load<vf>(point + k * part);
+                return v;
+            };
+            transform<FilterValues>(sum, [&](int i, int j, vf v) { out[i * 3 + j] = v; });
             T* to = dw + r * row + c;
             const int64_t left = columns - c;
 #pragma GCC unroll 9
@@ -369,7 +464,11 @@ void filter_gradient(const WinogradRows& from, int64_t parts, int64_t part, int6
 }  // namespace
 
 void fill_winograd(OwnKernels& table) {
-    table.winograd = {transform_input, transform_gradient, transform_filter, multiply, transform_output, filter_gradient};
+    table.winograd = {.small = {transform_input<2>, transform_filter<2>, transform_output<2>},
+                      .large = {transform_input<4>, transform_filter<4>, transform_output<4>},
+                      .multiply = multiply,
+                      .gradient = transform_gradient,
+                      .filter_gradient = filter_gradient};
 }
 
 }  // namespace fk::cpu::FK_ISA_NAMESPACE

@@ -62,7 +62,7 @@ def _section(plan: PlanExplanation, n: int) -> str:
     compiled = sum(us for _, us, _ in plan.passes)
     cards = [
         ("one run", readable_us(plan.microseconds)),
-        ("instructions", str(len(plan.instructions))),
+        ("instructions", str(plan.count)),
         ("of the limit", f"{100 * plan.limit_microseconds / max(plan.microseconds, 1e-3):.0f}%"),
         ("arithmetic", readable(plan.operations) + "FLOP"),
         ("compiled in", readable_us(compiled)),
@@ -83,7 +83,8 @@ def _section(plan: PlanExplanation, n: int) -> str:
 <div><h3>By layer</h3><div class="long">{_totals(plan.by_layer())}</div></div></div>
 <h3>Instructions</h3>
 <p class="note">Click a heading to sort. Rates are compared with what this machine reaches: a large matrix product,
-and a loop over data of the same size. Implementations that refuse would have been preferred.</p>
+and a loop over data of the same size. Implementations that refuse would have been preferred. What is computed ahead
+of the runs stands at the end.</p>
 <div class="wide">{_instructions(plan, n)}</div>
 <h3>Fused graph</h3>
 <p class="note">Each box is an instruction, filled by its share of the time; lines carry tensors (point at one for its
@@ -151,23 +152,26 @@ def _graph(plan: PlanExplanation, n: int) -> str:
     def top(k: int) -> float:
         return margin + drawing.places[k].row * _ROW
 
+    # A line for each source and all that it passes on the way, and one for each end.
+    trunks: dict[int, list[str]] = {}
     lines = []
     for k, place in enumerate(drawing.places):
         x0 = margin + place.x
         if place.passage:
-            lines.append(f'<path d="M{x0:.1f} {top(k):.1f}v{_NODE_HEIGHT}"/>')
+            trunks[place.node].append(f"M{x0:.0f} {top(k):.0f}v{_NODE_HEIGHT}")
         for below in place.down:
             target = drawing.places[below]
             x1, y0, y1 = margin + target.x, top(k) + _NODE_HEIGHT, top(below)
             mid = (y0 + y1) / 2
-            carried = {t for (s, u), t in types.items() if s == place.node and u == target.node}
+            part = f"M{x0:.0f} {y0:.0f}C{x0:.0f} {mid:.0f} {x1:.0f} {mid:.0f} {x1:.0f} {y1:.0f}"
             if target.passage:
-                carried = {t for (s, _), t in types.items() if s == place.node}
-            title = escape(f"#{place.node} -> {', '.join(sorted(carried))}")
-            lines.append(
-                f'<path d="M{x0:.1f} {y0:.1f}C{x0:.1f} {mid:.1f} {x1:.1f} {mid:.1f} {x1:.1f} {y1:.1f}">'
-                f"<title>{title}</title></path>"
-            )
+                trunks.setdefault(place.node, []).append(part)
+            else:
+                lines.append(_line(part, place.node, [types[place.node, target.node]]))
+    carried: dict[int, set[str]] = {}
+    for (source, _), text in types.items():
+        carried.setdefault(source, set()).add(text)
+    lines += [_line("".join(parts), source, sorted(carried[source])) for source, parts in trunks.items()]
     longest = max((_share(plan, i) for i in plan.instructions), default=1.0) or 1.0
     boxes = []
     for i in plan.instructions:
@@ -186,6 +190,10 @@ def _graph(plan: PlanExplanation, n: int) -> str:
         f'<svg width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
         f'aria-label="the fused graph"><g class="edges">{"".join(lines)}</g>{"".join(boxes)}</svg>'
     )
+
+
+def _line(path: str, source: int, carried: list[str]) -> str:
+    return f'<path d="{path}"><title>{escape(f"#{source} -> " + ", ".join(carried))}</title></path>'
 
 
 def _memory(plan: PlanExplanation) -> str:
@@ -232,7 +240,7 @@ def _bar_cell(us: float, share: float, kind: str = "") -> str:
 
 def _instructions(plan: PlanExplanation, n: int) -> str:
     rows = []
-    for i in plan.instructions:
+    for i in sorted(plan.instructions, key=lambda i: i.ahead):  # what runs each time comes first
         types = f"{', '.join(map(short_type, i.inputs))} → {', '.join(map(short_type, i.outputs))}"
         refused = "".join(
             f'<div class="why">{escape(f"{who} refuses: {why}")}</div>' for who, why in i.refusals

@@ -50,6 +50,11 @@ class Instruction:
     details: str = field(repr=False)
 
     @property
+    def ahead(self) -> bool:
+        """Whether it runs ahead of the runs, when a variable has changed, and its results are kept."""
+        return self.kind == "prologue"
+
+    @property
     def layer(self) -> str:
         """The layers, as text."""
         return " + ".join(self.layers) or NO_LAYER
@@ -193,6 +198,7 @@ class PlanExplanation:
                 f"{100 * i.fraction_of_limit:.0f}%",
             ]
             for i in self.instructions
+            if not i.ahead
         ]
         head = ["#", "layer", "op", "result", "implementation", "us", "share", "GFLOP/s", "GB/s", "of limit"]
         lines = [self.heading(), "", *table(head, rows, left=(1, 2, 3, 4))]
@@ -208,13 +214,22 @@ class PlanExplanation:
             f"Working memory: {readable_bytes(self.arena_bytes)}, at most {readable_bytes(self.peak_bytes)} in use.",
         ]
         if self.kept_bytes:
-            lines.append(f"Computed ahead of the runs and kept: {readable_bytes(self.kept_bytes)}.")
+            ahead = [i.index for i in self.instructions if i.ahead]
+            numbers = f"#{ahead[0]} to #{ahead[-1]}" if len(ahead) > 1 else f"#{ahead[0]}"
+            lines.append(
+                f"Computed ahead of the runs and kept: {readable_bytes(self.kept_bytes)} ({numbers})."
+            )
         return "\n".join(lines)
+
+    @property
+    def count(self) -> int:
+        """How many instructions each run has."""
+        return sum(not i.ahead for i in self.instructions)
 
     def heading(self) -> str:
         """One line that says what this is and what it takes."""
         return (
-            f"{self.name}: {len(self.instructions)} instructions, {readable_us(self.microseconds)}, "
+            f"{self.name}: {self.count} instructions, {readable_us(self.microseconds)}, "
             f"{100 * self.limit_microseconds / max(self.microseconds, 1e-3):.0f}% of the machine's limit, "
             f"{readable(self.operations)}FLOP (quickest of {self.runs} runs)"
         )

@@ -342,13 +342,15 @@ class Trainer(TrainerSteps):
                     for hook in hooks.begin:
                         hook(count, logs={})
                 outputs = step.run(*arrays)
+                shown = (
+                    step.rebuild([t.numpy() for t in outputs]) if hooks is not None and hooks.end else None
+                )
                 collector.add(step, outputs, len(arrays[0]) if arrays[0].ndim else 1)
                 count += 1
                 if hooks is not None:
                     if hooks.end:
-                        result = step.rebuild([t.numpy() for t in outputs])
                         for hook in hooks.end:
-                            hook(count - 1, logs={"outputs": result})
+                            hook(count - 1, logs={"outputs": shown})
                     if hooks.bar is not None and hooks.bar.wants_update(count):
                         hooks.bar_end(count - 1, logs=None)  # type: ignore[misc]
                     if self.stop_predicting:
@@ -380,8 +382,8 @@ class Trainer(TrainerSteps):
             if cast:
                 x = x.astype(dtype)
             if single:
-                return writable(run(x)[0].numpy())
-            return rebuild([writable(t.numpy()) for t in run(x)])
+                return writable(run(x)[0].own_numpy())
+            return rebuild([writable(t.own_numpy()) for t in run(x)])
 
         if len(found) >= CAPACITY:
             found.clear()
