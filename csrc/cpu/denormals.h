@@ -15,7 +15,9 @@ class FlushDenormals {  // for the thread that holds it
 #if defined(__SSE__)
     FlushDenormals() : before_(_mm_getcsr()) {
         constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
-        if (!config::flag(config::Key::denormals)) _mm_setcsr(before_ | kFlushToZero | kDenormalsAreZero);
+        constexpr unsigned kBoth = kFlushToZero | kDenormalsAreZero;
+        // Cleared where they are kept: a thread has what the one that started it had, and all threads of a plan compute alike.
+        _mm_setcsr(config::flag(config::Key::denormals) ? before_ & ~kBoth : before_ | kBoth);
     }
     ~FlushDenormals() { _mm_setcsr(before_); }
 

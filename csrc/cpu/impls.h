@@ -69,6 +69,7 @@ FK_CPU_IMPL(own_batch_norm)
 FK_CPU_IMPL(own_batch_norm_moments)
 FK_CPU_IMPL(own_batch_norm_apply)
 FK_CPU_IMPL(own_batch_norm_grad)
+FK_CPU_IMPL(own_batch_norm_join_grad)
 FK_CPU_IMPL(own_layer_norm)
 FK_CPU_IMPL(own_layer_norm_grad)
 // own_norm_pointwise.cpp

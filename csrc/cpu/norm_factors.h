@@ -3,6 +3,9 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
+
+#include "cpu/kernels/own_types.h"
 
 namespace fk::cpu {
 
@@ -35,5 +38,15 @@ void set_grad_factors(int64_t n, int64_t row_count, double epsilon, const T* gam
         f.constant[i] = static_cast<T>(-scale * sum_dy / rows);
     }
 }
+
+// What an activation that cuts its input off keeps.
+template <class T>
+struct Cut {
+    T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity();
+    explicit Cut(Act act) {
+        if (act != Act::none) low = 0;
+        if (act == Act::relu6) high = 6;
+    }
+};
 
 }  // namespace fk::cpu

@@ -87,12 +87,14 @@ std::unique_ptr<Kernel> make_widened(const Graph& graph, const Node& node, std::
     return make_kernel(std::move(text), run, offset, inplace, shared_output);
 }
 
-RowStream::RowStream(const Graph& graph, const Node& node, OperandSet operands, int64_t rows, int64_t chunk, size_t scratch_at)
+RowStream::RowStream(const Graph& graph, const Node& node, OperandSet operands, int64_t rows, int64_t chunk, size_t scratch_at,
+                     bool as_stored)
     : rows_(rows), chunk_(std::max<int64_t>(chunk, 1)), threads_(max_threads()), scratch_at_(round_up(scratch_at)) {
     const auto take = [&](const TensorType& t, size_t index, std::vector<Operand>& list) {
         const int64_t width = rows == 0 ? 0 : t.size() / rows;
-        list.push_back({index, t.dtype, width, slot_bytes_});
-        if (is_half(t.dtype)) slot_bytes_ += round_up(static_cast<size_t>(chunk_ * width) * sizeof(float));
+        const bool widened = is_half(t.dtype) && !as_stored;
+        list.push_back({index, t.dtype, width, slot_bytes_, widened});
+        if (widened) slot_bytes_ += round_up(static_cast<size_t>(chunk_ * width) * sizeof(float));
     };
     for (size_t i = 0; i < node.inputs.size(); ++i)
         if (operands & input_bit(static_cast<int>(i))) take(input_type(graph, node, i), i, in_);
@@ -108,22 +110,21 @@ void RowStream::enter(const KernelArgs& args, int64_t row, int64_t count, int64_
         const std::byte* src =
             static_cast<const std::byte*>(args.in[o.index]) + static_cast<size_t>(row * o.width) * size_of(o.dtype);
         in[i] = src;
-        if (!is_half(o.dtype)) continue;
+        if (!o.widened) continue;
         widen_to_float(o.dtype, src, count * o.width, reinterpret_cast<float*>(scratch + o.offset));
         in[i] = scratch + o.offset;
     }
     for (size_t i = 0; i < out_.size(); ++i) {
         const Operand& o = out_[i];
-        out[i] = is_half(o.dtype)
-                     ? scratch + o.offset
-                     : static_cast<std::byte*>(args.out[o.index]) + static_cast<size_t>(row * o.width) * size_of(o.dtype);
+        out[i] = o.widened ? scratch + o.offset
+                           : static_cast<std::byte*>(args.out[o.index]) + static_cast<size_t>(row * o.width) * size_of(o.dtype);
     }
 }
 
 void RowStream::leave(const KernelArgs& args, int64_t row, int64_t count, void* const* out) const {
     for (size_t i = 0; i < out_.size(); ++i) {
         const Operand& o = out_[i];
-        if (is_half(o.dtype))
+        if (o.widened)
             narrow_from_float(o.dtype, static_cast<const float*>(out[i]), count * o.width,
                               static_cast<uint16_t*>(args.out[o.index]) + row * o.width);
     }

@@ -176,8 +176,10 @@ class RowStream {
         [[nodiscard]] const T* input(size_t i) const { return static_cast<const T*>(in[i]); }  // i-th streamed input
         [[nodiscard]] T* output(size_t i) const { return static_cast<T*>(out[i]); }
     };
-    // Each operand has size / rows elements a row. Scratch is taken from `scratch_at` on.
-    RowStream(const Graph& graph, const Node& node, OperandSet operands, int64_t rows, int64_t chunk, size_t scratch_at = 0);
+    // Each operand has size / rows elements a row. Scratch is taken from `scratch_at` on. With `as_stored` nothing is widened:
+    // the body takes 16-bit chunks.
+    RowStream(const Graph& graph, const Node& node, OperandSet operands, int64_t rows, int64_t chunk, size_t scratch_at = 0,
+              bool as_stored = false);
     [[nodiscard]] size_t scratch_bytes() const { return slot_bytes_ * static_cast<size_t>(threads_); }
     [[nodiscard]] int threads() const { return threads_; }
 
@@ -203,6 +205,7 @@ class RowStream {
         DType dtype;
         int64_t width;  // elements per row
         size_t offset;  // of its widened chunk within a slot
+        bool widened;
     };
     void enter(const KernelArgs& args, int64_t row, int64_t count, int64_t slot, const void** in, void** out) const;
     void leave(const KernelArgs& args, int64_t row, int64_t count, void* const* out) const;

@@ -25,8 +25,9 @@ struct NormPlan {
 
 bool has_activation(const Node& node) { return node.op->attr_index("act") >= 0; }
 
-// Sums come first in scratch, then a chunk of widened operands per thread (both passes use the same place).
-NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply) {
+// Sums come first in scratch, then a chunk of widened operands per thread (both passes use the same place). With `as_stored`
+// there are none of these.
+NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply, bool as_stored) {
     const TensorType& x = input_type(g, node, 0);
     const int64_t n = x.dims.back(), rows = n == 0 ? 0 : x.size() / n,
                   chunk = std::clamp<int64_t>(32768 / std::max<int64_t>(n, 1), 64, 512);
@@ -37,68 +38,58 @@ NormPlan plan_norm(const Graph& g, const Node& node, OperandSet statistics, Oper
                n,
                node.op->attr_index("epsilon") >= 0 ? node.float_attr("epsilon") : 0,
                act,
-               RowStream(g, node, statistics, rows, chunk, sums),
-               RowStream(g, node, apply, rows, chunk, sums)};
+               RowStream(g, node, statistics, rows, chunk, sums, as_stored),
+               RowStream(g, node, apply, rows, chunk, sums, as_stored)};
     p.threads = p.apply.threads();
     p.scratch = sums + std::max(p.statistics.scratch_bytes(), p.apply.scratch_bytes());
     return p;
 }
 
-// What an activation that cuts its input off keeps.
-template <class T>
-struct Cut {
-    T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity();
-    explicit Cut(Act act) {
-        if (act != Act::none) low = 0;
-        if (act == Act::relu6) high = 6;
-    }
-};
-
-template <class T>
+// From here on rows are stored as S; what there is one of per channel is in T.
+template <class S, class T = Compute<S>>
 void normalise(const NormPlan& p, const KernelArgs& a, const T* gamma, const T* beta, const T* mean, const T* variance) {
     T* scale = Sums<T>(a.scratch, p.n, 0).first;
     set_scales(p.n, p.epsilon, gamma, variance, scale);
     const Cut<T> cut(p.act);
-    p.apply.run<T>(a, p.n, [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t) {
-        row_kernels<T>().column_affine(c.input(0), rows, p.n, mean, scale, beta, cut.low, cut.high, c.output(0));
+    p.apply.run<S>(a, p.n, [&](const RowStream::Chunk<S>& c, int64_t, int64_t rows, int64_t) {
+        column_kernels<S>().affine(c.input(0), rows, p.n, mean, scale, beta, cut.low, cut.high, c.output(0));
     });
 }
 
-template <class T>
+template <class S, class T = Compute<S>>
 void find_moments(const NormPlan& p, const KernelArgs& a, T* mean, T* variance) {
-    const RowKernels<T>& kernels = row_kernels<T>();
     const int64_t n = p.n;
     std::vector<double> counts(static_cast<size_t>(p.threads), 0.0);
-    p.statistics.run<T>(
+    p.statistics.run<S>(
         a, n * 2,
-        [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
+        [&](const RowStream::Chunk<S>& c, int64_t, int64_t rows, int64_t slot) {
             double& count = counts[static_cast<size_t>(slot)];
-            kernels.column_moments(c.input(0), rows, n, count, Sums<T>(a.scratch, n, slot).moments(n));
+            column_kernels<S>().moments(c.input(0), rows, n, count, Sums<T>(a.scratch, n, slot).moments(n));
             count += static_cast<double>(rows);
         },
         true);
     finish_moments<T>(a.scratch, n, counts, mean, variance);
 }
 
-template <class T>
+template <class S, class T = Compute<S>>
 RunFn batch_norm(const NormPlan& p) {
     return [=](const KernelArgs& a) {
         T *mean = static_cast<T*>(a.out[1]), *variance = static_cast<T*>(a.out[2]);
-        find_moments(p, a, mean, variance);
-        normalise(p, a, static_cast<const T*>(a.in[1]), static_cast<const T*>(a.in[2]), mean, variance);
+        find_moments<S>(p, a, mean, variance);
+        normalise<S>(p, a, static_cast<const T*>(a.in[1]), static_cast<const T*>(a.in[2]), mean, variance);
     };
 }
 
-template <class T>
+template <class S, class T = Compute<S>>
 RunFn batch_norm_moments(const NormPlan& p) {
-    return [=](const KernelArgs& a) { find_moments(p, a, static_cast<T*>(a.out[0]), static_cast<T*>(a.out[1])); };
+    return [=](const KernelArgs& a) { find_moments<S>(p, a, static_cast<T*>(a.out[0]), static_cast<T*>(a.out[1])); };
 }
 
-template <class T>
+template <class S, class T = Compute<S>>
 RunFn batch_norm_apply(const NormPlan& p) {
     return [=](const KernelArgs& a) {
         const auto vector = [&](size_t i) { return static_cast<const T*>(a.in[i]); };
-        normalise(p, a, vector(1), vector(2), vector(3), vector(4));
+        normalise<S>(p, a, vector(1), vector(2), vector(3), vector(4));
     };
 }
 
@@ -118,39 +109,66 @@ void clear_slots(std::byte* scratch, int64_t n, int threads) {
     for (int slot = 0; slot < threads; ++slot) Sums<T>(scratch, n, slot).clear(n);
 }
 
-template <class T>
+// A gradient's passes over the rows: sum(chunk, rows, sums of dy, sums of dy * (x - mean)) for all of them, from the last one on;
+// then write(chunk, rows, factors).
+template <class S, class Sum, class Write, class T = Compute<S>>
+void run_gradient(const NormPlan& p, const KernelArgs& args, const T* gamma, const T* variance, T* dgamma, T* dbeta, Sum&& sum,
+                  Write&& write) {
+    const int64_t n = p.n;
+    clear_slots<T>(args.scratch, n, p.threads);
+    p.statistics.run<S>(
+        args, n * 2,
+        [&](const RowStream::Chunk<S>& c, int64_t, int64_t rows, int64_t slot) {
+            const Sums<T> t(args.scratch, n, slot);
+            std::fill_n(t.first, 2 * n, T{0});
+            sum(c, rows, t.first, t.second);
+            for (int64_t i = 0; i < 2 * n; ++i) t.total[i] += static_cast<double>(t.first[i]);
+        },
+        true);
+    std::vector<T> vectors(static_cast<size_t>(3 * n));
+    const GradFactors<T> factors{vectors.data(), vectors.data() + n, vectors.data() + 2 * n};
+    set_grad_factors(n, p.rows, p.epsilon, gamma, variance, add_slots<T>(args.scratch, n, p.threads), factors, dgamma, dbeta);
+    p.apply.run<S>(args, n * 2, [&](const RowStream::Chunk<S>& c, int64_t, int64_t rows, int64_t) { write(c, rows, factors); });
+}
+
+template <class S, class T = Compute<S>>
 RunFn batch_norm_grad(const NormPlan& p) {
     return [=](const KernelArgs& args) {
-        const T* gamma = static_cast<const T*>(args.in[1]);
-        // With an activation, beta comes after gamma.
-        const size_t at = p.act == Act::none ? 2 : 3;
-        const T* mean = static_cast<const T*>(args.in[at]);
-        const T* variance = static_cast<const T*>(args.in[at + 1]);
-        T* dgamma = static_cast<T*>(args.out[1]);
-        T* dbeta = static_cast<T*>(args.out[2]);
-        const RowKernels<T>& kernels = row_kernels<T>();
+        const auto vector = [&](size_t i) { return static_cast<const T*>(args.in[i]); };
         const int64_t n = p.n;
-        clear_slots<T>(args.scratch, n, p.threads);
-        std::vector<T> factors(static_cast<size_t>(4 * n));
-        T *on_dy = factors.data(), *on_x = on_dy + n, *constant = on_x + n, *scales = constant + n;
-        set_scales(n, p.epsilon, gamma, variance, scales);
+        const size_t at = p.act == Act::none ? 2 : 3;  // with an activation, beta comes after gamma
+        const T *gamma = vector(1), *mean = vector(at), *variance = vector(at + 1);
+        std::vector<T> scales(static_cast<size_t>(n));
+        set_scales(n, p.epsilon, gamma, variance, scales.data());
         const T unbounded = std::numeric_limits<T>::quiet_NaN();
-        const OpenRange<T> range{scales, static_cast<const T*>(args.in[2]), T{0}, p.act == Act::relu6 ? T{6} : unbounded};
+        const OpenRange<T> range{scales.data(), vector(2), T{0}, p.act == Act::relu6 ? T{6} : unbounded};
         const OpenRange<T>* open = p.act == Act::none ? nullptr : &range;
-        p.statistics.run<T>(
-            args, n * 2,
-            [&](const RowStream::Chunk<T>& c, int64_t, int64_t rows, int64_t slot) {
-                const Sums<T> t(args.scratch, n, slot);
-                std::fill_n(t.first, 2 * n, T{0});
-                kernels.column_norm_sums(c.input(0), c.input(1), rows, n, mean, open, t.first, t.second);
-                for (int64_t i = 0; i < 2 * n; ++i) t.total[i] += static_cast<double>(t.first[i]);
+        const ColumnKernels<S>& kernels = column_kernels<S>();
+        run_gradient<S>(
+            p, args, gamma, variance, static_cast<T*>(args.out[1]), static_cast<T*>(args.out[2]),
+            [&](const RowStream::Chunk<S>& c, int64_t rows, T* sum_dy, T* sum_dy_x) {
+                kernels.norm_sums(c.input(0), c.input(1), rows, n, mean, open, sum_dy, sum_dy_x);
             },
-            true);
-        const double* sums = add_slots<T>(args.scratch, n, p.threads);
-        set_grad_factors(n, p.rows, p.epsilon, gamma, variance, sums, GradFactors<T>{on_dy, on_x, constant}, dgamma, dbeta);
-        p.apply.run<T>(args, n * 2, [&](const RowStream::Chunk<T>& c, int64_t, int64_t count, int64_t) {
-            kernels.column_norm_grad(c.input(0), c.input(1), count, n, mean, open, on_dy, on_x, constant, c.output(0));
-        });
+            [&](const RowStream::Chunk<S>& c, int64_t rows, const GradFactors<T>& f) {
+                kernels.norm_grad(c.input(0), c.input(1), rows, n, mean, open, f.on_dy, f.on_x, f.constant, c.output(0));
+            });
+    };
+}
+
+template <class S, class T = Compute<S>>
+RunFn batch_norm_join_grad(const NormPlan& p) {
+    return [=](const KernelArgs& args) {
+        const auto vector = [&](size_t i) { return static_cast<const T*>(args.in[i]); };
+        const T* mean = vector(2);
+        const ColumnKernels<S>& kernels = column_kernels<S>();
+        run_gradient<S>(
+            p, args, vector(1), vector(3), static_cast<T*>(args.out[2]), static_cast<T*>(args.out[3]),
+            [&](const RowStream::Chunk<S>& c, int64_t rows, T* sum_dy, T* sum_dy_x) {
+                kernels.join_sums(c.input(0), c.input(1), c.input(2), c.input(3), rows, p.n, mean, c.output(0), sum_dy, sum_dy_x);
+            },
+            [&](const RowStream::Chunk<S>& c, int64_t rows, const GradFactors<T>& f) {
+                kernels.norm_grad(c.input(0), c.output(1), rows, p.n, mean, nullptr, f.on_dy, f.on_x, f.constant, c.output(0));
+            });
     };
 }
 
@@ -197,6 +215,7 @@ std::string refuse(const Graph& g, const Node& node) {
     if (x.rank() == 0) return "a scalar";
     const size_t params = node.is("layer_norm_grad")         ? 2
                           : node.is("batch_norm_train_grad") ? 4
+                          : node.is("batch_norm_join_grad")  ? 4
                           : node.is("batch_norm_act_grad")   ? 5
                           : node.is("batch_norm_apply")      ? 5
                           : node.is("batch_norm_moments")    ? 0
@@ -211,12 +230,33 @@ std::string refuse(const Graph& g, const Node& node) {
     return check_compute_types(g, node);
 }
 
+// The type that all of these operands are stored in; float32 where some have 16 bits and others not.
+DType common_storage(const Graph& g, const Node& node, OperandSet operands) {
+    const DType first = input_type(g, node, 0).dtype;
+    bool same = true;
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+        if (operands & input_bit(static_cast<int>(i))) same = same && input_type(g, node, i).dtype == first;
+    for (size_t i = 0; i < node.types.size(); ++i)
+        if (operands & output_bit(static_cast<int>(i))) same = same && node.types[i].dtype == first;
+    return same || first == DType::f64 ? first : DType::f32;
+}
+
+// Batch normalisations: `body` is made for the type that rows are stored in, if that is one, and else for float.
 template <class F>
 std::unique_ptr<Kernel> make_norm(const Graph& g, const Node& node, OperandSet statistics, OperandSet apply, int inplace,
-                                  F&& body) {
-    const NormPlan p = plan_norm(g, node, statistics, apply);
+                                  F&& body, int shared_output = 0) {
+    const DType stored = common_storage(g, node, statistics | apply);
+    const NormPlan p = plan_norm(g, node, statistics, apply, is_half(stored));
+    const RunFn run = dispatch_float(stored, [&](auto tag) { return body(tag, p); });
+    return make_widened(g, node, concat("own:", node.op->name), run, p.scratch, inplace, statistics | apply, shared_output);
+}
+
+// Layer normalisations: rows are widened.
+template <class F>
+std::unique_ptr<Kernel> make_row_norm(const Graph& g, const Node& node, OperandSet operands, int inplace, F&& body) {
+    const NormPlan p = plan_norm(g, node, 0, operands, false);
     const RunFn run = input_type(g, node, 0).dtype == DType::f64 ? body(Type<double>{}, p) : body(Type<float>{}, p);
-    return make_widened(g, node, concat("own:", node.op->name), run, p.scratch, inplace, statistics | apply);
+    return make_widened(g, node, concat("own:", node.op->name), run, p.scratch, inplace, operands);
 }
 
 constexpr OperandSet kX = input_bit(0), kY = output_bit(0);
@@ -261,19 +301,35 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
 }
 }  // namespace own_batch_norm_grad
 
+namespace own_batch_norm_join_grad {
+constexpr OperandSet kRead = kX | input_bit(4) | input_bit(5) | input_bit(6), kDy = output_bit(1);
+std::string match(const Graph& g, const Node& node) {
+    if (std::string why = own_batch_norm::match(g, node); !why.empty()) return why;
+    // Its second pass reads what the first one wrote.
+    const DType x = input_type(g, node, 0).dtype;
+    if (common_storage(g, node, kRead | kY | kDy) != x || node.types[1].dtype != x) return "operands stored in several types";
+    return "";
+}
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    return make_norm(
+        g, node, kRead | kDy, kX | kY | kDy, 6,
+        [](auto tag, const NormPlan& p) { return batch_norm_join_grad<typename decltype(tag)::type>(p); }, 1);
+}
+}  // namespace own_batch_norm_join_grad
+
 namespace own_layer_norm {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
-    return make_norm(g, node, 0, kX | kY, 0,
-                     [](auto tag, const NormPlan& p) { return layer_norm<typename decltype(tag)::type>(p); });
+    return make_row_norm(g, node, kX | kY, 0,
+                         [](auto tag, const NormPlan& p) { return layer_norm<typename decltype(tag)::type>(p); });
 }
 }  // namespace own_layer_norm
 
 namespace own_layer_norm_grad {
 std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
-    return make_norm(g, node, 0, kX | input_bit(2) | kY, 2,
-                     [](auto tag, const NormPlan& p) { return layer_norm_grad<typename decltype(tag)::type>(p); });
+    return make_row_norm(g, node, kX | input_bit(2) | kY, 2,
+                         [](auto tag, const NormPlan& p) { return layer_norm_grad<typename decltype(tag)::type>(p); });
 }
 }  // namespace own_layer_norm_grad
 

@@ -55,7 +55,8 @@ std::string refuse(const Graph& g, const Node& node) {
     if (static_cast<int64_t>(std::max(x.bytes(), node.types[0].bytes())) < kLeastBytes) return "a tensor that stays in the cache";
     if (node.op->attr_index("act") < 0) return "";
     const auto& act = std::get<std::string>(node.attrs[1]);
-    if (act != "relu" && act != "relu6") return concat("activation ", act);
+    const bool none = act == "none" && node.op->name.find("pointwise_norm_grad") != std::string_view::npos;
+    if (act != "relu" && act != "relu6" && !none) return concat("activation ", act);
     if (x.dims.back() > 1024) return "rows too long for a block of them";
     return "";
 }
@@ -73,7 +74,7 @@ void for_blocks_of_rows(const Plan& p, const KernelArgs& a, F&& f) {
         for (int64_t r = begin; r < end; r += p.block) {
             const int64_t count = std::min(p.block, end - r);
             if (p.normalise)
-                row_kernels<float>().column_affine(x + r * p.k, count, p.k, vector(3), scale, vector(2), 0.0f, p.high, block);
+                column_kernels<float>().affine(x + r * p.k, count, p.k, vector(3), scale, vector(2), 0.0f, p.high, block);
             f(p.normalise ? block : x + r * p.k, r, count, std::min(p.block, end - r - count), slot);
         }
     });
@@ -140,7 +141,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
             kernels.gemm(m);
             if (!moments) return;
             double& count = counts[static_cast<size_t>(slot)];
-            kernels.column_moments(m.c, rows, p.n, count, Sums<float>(a.scratch + sums_at, p.n, slot).moments(p.n));
+            column_kernels<float>().moments(m.c, rows, p.n, count, Sums<float>(a.scratch + sums_at, p.n, slot).moments(p.n));
             count += static_cast<double>(rows);
         });
         if (moments)
@@ -181,79 +182,175 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
 }
 }  // namespace own_norm_pointwise_grad
 
-// y = conv(x, w); inputs y, gamma, beta, mean, variance, dz, x, w; outputs dx, dw, dgamma, dbeta.
+// Gradients of a normalisation of y and of the 1x1 convolution before it; inputs y, gamma, beta, mean, variance, dz, x and
+// further ones, outputs dx, dw, dgamma, dbeta.
 namespace own_pointwise_norm_grad {
+
+struct GradPlan {
+    int64_t n, k, rows, block;  // y is [rows, n], x [rows, k]
+    double epsilon, x_epsilon;
+    Cut<float> x_cut;  // of x's own normalisation
+    float high;        // where y's activation stops, NaN: nowhere
+    bool open;         // y has an activation
+    bool normalise;    // x, before it is multiplied; its gamma is input 7
+    bool join;         // input 8 is added to dx
+    bool mask;         // and dx is that of x's ReLU
+    bool flipped;      // dw is computed as its transpose
+    size_t w;          // which input
+    int threads;
+};
+
+std::string act_of(const Node& node, std::string_view attr) {
+    const int at = node.op->attr_index(attr);
+    return at < 0 ? "none" : std::get<std::string>(node.attrs[static_cast<size_t>(at)]);
+}
+
+GradPlan grad_plan_of(const Graph& g, const Node& node) {
+    const int64_t n = input_type(g, node, 0).dims.back(), rows = input_type(g, node, 0).size() / n,
+                  k = input_type(g, node, 6).dims.back();
+    const bool normalise = node.is("norm_pointwise_norm_grad"), join = node.is("pointwise_norm_grad_join");
+    const std::string act = act_of(node, "act"), x_act = act_of(node, "x_act");
+    return {n,
+            k,
+            rows,
+            std::clamp<int64_t>(kBlock / n / 8 * 8, 128, kGemmDepth),
+            node.float_attr("epsilon"),
+            normalise ? node.float_attr("x_epsilon") : 0.0,
+            Cut<float>(normalise ? act_from_name(x_act).value() : Act::none),
+            act == "relu6" ? 6.0f : std::numeric_limits<float>::quiet_NaN(),
+            act != "none",
+            normalise,
+            join,
+            join && x_act == "relu",
+            is_flipped({.m = k, .n = n, .k = rows, .transpose_a = true}, true),
+            normalise ? size_t{11} : size_t{7},
+            max_threads()};
+}
+
 std::string match(const Graph& g, const Node& node) {
     if (std::string why = refuse(g, node); !why.empty()) return why;
-    const int64_t n = input_type(g, node, 0).dims.back(), k = input_type(g, node, 6).dims.back();
-    if (8 * k * n * max_threads() >= (k + n) * (input_type(g, node, 0).size() / n)) return "a sum too short for partial results";
+    const std::string x_act = act_of(node, "x_act");
+    if (x_act != "none" && x_act != "relu" && (x_act != "relu6" || node.is("pointwise_norm_grad_join")))
+        return concat("activation ", x_act);
+    const GradPlan p = grad_plan_of(g, node);
+    if (8 * p.k * p.n * p.threads >= (p.k + p.n) * p.rows) return "a sum too short for partial results";
     return "";
 }
 
-std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
-    const int64_t n = input_type(g, node, 0).dims.back(), rows = input_type(g, node, 0).size() / n,
-                  k = input_type(g, node, 6).dims.back(), block = std::clamp<int64_t>(kBlock / n / 8 * 8, 128, kGemmDepth);
-    const int threads = max_threads();
-    const double epsilon = node.float_attr("epsilon");
-    const float high = std::get<std::string>(node.attrs[1]) == "relu6" ? 6.0f : std::numeric_limits<float>::quiet_NaN();
-    const bool flipped = is_flipped({.m = k, .n = n, .k = rows, .transpose_a = true}, true);
-    // Scratch: factors; of each slot sums in double and float, a block, what products pack, a partial dw.
-    const int64_t pack = gemm_pack_elements(std::max({k, n, block}), std::max(block, n), true);
-    const auto floats = [](int64_t count) { return round_up(static_cast<size_t>(count) * sizeof(float)); };
-    const size_t factors_at = 0, sums_at = floats(4 * n), sums_bytes = floats(6 * n), block_at = sums_bytes,
-                 pack_at = block_at + floats(block * n), slot_bytes = pack_at + floats(pack),
-                 partial_at = sums_at + static_cast<size_t>(threads) * slot_bytes;
-    const auto run = [=](const KernelArgs& args) {
-        const auto in = [&](size_t i) { return static_cast<const float*>(args.in[i]); };
-        const auto out = [&](size_t i) { return static_cast<float*>(args.out[i]); };
-        const float *y = in(0), *mean = in(3), *dz = in(5), *x = in(6), *w = in(7);
-        auto* scale = reinterpret_cast<float*>(args.scratch + factors_at);
-        const GradFactors<float> f{scale + n, scale + 2 * n, scale + 3 * n};
-        const auto slot_at = [&](int64_t slot) { return args.scratch + sums_at + static_cast<size_t>(slot) * slot_bytes; };
-        const auto total = [&](int64_t slot) { return reinterpret_cast<double*>(slot_at(slot)); };
-        const RowKernels<float>& kernels = row_kernels<float>();
-        set_scales(n, epsilon, in(1), in(4), scale);
-        const OpenRange<float> open{scale, in(2), 0.0f, high};
-        for (int slot = 0; slot < threads; ++slot) std::fill_n(total(slot), 2 * n, 0.0);
-        parallel_slots(threads, rows, 2 * n, [&](int64_t begin, int64_t end, int64_t slot) {
+// Scratch: factors; of each slot sums in double and float, blocks, what products pack; partial results of dw.
+struct GradScratch {
+    int64_t pack;
+    size_t x_scale, sums, dy, x, dx, packed, slot_bytes, partial, bytes;
+
+    explicit GradScratch(const GradPlan& p)
+        : pack(gemm_pack_elements(std::max({p.k, p.n, p.block}), std::max(p.block, p.n), true)) {
+        const auto floats = [](int64_t count) { return round_up(static_cast<size_t>(count) * sizeof(float)); };
+        x_scale = floats(4 * p.n);
+        sums = x_scale + floats(p.k);
+        dy = floats(6 * p.n);  // from here on within a slot
+        x = dy + floats(p.block * p.n);
+        dx = x + (p.normalise ? floats(p.block * p.k) : 0);
+        packed = dx + (p.join ? floats(p.block * p.k) : 0);
+        slot_bytes = packed + floats(pack);
+        partial = sums + static_cast<size_t>(p.threads) * slot_bytes;
+        bytes = partial + floats(p.k * p.n * p.threads);
+    }
+};
+
+// What the passes of a run share.
+struct GradRun {
+    const GradPlan& p;
+    const GradScratch& s;
+    const KernelArgs& args;
+    float *scale, *x_scale;
+    GradFactors<float> factors;
+    OpenRange<float> range;
+
+    GradRun(const GradPlan& plan, const GradScratch& scratch, const KernelArgs& a)
+        : p(plan),
+          s(scratch),
+          args(a),
+          scale(reinterpret_cast<float*>(a.scratch)),
+          x_scale(reinterpret_cast<float*>(a.scratch + scratch.x_scale)),
+          factors{scale + plan.n, scale + 2 * plan.n, scale + 3 * plan.n},
+          range{scale, in(2), 0.0f, plan.high} {
+        set_scales(p.n, p.epsilon, in(1), in(4), scale);
+        if (p.normalise) set_scales(p.k, p.x_epsilon, in(7), in(10), x_scale);
+    }
+    [[nodiscard]] const float* in(size_t i) const { return static_cast<const float*>(args.in[i]); }
+    [[nodiscard]] float* out(size_t i) const { return static_cast<float*>(args.out[i]); }
+    [[nodiscard]] const OpenRange<float>* open() const { return p.open ? &range : nullptr; }
+    [[nodiscard]] float* block(int64_t slot, size_t at) const {
+        return reinterpret_cast<float*>(args.scratch + s.sums + static_cast<size_t>(slot) * s.slot_bytes + at);
+    }
+    [[nodiscard]] double* total(int64_t slot) const { return reinterpret_cast<double*>(block(slot, 0)); }
+
+    void find_factors() const {
+        const int64_t n = p.n, block = p.block;
+        for (int slot = 0; slot < p.threads; ++slot) std::fill_n(total(slot), 2 * n, 0.0);
+        parallel_slots(p.threads, p.rows, 2 * n, [&](int64_t begin, int64_t end, int64_t slot) {
             auto* sums = reinterpret_cast<float*>(total(slot) + 2 * n);
             for (int64_t last = end; last > begin; last -= std::min(block, last - begin)) {  // backwards, as in own_norm.cpp
                 const int64_t count = std::min(block, last - begin), r = last - count;
                 std::fill_n(sums, 2 * n, 0.0f);
-                kernels.column_norm_sums(y + r * n, dz + r * n, count, n, mean, &open, sums, sums + n);
+                column_kernels<float>().norm_sums(in(0) + r * n, in(5) + r * n, count, n, in(3), open(), sums, sums + n);
                 for (int64_t i = 0; i < 2 * n; ++i) total(slot)[i] += static_cast<double>(sums[i]);
             }
         });
-        for (int slot = 1; slot < threads; ++slot)
+        for (int slot = 1; slot < p.threads; ++slot)
             for (int64_t i = 0; i < 2 * n; ++i) total(0)[i] += total(slot)[i];
-        set_grad_factors(n, rows, epsilon, in(1), in(4), total(0), f, out(2), out(3));
-        auto* partial = reinterpret_cast<float*>(args.scratch + partial_at);
-        std::vector<int64_t> seen(static_cast<size_t>(threads), 0);
-        parallel_slots(threads, rows, 2 * k * n, [&](int64_t begin, int64_t end, int64_t slot) {
-            auto* dy = reinterpret_cast<float*>(slot_at(slot) + block_at);
-            auto* packed = reinterpret_cast<float*>(slot_at(slot) + pack_at);
+        set_grad_factors(n, p.rows, p.epsilon, in(1), in(4), total(0), factors, out(2), out(3));
+    }
+
+    // The products of rows [r, r + count), while the next `following` rows come into the cache.
+    void multiply(int64_t r, int64_t count, int64_t following, int64_t slot, bool first) const {
+        const RowKernels<float>& kernels = row_kernels<float>();
+        const int64_t n = p.n, k = p.k, after = r + count;
+        float *dy = block(slot, s.dy), *pack = block(slot, s.packed), *rows_of_dx = out(0) + r * k;
+        column_kernels<float>().norm_grad(in(0) + r * n, in(5) + r * n, count, n, in(3), open(), factors.on_dy, factors.on_x,
+                                          factors.constant, dy);
+        GemmArgs<float> m{};  // dx = dy w^T
+        m.a = dy, m.a_row = n, m.a_col = 1;
+        m.b = in(p.w), m.b_row = 1, m.b_col = n;
+        m.c = p.join ? block(slot, s.dx) : rows_of_dx, m.ldc = k;
+        m.m = count, m.n = k, m.k = n;
+        m.pack = pack;
+        m.next[0] = {in(0) + after * n, following * n};
+        m.next[1] = {in(5) + after * n, following * n};
+        kernels.gemm(m);
+        const float* x = in(6) + r * k;
+        if (p.join) kernels.add_where_positive(in(8) + r * k, m.c, p.mask ? x : nullptr, count * k, rows_of_dx);
+        if (p.normalise) {
+            float* z = block(slot, s.x);
+            column_kernels<float>().affine(x, count, k, in(9), x_scale, in(8), p.x_cut.low, p.x_cut.high, z);
+            x = z;
+        }
+        add_product(x, k, dy, n, count, p.flipped, !first, pack, partial(slot), {in(6) + after * k, following * k},
+                    p.join ? Next{in(8) + after * k, following * k} : Next{});
+    }
+    [[nodiscard]] float* partial(int64_t slot) const {
+        return reinterpret_cast<float*>(args.scratch + s.partial) + slot * p.k * p.n;
+    }
+};
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const GradPlan p = grad_plan_of(g, node);
+    const GradScratch s(p);
+    const auto run = [=](const KernelArgs& args) {
+        const GradRun grad(p, s, args);
+        grad.find_factors();
+        std::vector<int64_t> seen(static_cast<size_t>(p.threads), 0);  // rows of each slot
+        parallel_slots(p.threads, p.rows, 2 * p.k * p.n, [&](int64_t begin, int64_t end, int64_t slot) {
             int64_t& before = seen[static_cast<size_t>(slot)];
-            for (int64_t r = begin; r < end; r += block) {
-                const int64_t count = std::min(block, end - r);
-                kernels.column_norm_grad(y + r * n, dz + r * n, count, n, mean, &open, f.on_dy, f.on_x, f.constant, dy);
-                GemmArgs<float> m{};  // dx = dy w^T
-                m.a = dy, m.a_row = n, m.a_col = 1;
-                m.b = w, m.b_row = 1, m.b_col = n;
-                m.c = out(0) + r * k, m.ldc = k;
-                m.m = count, m.n = k, m.k = n;
-                m.pack = packed;
-                const int64_t after = r + count, following = std::min(block, end - after);
-                m.next[0] = {y + after * n, following * n};
-                m.next[1] = {dz + after * n, following * n};
-                kernels.gemm(m);
-                add_product(x + r * k, k, dy, n, count, flipped, before > 0, packed, partial + slot * k * n,
-                            {x + after * k, following * k});
+            for (int64_t r = begin; r < end; r += p.block) {
+                const int64_t count = std::min(p.block, end - r);
+                grad.multiply(r, count, std::min(p.block, end - r - count), slot, before == 0);
                 before += count;
             }
         });
-        add_up(partial, seen, k, n, flipped, out(1));
+        add_up(grad.partial(0), seen, p.k, p.n, p.flipped, grad.out(1));
     };
-    return make_kernel("own:pointwise_norm_grad", run, partial_at + floats(k * n * threads));
+    return make_kernel(concat("own:", node.op->name), run, s.bytes, p.join ? 8 : -1);
 }
 }  // namespace own_pointwise_norm_grad
 

@@ -13,11 +13,15 @@ constexpr std::string_view kX[] = {"x"};
 constexpr std::string_view kXGB[] = {"x", "gamma", "beta"};
 constexpr std::string_view kBnGrad[] = {"x", "gamma", "mean", "variance", "dy"};
 constexpr std::string_view kBnActGrad[] = {"x", "gamma", "beta", "mean", "variance", "dz"};
+constexpr std::string_view kBnJoinGrad[] = {"x", "gamma", "mean", "variance", "dz", "other", "z"};
 constexpr std::string_view kBnApply[] = {"x", "gamma", "beta", "mean", "variance"};
 constexpr std::string_view kNormXW[] = {"x", "gamma", "beta", "mean", "variance", "w"};
 constexpr std::string_view kXW[] = {"x", "w"};
 constexpr std::string_view kNormXDy[] = {"x", "gamma", "beta", "mean", "variance", "dy"};
 constexpr std::string_view kPointwiseNormGrad[] = {"y", "gamma", "beta", "mean", "variance", "dz", "x", "w"};
+constexpr std::string_view kPointwiseNormGradJoin[] = {"y", "gamma", "beta", "mean", "variance", "dz", "x", "w", "other"};
+constexpr std::string_view kNormPointwiseNormGrad[] = {"y", "gamma",   "beta",   "mean",   "variance",   "dz",
+                                                       "x", "x_gamma", "x_beta", "x_mean", "x_variance", "w"};
 constexpr std::string_view kLnGrad[] = {"x", "gamma", "dy"};
 const AttrDef kAxis[] = {{"axis", AttrType::integer, Attr{int64_t{-1}}}};
 const AttrDef kEpsilon[] = {{"epsilon", AttrType::floating}};
@@ -26,6 +30,9 @@ const AttrDef kPointwiseGrad[] = {{"epsilon", AttrType::floating}, {"act", AttrT
 const AttrDef kApply[] = {
     {"epsilon", AttrType::floating}, {"act", AttrType::text}, {"copy", AttrType::integer, Attr{int64_t{0}}}};
 const AttrDef kEpsilonAct[] = {{"epsilon", AttrType::floating}, {"act", AttrType::text}};
+const AttrDef kEpsilonActs[] = {{"epsilon", AttrType::floating}, {"act", AttrType::text}, {"x_act", AttrType::text}};
+const AttrDef kTwoNorms[] = {
+    {"epsilon", AttrType::floating}, {"act", AttrType::text}, {"x_epsilon", AttrType::floating}, {"x_act", AttrType::text}};
 
 Types infer_axis(const InferCall& c) {
     infer::require_float(c, 0);
@@ -130,17 +137,33 @@ Types infer_norm_pointwise_grad(const InferCall& c) {
     return {{y.dtype, c.dims(2)}};
 }
 
-Types infer_pointwise_norm_grad(const InferCall& c) {
+// y is the 1x1 convolution of input 6 with the last input but `behind`.
+Types infer_norm_grad_of_pointwise(const InferCall& c, size_t behind) {
     const TensorType y = infer_norm_apply(c)[0];
     TensorType x = y;
     x.dims.back() = c.in[6].dims.empty() ? 0 : c.in[6].dims.back();
     infer::require_type(c, 5, y);
     infer::require_type(c, 6, x);
-    const Dims& w = c.in[7].dims;
+    const TensorType& filter = c.in[c.in.size() - 1 - behind];
+    const Dims& w = filter.dims;
     if (w.size() < 2 || w[w.size() - 2] != x.dims.back() || w.back() != y.dims.back() || product(w) != w.back() * x.dims.back())
         fail<UserError>(c.op.name, ": a filter of shape ", to_string(w), " for input ", to_string(x), " and result ",
                         to_string(y));
-    return {x, c.in[7], c.in[1], c.in[1]};
+    return {x, filter, c.in[1], c.in[1]};
+}
+
+Types infer_pointwise_norm_grad(const InferCall& c) { return infer_norm_grad_of_pointwise(c, 0); }
+
+Types infer_pointwise_norm_grad_join(const InferCall& c) {
+    Types types = infer_norm_grad_of_pointwise(c, 1);
+    infer::require_type(c, 8, types[0]);
+    return types;
+}
+
+Types infer_norm_pointwise_norm_grad(const InferCall& c) {
+    Types types = infer_norm_grad_of_pointwise(c, 0);
+    for (size_t i = 7; i < 11; ++i) infer::require_type(c, i, TensorType{types[0].dtype, {types[0].dims.back()}});
+    return types;
 }
 
 // dx, dgamma, dbeta; every operand but x and dy has one value per channel.
@@ -151,6 +174,15 @@ Types infer_norm_grad(const InferCall& c) {
     const TensorType channel{x.dtype, {x.dims.back()}};
     for (size_t i = 1; i < c.in.size(); ++i) infer::require_type(c, i, i + 1 == c.in.size() ? x : channel);
     return {x, channel, channel};
+}
+
+Types infer_norm_join_grad(const InferCall& c) {
+    infer::require_float(c, 0);
+    const TensorType x = c.in[0];
+    if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
+    const TensorType channel{x.dtype, {x.dims.back()}};
+    for (size_t i = 1; i < 7; ++i) infer::require_type(c, i, i < 4 ? channel : x);
+    return {x, x, channel, channel};
 }
 
 struct Moments {
@@ -183,6 +215,12 @@ Out batch_norm_grad_body(const OpCall& c) {
     const Expr xhat = (x - mean) * rstd;
     const Expr dbeta = reduce_sum(dy, axes), dgamma = reduce_sum(dy * xhat, axes);
     return {gamma * rstd * (dy - dbeta * (1.0 / n) - xhat * (dgamma * (1.0 / n))), dgamma, dbeta};
+}
+
+Out batch_norm_join_grad_body(const OpCall& c) {
+    const Expr dy = where(c.in(6) > 0.0, c.in(4) + c.in(5), 0.0);
+    const Out d = emit_all("batch_norm_train_grad", {c.in(0), c.in(1), c.in(2), c.in(3), dy}, c.node->attrs);
+    return {d[0], dy, d[1], d[2]};
 }
 
 // These two are made by a pass from what relu and relu6 declare, and read like it: the gradient sees the output.
@@ -252,15 +290,34 @@ Out batch_norm_act_grad_body(const OpCall& c) {
     return emit_all("batch_norm_train_grad", {x, gamma, mean, var, where(passes(z, act), c.in(5), 0.0)}, {epsilon});
 }
 
-Out pointwise_norm_grad_body(const OpCall& c) {
-    const Expr y = c.in(0), x = c.in(6), w = c.in(7);
+// Gradients of a normalisation (inputs 0 to 5) and of the 1x1 convolution of x with w before it.
+Out norm_grad_of_pointwise(const OpCall& c, Expr x, Expr w) {
+    const Expr y = c.in(0);
     const int64_t n = y.dims().back(), k = x.dims().back(), rows = y.type().size() / n;
-    const Out d =
-        emit_all("batch_norm_act_grad", {y, c.in(1), c.in(2), c.in(3), c.in(4), c.in(5)}, {c.node->attrs[0], c.node->attrs[1]});
+    const Attr &epsilon = c.node->attrs[0], &act = c.node->attrs[1];
+    const Out d = std::get<std::string>(act) == "none"
+                      ? emit_all("batch_norm_train_grad", {y, c.in(1), c.in(3), c.in(4), c.in(5)}, {epsilon})
+                      : emit_all("batch_norm_act_grad", {y, c.in(1), c.in(2), c.in(3), c.in(4), c.in(5)}, {epsilon, act});
     const Expr dy = reshape(d[0], {rows, n});
     const Expr dx = emit("matmul", {dy, reshape(w, {k, n})}, {int64_t{0}, int64_t{1}});
     const Expr dw = emit("matmul", {reshape(x, {rows, k}), dy}, {int64_t{1}, int64_t{0}});
     return {reshape(dx, x.dims()), reshape(dw, w.dims()), d[1], d[2]};
+}
+
+Out pointwise_norm_grad_body(const OpCall& c) { return norm_grad_of_pointwise(c, c.in(6), c.in(7)); }
+
+Out pointwise_norm_grad_join_body(const OpCall& c) {
+    Out out = norm_grad_of_pointwise(c, c.in(6), c.in(7));
+    const auto& act = std::get<std::string>(c.node->attrs[2]);
+    out[0] = c.in(8) + out[0];
+    if (act != "none") out[0] = where(passes(c.in(6), act), out[0], 0.0);
+    return out;
+}
+
+Out norm_pointwise_norm_grad_body(const OpCall& c) {
+    const Expr z = emit("batch_norm_apply", {c.in(6), c.in(7), c.in(8), c.in(9), c.in(10)},
+                        {c.node->attrs[2], c.node->attrs[3], int64_t{0}});
+    return norm_grad_of_pointwise(c, z, c.in(11));
 }
 
 Out batch_norm_vjp(const VjpCall& c) {
@@ -329,6 +386,14 @@ std::vector<OpDef> normalization() {
               .attrs = kEpsilon,
               .infer = infer_norm_grad,
               .body = batch_norm_grad_body},
+        OpDef{.name = "batch_norm_join_grad",
+              .summary =
+                  "Gradients dx, dy, dgamma, dbeta of a batch_norm_train to which something is added before a relu that gives "
+                  "z: dy, the gradient of the sum, is dz + other, from two readers of z, where z is positive.",
+              .inputs = kBnJoinGrad,
+              .attrs = kEpsilon,
+              .infer = infer_norm_join_grad,
+              .body = batch_norm_join_grad_body},
         OpDef{.name = "batch_norm_act",
               .summary = "relu or relu6 of batch_norm_train's first output; also returns mean and biased variance.",
               .inputs = kXGB,
@@ -365,11 +430,25 @@ std::vector<OpDef> normalization() {
               .body = norm_pointwise_grad_body},
         OpDef{.name = "pointwise_norm_grad",
               .summary = "Gradients dx, dw, dgamma, dbeta of batch_norm_act(y)'s first output, where y is the 1x1 convolution of "
-                         "x with w.",
+                         "x with w; of batch_norm_train's with act none, which does not depend on beta.",
               .inputs = kPointwiseNormGrad,
               .attrs = kEpsilonAct,
               .infer = infer_pointwise_norm_grad,
               .body = pointwise_norm_grad_body},
+        OpDef{.name = "pointwise_norm_grad_join",
+              .summary = "pointwise_norm_grad where x has another reader, whose gradient with respect to x is `other`: dx is the "
+                         "sum, taken back through the activation x_act that made x.",
+              .inputs = kPointwiseNormGradJoin,
+              .attrs = kEpsilonActs,
+              .infer = infer_pointwise_norm_grad_join,
+              .body = pointwise_norm_grad_join_body},
+        OpDef{.name = "norm_pointwise_norm_grad",
+              .summary =
+                  "pointwise_norm_grad where batch_norm_apply(x) is what was multiplied with w; dx is its gradient, not x's.",
+              .inputs = kNormPointwiseNormGrad,
+              .attrs = kTwoNorms,
+              .infer = infer_norm_pointwise_norm_grad,
+              .body = norm_pointwise_norm_grad_body},
         OpDef{.name = "batch_norm_apply",
               .summary = "The first output of batch_norm_act, or batch_norm_train with act none, from the mean and variance that "
                          "it returned.",

@@ -1,10 +1,13 @@
 // What batch normalisation gives to 1x1 convolutions is made inside them, block by block, where the device has these forms. The
 // gradient that leaves a normalisation and is read by the two products of the gradient of a convolution before it is one of
-// these; so is the activation behind the normalisation: a normalised activation that only 1x1 convolutions and their filters'
-// gradients read is never in memory. What remains of the normalisation are its moments.
+// these, together with what another reader of that convolution's operand adds to the result. So is the activation behind the
+// normalisation: a normalised activation that only 1x1 convolutions and their filters' gradients read is never in memory. What
+// remains of the normalisation are its moments.
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ops/expr.h"
 #include "passes/claims.h"
@@ -27,78 +30,113 @@ Node absorbing(const Graph& g, const Node& reader, Value z, const Node& norm, co
     return form;
 }
 
-// A normalisation's gradient and the two products that read it.
+// A normalisation's gradient and what becomes part of it: the two products that read it and, where the operand of the convolution
+// has another reader, the addition of that one's gradient and the mask of the activation that made the operand.
 struct Backward {
-    uint32_t norm, input_grad, filter_grad;
+    uint32_t input_grad, filter_grad, result;  // result: the node whose value the fused node gives
+    std::vector<uint32_t> between;             // input_grad and what follows it up to the result
+    Node fused;                                // with inputs in the old graph
 };
 
-Graph absorb_gradients(const Graph& g, std::span<const Impl> impls) {
-    const auto live = live_nodes(g);
-    std::vector<std::vector<uint32_t>> readers(g.size());  // of the first output
-    for (uint32_t n = 0; n < g.size(); ++n)
-        if (live[n])
-            for (Value v : g.node(n).inputs)
-                if (v.out == 0 && g.node(v).is("batch_norm_act_grad")) readers[v.node].push_back(n);
-    const OpDef& fused = get_op("pointwise_norm_grad");
-    std::unordered_map<uint32_t, Backward> at, gone;  // by normalisation; by product
-    for (uint32_t n = 0; n < g.size(); ++n) {
-        const Node& norm = g.node(n);
-        const Value dy{n, 0};
-        if (readers[n].size() != 2 || std::ranges::find(g.outputs, dy) != g.outputs.end()) continue;
-        Backward b{n, readers[n][0], readers[n][1]};
-        if (g.node(b.input_grad).is("conv_filter_grad")) std::swap(b.input_grad, b.filter_grad);
-        const Node &dx = g.node(b.input_grad), &dw = g.node(b.filter_grad);
-        if (!dx.is("conv_input_grad") || !dw.is("conv_filter_grad") || dx.inputs[0] != dy || dw.inputs[1] != dy) continue;
-        const Value x = dw.inputs[0], w = dx.inputs[1];
-        if (x == dy || w == dy || x.node > n || w.node > n || g.type(w) != dw.types[0] || g.type(x) != dx.types[0]) continue;
-        if (!is_pointwise(dx, g.type(w).dims) || !is_pointwise(dw, g.type(w).dims)) continue;
-        Node probe{.op = &fused,
-                   .inputs = norm.inputs,
-                   .attrs = norm.attrs,
+// The vectors that a gradient of a normalisation reads, as a pointwise_norm_grad takes them; beta is read with an activation
+// only.
+std::vector<Value> operands_of(const Node& norm) {
+    std::vector<Value> in(norm.inputs.begin(), norm.inputs.end());
+    if (norm.is("batch_norm_train_grad")) in.insert(in.begin() + 2, in[1]);
+    return in;
+}
+
+std::optional<Backward> products_of(const Graph& g, uint32_t n, uint32_t first, uint32_t second) {
+    const auto is_filter_grad = [&](uint32_t m) {
+        return g.node(m).is("conv_filter_grad") || g.node(m).is("norm_pointwise_grad");
+    };
+    if (is_filter_grad(first)) std::swap(first, second);
+    const Node &norm = g.node(n), &dx = g.node(first), &dw = g.node(second);
+    const Value dy{n, 0};
+    const bool normalised = dw.is("norm_pointwise_grad");
+    if (!dx.is("conv_input_grad") || !is_filter_grad(second) || dx.inputs[0] != dy || dw.inputs[normalised ? 5 : 1] != dy)
+        return std::nullopt;
+    const Value x = dw.inputs[0], w = dx.inputs[1];
+    if (x == dy || w == dy || w.node > n || g.type(w) != dw.types[0] || g.type(x) != dx.types[0]) return std::nullopt;
+    if (!is_pointwise(dx, g.type(w).dims) || (!normalised && !is_pointwise(dw, g.type(w).dims))) return std::nullopt;
+    Backward b{first, second, first, {first}, Node{}};
+    b.fused = Node{.op = &get_op(normalised ? "norm_pointwise_norm_grad" : "pointwise_norm_grad"),
+                   .inputs = {},
+                   .attrs = {norm.attrs[0], norm.is("batch_norm_act_grad") ? norm.attrs[1] : Attr{std::string("none")}},
                    .types = {dx.types[0], dw.types[0], norm.types[1], norm.types[2]},
                    .label = norm.label,
                    .region = nullptr};
-        probe.inputs.push_back(x);
-        probe.inputs.push_back(w);
-        if (!is_claimed(g, probe, impls, "", nullptr)) continue;
-        at[n] = gone[b.input_grad] = gone[b.filter_grad] = b;
+    std::vector<Value> inputs = operands_of(norm);
+    const std::span of_x(dw.inputs.begin(), normalised ? 5 : 1);
+    inputs.insert(inputs.end(), of_x.begin(), of_x.end());
+    inputs.push_back(w);
+    if (std::ranges::any_of(inputs, [&](Value v) { return v.node > n; })) return std::nullopt;
+    if (normalised) b.fused.attrs.insert(b.fused.attrs.end(), dw.attrs.begin(), dw.attrs.begin() + 2);
+    b.fused.inputs.assign(inputs.begin(), inputs.end());
+    return b;
+}
+
+// The same with what the other reader of x adds; x must not be normalised on the way.
+std::optional<Backward> joined(const Graph& g, const Uses& uses, uint32_t n, Backward b) {
+    const uint32_t sum = uses.only(b.input_grad);
+    if (sum == UINT32_MAX || !b.fused.op->name.starts_with("pointwise") || g.node(sum).op->prim != Prim::add) return std::nullopt;
+    const Node& add = g.node(sum);
+    const Value mine{b.input_grad, 0}, other = add.inputs[0] == mine ? add.inputs[1] : add.inputs[0], x = b.fused.inputs[6];
+    if (other == mine || other.node > n) return std::nullopt;
+    b.fused.op = &get_op("pointwise_norm_grad_join");
+    b.fused.inputs.push_back(other);
+    b.between.push_back(sum);
+    std::string act = "none";
+    const uint32_t behind = uses.only(sum);
+    if (behind != UINT32_MAX && g.node(behind).op->prim == Prim::where) {
+        const Node& where = g.node(behind);
+        if (where.inputs[1] == Value{sum, 0} && is_constant(g, where.inputs[2], 0.0) && is_mask(g, where.inputs[0], x, "relu")) {
+            act = "relu";
+            b.between.push_back(behind);
+        }
+    }
+    b.fused.attrs.emplace_back(act);
+    b.result = b.between.back();
+    return b;
+}
+
+Graph absorb_gradients(const Graph& g, std::span<const Impl> impls) {
+    const auto live = live_nodes(g);
+    const Uses uses(g);
+    std::vector<std::vector<uint32_t>> readers(g.size());  // of the first output
+    const auto is_gradient = [](const Node& n) { return n.is("batch_norm_act_grad") || n.is("batch_norm_train_grad"); };
+    for (uint32_t n = 0; n < g.size(); ++n)
+        if (live[n])
+            for (Value v : g.node(n).inputs)
+                if (v.out == 0 && is_gradient(g.node(v))) readers[v.node].push_back(n);
+    std::unordered_map<uint32_t, Backward> at;  // by normalisation
+    std::unordered_set<uint32_t> gone;          // products and what follows them
+    for (uint32_t n = 0; n < g.size(); ++n) {
+        if (readers[n].size() != 2 || std::ranges::find(g.outputs, Value{n, 0}) != g.outputs.end()) continue;
+        std::optional<Backward> b = products_of(g, n, readers[n][0], readers[n][1]);
+        if (!b) continue;
+        if (auto more = joined(g, uses, n, *b); more && is_claimed(g, more->fused, impls, "", nullptr))
+            b = std::move(more);
+        else if (!is_claimed(g, b->fused, impls, "", nullptr))
+            continue;
+        gone.insert(b->filter_grad);
+        gone.insert(b->between.begin(), b->between.end());
+        at.emplace(n, std::move(*b));
     }
     if (at.empty()) return g;
-    Graph out;
-    std::vector<std::vector<Value>> map(g.size());
-    for (Value p : g.parameters()) {
-        out.current_label = out.intern_label(g.label(g.node(p).label));
-        map[p.node] = {out.add_parameter(g.type(p), g.steady(p))};
-    }
-    for (uint32_t n = 0; n < g.size(); ++n) {
-        const Node& node = g.node(n);
-        if (!live[n] || node.is("parameter") || gone.contains(n)) continue;
-        out.current_label = out.intern_label(g.label(node.label));
+    return rewrite_places(g, [&](Graph& out, uint32_t n, ValueMap& map) {
+        if (gone.contains(n)) return true;
+        const auto it = at.find(n);
+        if (it == at.end()) return false;
+        const Backward& b = it->second;
         std::vector<Value> inputs;
-        for (Value v : node.inputs) inputs.push_back(map[v.node][v.out]);
-        if (const auto it = at.find(n); it != at.end()) {
-            const Value x = g.node(it->second.filter_grad).inputs[0], w = g.node(it->second.input_grad).inputs[1];
-            inputs.insert(inputs.end(), {map[x.node][x.out], map[w.node][w.out]});
-            const uint32_t added = out.add(fused, std::move(inputs), node.attrs);
-            map[n] = {Value{}, {added, 2}, {added, 3}};
-            map[it->second.input_grad] = {{added, 0}};
-            map[it->second.filter_grad] = {{added, 1}};
-            continue;
-        }
-        uint32_t added;
-        if (node.region) {
-            Node raw = node;
-            raw.inputs.assign(inputs.begin(), inputs.end());
-            raw.label = out.current_label;
-            added = out.add_raw(std::move(raw));
-        } else {
-            added = out.add(*node.op, std::move(inputs), node.attrs);
-        }
-        for (uint32_t i = 0; i < node.types.size(); ++i) map[n].push_back({added, i});
-    }
-    for (Value v : g.outputs) out.outputs.push_back(map[v.node][v.out]);
-    out.output_aliases = g.output_aliases;
-    return out;
+        for (Value v : b.fused.inputs) inputs.push_back(map[v.node][v.out]);
+        const uint32_t added = out.add(*b.fused.op, std::move(inputs), b.fused.attrs);
+        map[n] = {Value{}, {added, 2}, {added, 3}};
+        map[b.result] = {{added, 0}};
+        map[b.filter_grad] = {{added, 1}};
+        return true;
+    });
 }
 
 Graph absorb_activations_behind(const Graph& g, std::span<const Impl> impls) {

@@ -41,6 +41,7 @@ constexpr std::array kPasses = {
     PassEntry{"fold_scales", fold_scales_pass},
     PassEntry{"absorb_epilogues", absorb_epilogues},
     PassEntry{"absorb_prologues", absorb_prologues},
+    PassEntry{"absorb_joins", absorb_joins},
     PassEntry{"split_norms", split_norms},
     PassEntry{"recompute_far", recompute_far},
     PassEntry{"absorb_moments", absorb_moments},

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "ops/op_def.h"
+
 namespace fk {
 
 Uses::Uses(const Graph& g) : count(g.size(), 0), user(g.size(), UINT32_MAX) {
@@ -21,6 +23,27 @@ Value broadcast_vector(const Graph& g, Value v) {
         v = x;
     }
     return g.type(v).rank() == 1 ? v : Value{};
+}
+
+bool is_constant(const Graph& g, Value v, double value) {
+    while (g.node(v).is("broadcast_to") || g.node(v).is("reshape")) v = g.node(v).inputs[0];
+    return g.node(v).is("full") && std::get<double>(g.node(v).attrs[0]) == value;
+}
+
+namespace {
+
+bool compares(const Graph& g, Value v, Prim prim, Value z, double bound) {
+    const Node& n = g.node(v);
+    return n.op->prim == prim && n.inputs[0] == z && is_constant(g, n.inputs[1], bound);
+}
+
+}  // namespace
+
+bool is_mask(const Graph& g, Value mask, Value z, std::string_view act) {
+    if (act == "relu") return compares(g, mask, Prim::greater, z, 0.0);
+    const Node& both = g.node(mask);
+    return both.op->prim == Prim::logical_and && compares(g, both.inputs[0], Prim::greater, z, 0.0) &&
+           compares(g, both.inputs[1], Prim::less, z, 6.0);
 }
 
 bool sums_rows(const Graph& g, const Node& sum, int64_t n) {

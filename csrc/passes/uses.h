@@ -1,6 +1,8 @@
-// Who reads a value, whether it only repeats a vector, whether a convolution is a product: what passes that join neighbours ask.
+// Who reads a value, whether it only repeats a vector or a number, whether it is an activation's mask, whether a convolution is a
+// product: what passes that join neighbours ask.
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "ir/graph.h"
@@ -16,6 +18,11 @@ struct Uses {
 
 // The vector over the last dimension that `v` broadcasts; an invalid value if it is none.
 [[nodiscard]] Value broadcast_vector(const Graph& g, Value v);
+
+[[nodiscard]] bool is_constant(const Graph& g, Value v, double value);
+
+// Whether `mask` says where the gradient of act(x) = z passes, as the vjp of relu or relu6 writes it.
+[[nodiscard]] bool is_mask(const Graph& g, Value mask, Value z, std::string_view act);
 
 // Whether a sum leaves one element for each of the `n` of a row.
 [[nodiscard]] bool sums_rows(const Graph& g, const Node& sum, int64_t n);

@@ -106,14 +106,14 @@ Work work_of(const Graph& graph, const Node& node) {
                           static_cast<double>(product(s.batch)));
     }
     if (op.starts_with("conv")) return product_of(2.0 * static_cast<double>(cpu::conv_shape(graph, node).multiply_adds()));
+    if (contains(op, "pointwise_norm_grad"))
+        return product_of(4.0 * static_cast<double>(graph.type(node.inputs[0]).dims.back()) *
+                          static_cast<double>(graph.type(node.inputs[6]).size()));
     if (op.starts_with("norm_pointwise") || op == "pointwise_moments") {  // x and what else is multiplied come first and last
         const double n =
             static_cast<double>((contains(op, "_grad") ? graph.type(node.inputs.back()) : node.types[0]).dims.back());
         return product_of(2.0 * n * static_cast<double>(graph.type(node.inputs[0]).size()));
     }
-    if (op == "pointwise_norm_grad")
-        return product_of(4.0 * static_cast<double>(graph.type(node.inputs[0]).dims.back()) *
-                          static_cast<double>(graph.type(node.inputs[6]).size()));
     if (contains(op, "_pool")) {
         const cpu::ConvShape s = cpu::pool_shape(graph, node);
         return {static_cast<double>(s.batch * s.out_points() * s.taps() * s.out_channels)};

@@ -443,16 +443,6 @@ for _shape, _epsilon in (
             ),
         )
         add(
-            "pointwise_norm_grad",
-            Case(
-                [*_fixed, *_moments, vector(_dz), S(*_shape[:-1], 4), S(1, 4, _c)],
-                _attrs,
-                (4e-5, 1e-4),
-                "means of cancelling terms, and their products",
-                grad="of batch_norm_act_grad and matmul",
-            ),
-        )
-        add(
             "batch_norm_act_grad",
             Case(
                 [*_fixed, *_moments, vector(_dz)],
@@ -462,6 +452,29 @@ for _shape, _epsilon in (
                 grad="of batch_norm_train_grad and the mask",
             ),
         )
+    for _act in ("none", "relu", "relu6"):
+        _given = [*_fixed, *_moments, vector(_dz)]
+        _attrs = {"epsilon": _epsilon, "act": _act}
+        _bounds = ((4e-5, 1e-4), "means of cancelling terms, and their products")
+        _same = {"grad": "of the normalisation's gradient and matmul"}
+        _dx, _w = S(*_shape[:-1], 4), S(1, 4, _c)
+        add("pointwise_norm_grad", Case([*_given, _dx, _w], _attrs, *_bounds, **_same))
+        for _x_act in ("none", "relu"):
+            add(
+                "pointwise_norm_grad_join",
+                Case([*_given, _dx, _w, _dx], {**_attrs, "x_act": _x_act}, *_bounds, **_same),
+            )
+        for _x_act in ("none", "relu", "relu6"):
+            _norm = [S(4), S(4), S(4), S(4, low=0.5, high=2)]
+            add(
+                "norm_pointwise_norm_grad",
+                Case(
+                    [*_given, _dx, *_norm, _w],
+                    {**_attrs, "x_epsilon": 1e-2, "x_act": _x_act},
+                    *_bounds,
+                    **_same,
+                ),
+            )
     add(
         "batch_norm_apply",
         Case(
@@ -485,6 +498,16 @@ for _shape, _epsilon in (
             "means of cancelling terms",
             grad=(0,) if _small else "checked on another case",
             smooth=_small,
+        ),
+    )
+    add(
+        "batch_norm_join_grad",
+        Case(
+            [*map(vector, (_x, _scale, _x.mean(_axes), _x.var(_axes))), *(Spec(_shape) for _ in range(3))],
+            {"epsilon": _epsilon},
+            (4e-5, 1e-4),
+            "means of cancelling terms",
+            grad="of batch_norm_train_grad and the mask",
         ),
     )
     add(

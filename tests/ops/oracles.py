@@ -455,7 +455,7 @@ def _batch_norm_act_grad(
     act: str,
 ):
     y = (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
-    dy = np.where((y > 0) & (y < _CUTS[act][1]), dz, 0)
+    dy = np.where((y > _CUTS[act][0]) & (y < _CUTS[act][1]), dz, 0)
     return _batch_norm_train_grad(x, gamma, mean, variance, dy, epsilon)
 
 
@@ -474,6 +474,24 @@ def _pointwise_norm_grad(
     dy, dgamma, dbeta = _batch_norm_act_grad(y, gamma, beta, mean, variance, dz, epsilon, act)
     dw = x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
     return dy @ w.reshape(w.shape[-2:]).T, dw.reshape(w.shape), dgamma, dbeta
+
+
+def _batch_norm_join_grad(x, gamma, mean, variance, dz, other, z, epsilon: float):
+    dy = np.where(z > 0, dz + other, 0)
+    dx, *sums = _batch_norm_train_grad(x, gamma, mean, variance, dy, epsilon)
+    return dx, dy, *sums
+
+
+def _pointwise_norm_grad_join(*operands: np.ndarray, epsilon: float, act: str, x_act: str):
+    dx, *others = _pointwise_norm_grad(*operands[:8], epsilon=epsilon, act=act)
+    x, other = operands[6], operands[8]
+    low, high = _CUTS[x_act]
+    return np.where((x > low) & (x < high), dx + other, 0), *others
+
+
+def _norm_pointwise_norm_grad(*operands: np.ndarray, epsilon: float, act: str, x_epsilon: float, x_act: str):
+    z = _batch_norm_apply(*operands[6:11], epsilon=x_epsilon, act=x_act)
+    return _pointwise_norm_grad(*operands[:6], z, operands[11], epsilon=epsilon, act=act)
 
 
 def _layer_norm_grad(x: np.ndarray, gamma: np.ndarray, dy: np.ndarray, epsilon: float):
@@ -690,6 +708,9 @@ ORACLES: dict[str, Callable] = {
     "batch_norm_moments": lambda x: (x.mean(tuple(range(x.ndim - 1))), x.var(tuple(range(x.ndim - 1)))),
     "norm_pointwise": _norm_pointwise,
     "pointwise_norm_grad": _pointwise_norm_grad,
+    "batch_norm_join_grad": _batch_norm_join_grad,
+    "pointwise_norm_grad_join": _pointwise_norm_grad_join,
+    "norm_pointwise_norm_grad": _norm_pointwise_norm_grad,
     "norm_pointwise_grad": _norm_pointwise_grad,
     "norm_pointwise_moments": _norm_pointwise_moments,
     "pointwise_moments": _pointwise_moments,

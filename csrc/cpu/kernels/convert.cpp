@@ -87,10 +87,11 @@ struct ToBf16 {  // round to nearest even; NaN stays NaN
         return static_cast<uint16_t>((x != x ? u | 0x400000 : rounded) >> 16);
     }
 };
-struct FromHalf {  // the multiplication moves the exponent and makes subnormals normal
+struct FromHalf {  // a subnormal is a small integer: no step sees a denormal float, which counts as zero while a plan runs
     static float of(uint16_t h) {
         const uint32_t m = static_cast<uint32_t>(h & 0x7fff) << 13, sign = static_cast<uint32_t>(h & 0x8000) << 16;
-        const uint32_t finite = bits_of(float_of(m) * 0x1p112f);
+        const uint32_t small = bits_of(static_cast<float>(static_cast<int32_t>(h & 0x3ff)) * 0x1p-24f);
+        const uint32_t finite = (h & 0x7c00) == 0 ? small : m + 0x38000000;
         return float_of(((h & 0x7c00) == 0x7c00 ? m | 0x7f800000 : finite) | sign);
     }
 };

@@ -79,17 +79,27 @@ struct RowKernels {
     void (*layer_norm)(const T* x, const T* gamma, const T* beta, int64_t n, T epsilon, T* y);
     // dgamma and dbeta are added to
     void (*layer_norm_grad)(const T* x, const T* gamma, const T* dy, int64_t n, T epsilon, T* dx, T* dgamma, T* dbeta);
-    // brings a block of rows into the moments of the `count` rows before it
-    void (*column_moments)(const T* x, int64_t rows, int64_t n, double count, const ColumnMoments<T>& moments);
-    // y = (x - mean) * scale + shift, per column, cut to [low, high]
-    void (*column_affine)(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high,
-                          T* y);
+    // y = a + b, or 0 where x, if it is given, is not positive; y may be any of them
+    void (*add_where_positive)(const T* a, const T* b, const T* x, int64_t n, T* y);
+};
+
+// Loops over a block of rows of a row-major [rows, n] matrix stored as S, for the normalisation of its columns.
+template <class S>
+struct ColumnKernels {
+    using T = Compute<S>;
+    // brings the rows into the moments of the `count` rows before them
+    void (*moments)(const S* x, int64_t rows, int64_t n, double count, const ColumnMoments<T>& moments);
+    // y = (x - mean) * scale + shift, cut to [low, high]
+    void (*affine)(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, S* y);
     // sum_dy += dy, sum_dy_x += dy * (x - mean); dy counts only where `open` lets it pass, if that is given
-    void (*column_norm_sums)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
-                             T* sum_dy_x);
-    // dx = dy * a + (x - mean) * b + c, likewise
-    void (*column_norm_grad)(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open,
-                             const T* a, const T* b, const T* c, T* dx);
+    void (*norm_sums)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
+                      T* sum_dy_x);
+    // dy = first + second where z is positive, otherwise 0, and its sums as above (of what was not rounded to S)
+    void (*join_sums)(const S* x, const S* first, const S* second, const S* z, int64_t rows, int64_t n, const T* mean, S* dy,
+                      T* sum_dy, T* sum_dy_x);
+    // dx = dy * a + (x - mean) * b + c, as norm_sums sees dy
+    void (*norm_grad)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
+                      const T* b, const T* c, S* dx);
 };
 
 // Attention of one head (backward: of the heads that share a key, one after the other). Rows of the operands are `*_row`
@@ -129,6 +139,10 @@ struct AdamOut {  // each may be the input of the same name
 struct OwnKernels {
     RowKernels<float> rows_f32;
     RowKernels<double> rows_f64;
+    ColumnKernels<float> columns_f32;
+    ColumnKernels<double> columns_f64;
+    ColumnKernels<Bf16> columns_bf16;
+    ColumnKernels<F16> columns_f16;
     PoolKernels<float> pool_f32;
     PoolKernels<double> pool_f64;
     PoolKernels<Bf16> pool_bf16;
@@ -157,6 +171,17 @@ template <class T>
         return own_kernels().rows_f64;
     else
         return own_kernels().rows_f32;
+}
+template <class S>
+[[nodiscard]] inline const ColumnKernels<S>& column_kernels() {
+    if constexpr (std::is_same_v<S, double>)
+        return own_kernels().columns_f64;
+    else if constexpr (std::is_same_v<S, Bf16>)
+        return own_kernels().columns_bf16;
+    else if constexpr (std::is_same_v<S, F16>)
+        return own_kernels().columns_f16;
+    else
+        return own_kernels().columns_f32;
 }
 template <class T>
 [[nodiscard]] inline const PoolKernels<T>& pool_kernels() {

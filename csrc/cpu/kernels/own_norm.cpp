@@ -1,8 +1,9 @@
-// Loops of layer and batch normalisation. Column functions work on a block of rows of a row-major [rows, n] matrix.
+// Loops of layer and batch normalisation. Column functions work on a block of rows of a row-major [rows, n] matrix; what is
+// stored in 16 bits is computed in float.
 #include <cmath>
 
+#include "cpu/kernels/half_simd.h"
 #include "cpu/kernels/own_isa.h"
-#include "cpu/kernels/simd.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
 namespace {
@@ -48,6 +49,8 @@ struct Columns {
     typedef T Vec __attribute__((vector_size(kVectorBytes)));
     static constexpr int64_t lanes = kVectorBytes / static_cast<int64_t>(sizeof(T));
 };
+[[gnu::always_inline]] inline Columns<double>::Vec load_wide(const double* p) { return load<Columns<double>::Vec>(p); }
+[[gnu::always_inline]] inline void store_narrow(double* p, Columns<double>::Vec v) { store(p, v); }
 constexpr int64_t kBlockElements = 8192;  // of rows passed through before the next columns: in the L1 cache
 
 // f(columns as a constant number of vectors, first row, rows, first column) and, for the columns left over,
@@ -69,9 +72,20 @@ template <class T, int Most, class F, class R>
     }
 }
 
+// Asks for the same columns of the block of rows behind this one. Rows are passed through a few columns at a time; of 16-bit
+// values these are so few bytes that the machine's own prefetcher does not follow.
+template <int NV, class S>
+[[gnu::always_inline]] inline void fetch_next(const S* p, int64_t rows, int64_t n) {
+    if constexpr (sizeof(S) == 2) {
+        constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(S)), width = NV * Columns<Compute<S>>::lanes;
+#pragma GCC unroll 6
+        for (int64_t i = 0; i < width; i += line) __builtin_prefetch(p + rows * n + i, 0, 2);
+    }
+}
+
 // sum += x - shift, squares += (x - shift)^2
-template <class T>
-void shifted_sums(const T* x, int64_t rows, int64_t n, const T* shift, T* sum, T* squares) {
+template <class S, class T = Compute<S>>
+void shifted_sums(const S* x, int64_t rows, int64_t n, const T* shift, T* sum, T* squares) {
     using Vec = typename Columns<T>::Vec;
     constexpr int64_t lanes = Columns<T>::lanes;
     for_blocks<T, 6>(
@@ -83,21 +97,23 @@ void shifted_sums(const T* x, int64_t rows, int64_t n, const T* shift, T* sum, T
                 b[j] = load<Vec>(squares + i + j * lanes);
                 s[j] = load<Vec>(shift + i + j * lanes);
             }
-            const T* row = x + r * n + i;
-            for (int64_t k = 0; k < count; ++k, row += n)
+            const S* row = x + r * n + i;
+            for (int64_t k = 0; k < count; ++k, row += n) {
+                fetch_next<NV>(row, count, n);
 #pragma GCC unroll 6
                 for (int j = 0; j < NV; ++j) {
-                    const Vec d = load<Vec>(row + j * lanes) - s[j];
+                    const Vec d = load_wide(row + j * lanes) - s[j];
                     a[j] += d;
                     b[j] += d * d;
                 }
+            }
             for (int j = 0; j < NV; ++j) store(sum + i + j * lanes, a[j]), store(squares + i + j * lanes, b[j]);
         },
         [&](int64_t r, int64_t count, int64_t first) {
             for (int64_t k = r; k < r + count; ++k)
 #pragma omp simd
                 for (int64_t i = first; i < n; ++i) {
-                    const T d = x[k * n + i] - shift[i];
+                    const T d = fk::cpu::widen<S>(x[k * n + i]) - shift[i];
                     sum[i] += d;
                     squares[i] += d * d;
                 }
@@ -107,15 +123,15 @@ void shifted_sums(const T* x, int64_t rows, int64_t n, const T* shift, T* sum, T
 // One pass: deviations are summed up from a shift near the mean, that of the block before (for the first block, of its first
 // rows). Where two blocks are far apart the variance is as large, so what the shift costs in accuracy stays a matter of a few
 // roundings. Blocks are combined in double (Chan et al.).
-template <class T>
-void column_moments(const T* x, int64_t rows, int64_t n, double count, const ColumnMoments<T>& m) {
+template <class S, class T = Compute<S>>
+void column_moments(const S* x, int64_t rows, int64_t n, double count, const ColumnMoments<T>& m) {
     constexpr int64_t first_rows = 8;
     if (count == 0) {
         const int64_t some = rows < first_rows ? rows : first_rows;
         for (int64_t i = 0; i < n; ++i) m.shift[i] = 0, m.mean[i] = 0, m.squares[i] = 0;
         for (int64_t r = 0; r < some; ++r)
 #pragma omp simd
-            for (int64_t i = 0; i < n; ++i) m.shift[i] += x[r * n + i];
+            for (int64_t i = 0; i < n; ++i) m.shift[i] += fk::cpu::widen<S>(x[r * n + i]);
         for (int64_t i = 0; i < n; ++i) m.shift[i] /= static_cast<T>(some);
     }
     for (int64_t i = 0; i < n; ++i) m.sum[i] = 0, m.sum_squares[i] = 0;
@@ -131,8 +147,8 @@ void column_moments(const T* x, int64_t rows, int64_t n, double count, const Col
     }
 }
 
-template <class T>
-void column_affine(const T* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, T* y) {
+template <class S, class T = Compute<S>>
+void column_affine(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, S* y) {
     using Vec = typename Columns<T>::Vec;
     constexpr int64_t lanes = Columns<T>::lanes;
     for_blocks<T, 6>(
@@ -144,22 +160,24 @@ void column_affine(const T* x, int64_t rows, int64_t n, const T* mean, const T* 
                 a[j] = load<Vec>(scale + i + j * lanes);
                 b[j] = load<Vec>(shift + i + j * lanes);
             }
-            const T* px = x + r * n + i;
-            T* py = y + r * n + i;
-            for (int64_t k = 0; k < count; ++k, px += n, py += n)
+            const S* px = x + r * n + i;
+            S* py = y + r * n + i;
+            for (int64_t k = 0; k < count; ++k, px += n, py += n) {
+                fetch_next<NV>(px, count, n);
 #pragma GCC unroll 6
                 for (int j = 0; j < NV; ++j) {
-                    Vec v = (load<Vec>(px + j * lanes) - m[j]) * a[j] + b[j];
+                    Vec v = (load_wide(px + j * lanes) - m[j]) * a[j] + b[j];
                     v = v < low ? low - Vec{} : v;  // NaN stays
-                    store(py + j * lanes, v > high ? high - Vec{} : v);
+                    store_narrow(py + j * lanes, v > high ? high - Vec{} : v);
                 }
+            }
         },
         [&](int64_t r, int64_t count, int64_t first) {
             for (int64_t k = r; k < r + count; ++k)
 #pragma omp simd
                 for (int64_t i = first; i < n; ++i) {
-                    const T v = (x[k * n + i] - mean[i]) * scale[i] + shift[i];
-                    y[k * n + i] = v < low ? low : v > high ? high : v;
+                    const T v = (fk::cpu::widen<S>(x[k * n + i]) - mean[i]) * scale[i] + shift[i];
+                    y[k * n + i] = fk::cpu::narrow<S>(v < low ? low : v > high ? high : v);
                 }
         });
 }
@@ -184,8 +202,8 @@ template <bool Masked, class T>
     }
 }
 
-template <bool Masked, class T>
-void norm_sums(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
+template <bool Masked, class S, class T = Compute<S>>
+void norm_sums(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
                T* sum_dy_x) {
     using Vec = typename Columns<T>::Vec;
     constexpr int64_t lanes = Columns<T>::lanes;
@@ -194,33 +212,81 @@ void norm_sums(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, 
         [&]<int NV>(int64_t r, int64_t count, int64_t i) {
             Vec a[NV], b[NV];
             for (int j = 0; j < NV; ++j) a[j] = load<Vec>(sum_dy + i + j * lanes), b[j] = load<Vec>(sum_dy_x + i + j * lanes);
-            const T *px = x + r * n + i, *pd = dy + r * n + i;
+            const S *px = x + r * n + i, *pd = dy + r * n + i;
             const T *scale = Masked ? open->scale + i : mean, *shift = Masked ? open->shift + i : mean;
-            for (int64_t k = 0; k < count; ++k, px += n, pd += n)
+            for (int64_t k = 0; k < count; ++k, px += n, pd += n) {
+                fetch_next<NV>(px, count, n);
+                fetch_next<NV>(pd, count, n);
 #pragma GCC unroll 6
                 for (int j = 0; j < NV; ++j) {
-                    const Vec centred = load<Vec>(px + j * lanes) - load<Vec>(mean + i + j * lanes);
+                    const Vec centred = load_wide(px + j * lanes) - load<Vec>(mean + i + j * lanes);
                     const Vec d = passing<Masked, T, Vec>(centred, load<Vec>(scale + j * lanes), load<Vec>(shift + j * lanes),
-                                                          open, load<Vec>(pd + j * lanes));
+                                                          open, load_wide(pd + j * lanes));
                     a[j] += d;
                     b[j] += d * centred;
                 }
+            }
             for (int j = 0; j < NV; ++j) store(sum_dy + i + j * lanes, a[j]), store(sum_dy_x + i + j * lanes, b[j]);
         },
         [&](int64_t r, int64_t count, int64_t first) {
             for (int64_t k = r; k < r + count; ++k)
 #pragma omp simd
                 for (int64_t i = first; i < n; ++i) {
-                    const T centred = x[k * n + i] - mean[i], d = passing_one<Masked>(centred, i, open, dy[k * n + i]);
+                    const T centred = fk::cpu::widen<S>(x[k * n + i]) - mean[i],
+                            d = passing_one<Masked>(centred, i, open, fk::cpu::widen<S>(dy[k * n + i]));
                     sum_dy[i] += d;
                     sum_dy_x[i] += d * centred;
                 }
         });
 }
 
-template <bool Masked, class T>
-void norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a, const T* b,
-               const T* c, T* dx) {
+template <class S, class T = Compute<S>>
+void join_sums(const S* x, const S* first, const S* second, const S* z, int64_t rows, int64_t n, const T* mean, S* dy, T* sum_dy,
+               T* sum_dy_x) {
+    using Vec = typename Columns<T>::Vec;
+    constexpr int64_t lanes = Columns<T>::lanes;
+    for_blocks<T, 6>(
+        rows, n,
+        [&]<int NV>(int64_t r, int64_t count, int64_t i) {
+            Vec a[NV], b[NV], m[NV];
+            for (int j = 0; j < NV; ++j) {
+                a[j] = load<Vec>(sum_dy + i + j * lanes);
+                b[j] = load<Vec>(sum_dy_x + i + j * lanes);
+                m[j] = load<Vec>(mean + i + j * lanes);
+            }
+            for (int64_t k = r; k < r + count; ++k) {
+                fetch_next<NV>(x + k * n + i, count, n);
+                fetch_next<NV>(first + k * n + i, count, n);
+                fetch_next<NV>(second + k * n + i, count, n);
+                fetch_next<NV>(z + k * n + i, count, n);
+#pragma GCC unroll 6
+                for (int j = 0; j < NV; ++j) {
+                    const int64_t at = k * n + i + j * lanes;
+                    const Vec d = load_wide(z + at) > 0 ? load_wide(first + at) + load_wide(second + at) : Vec{};
+                    store_narrow(dy + at, d);
+                    a[j] += d;
+                    b[j] += d * (load_wide(x + at) - m[j]);
+                }
+            }
+            for (int j = 0; j < NV; ++j) store(sum_dy + i + j * lanes, a[j]), store(sum_dy_x + i + j * lanes, b[j]);
+        },
+        [&](int64_t r, int64_t count, int64_t begin) {
+            for (int64_t k = r; k < r + count; ++k)
+#pragma omp simd
+                for (int64_t i = begin; i < n; ++i) {
+                    const int64_t at = k * n + i;
+                    const T sum = fk::cpu::widen<S>(first[at]) + fk::cpu::widen<S>(second[at]),
+                            d = fk::cpu::widen<S>(z[at]) > 0 ? sum : T(0);
+                    dy[at] = fk::cpu::narrow<S>(d);
+                    sum_dy[i] += d;
+                    sum_dy_x[i] += d * (fk::cpu::widen<S>(x[at]) - mean[i]);
+                }
+        });
+}
+
+template <bool Masked, class S, class T = Compute<S>>
+void norm_grad(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a, const T* b,
+               const T* c, S* dx) {
     using Vec = typename Columns<T>::Vec;
     constexpr int64_t lanes = Columns<T>::lanes;
     for_blocks<T, 4>(
@@ -235,46 +301,67 @@ void norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, 
                 vb[j] = load<Vec>(b + i + j * lanes);
                 vc[j] = load<Vec>(c + i + j * lanes);
             }
-            const T *px = x + r * n + i, *pd = dy + r * n + i;
-            T* out = dx + r * n + i;
-            for (int64_t k = 0; k < count; ++k, px += n, pd += n, out += n)
+            const S *px = x + r * n + i, *pd = dy + r * n + i;
+            S* out = dx + r * n + i;
+            for (int64_t k = 0; k < count; ++k, px += n, pd += n, out += n) {
+                fetch_next<NV>(px, count, n);
+                fetch_next<NV>(pd, count, n);
 #pragma GCC unroll 4
                 for (int j = 0; j < NV; ++j) {
-                    const Vec centred = load<Vec>(px + j * lanes) - m[j];
-                    const Vec d = passing<Masked, T, Vec>(centred, s[j], t[j], open, load<Vec>(pd + j * lanes));
-                    store(out + j * lanes, d * va[j] + centred * vb[j] + vc[j]);
+                    const Vec centred = load_wide(px + j * lanes) - m[j];
+                    const Vec d = passing<Masked, T, Vec>(centred, s[j], t[j], open, load_wide(pd + j * lanes));
+                    store_narrow(out + j * lanes, d * va[j] + centred * vb[j] + vc[j]);
                 }
+            }
         },
         [&](int64_t r, int64_t count, int64_t first) {
             for (int64_t k = r; k < r + count; ++k)
 #pragma omp simd
                 for (int64_t i = first; i < n; ++i) {
-                    const T centred = x[k * n + i] - mean[i], d = passing_one<Masked>(centred, i, open, dy[k * n + i]);
-                    dx[k * n + i] = d * a[i] + centred * b[i] + c[i];
+                    const T centred = fk::cpu::widen<S>(x[k * n + i]) - mean[i],
+                            d = passing_one<Masked>(centred, i, open, fk::cpu::widen<S>(dy[k * n + i]));
+                    dx[k * n + i] = fk::cpu::narrow<S>(d * a[i] + centred * b[i] + c[i]);
                 }
         });
 }
 
-template <class T>
-void column_norm_sums(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
+template <class S, class T = Compute<S>>
+void column_norm_sums(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
                       T* sum_dy_x) {
-    (open ? norm_sums<true, T> : norm_sums<false, T>)(x, dy, rows, n, mean, open, sum_dy, sum_dy_x);
+    (open ? norm_sums<true, S> : norm_sums<false, S>)(x, dy, rows, n, mean, open, sum_dy, sum_dy_x);
+}
+
+template <class S, class T = Compute<S>>
+void column_norm_grad(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
+                      const T* b, const T* c, S* dx) {
+    (open ? norm_grad<true, S> : norm_grad<false, S>)(x, dy, rows, n, mean, open, a, b, c, dx);
 }
 
 template <class T>
-void column_norm_grad(const T* x, const T* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
-                      const T* b, const T* c, T* dx) {
-    (open ? norm_grad<true, T> : norm_grad<false, T>)(x, dy, rows, n, mean, open, a, b, c, dx);
+void add_where_positive(const T* a, const T* b, const T* x, int64_t n, T* y) {
+    if (x == nullptr) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? a[i] + b[i] : T(0);
+    }
 }
 
 template <class T>
 void fill(RowKernels<T>& t) {
     t.layer_norm = layer_norm<T>;
     t.layer_norm_grad = layer_norm_grad<T>;
-    t.column_moments = column_moments<T>;
-    t.column_affine = column_affine<T>;
-    t.column_norm_sums = column_norm_sums<T>;
-    t.column_norm_grad = column_norm_grad<T>;
+    t.add_where_positive = add_where_positive<T>;
+}
+
+template <class S>
+void fill(ColumnKernels<S>& t) {
+    t.moments = column_moments<S>;
+    t.affine = column_affine<S>;
+    t.norm_sums = column_norm_sums<S>;
+    t.join_sums = join_sums<S>;
+    t.norm_grad = column_norm_grad<S>;
 }
 
 }  // namespace
@@ -282,6 +369,10 @@ void fill(RowKernels<T>& t) {
 void fill_norm(OwnKernels& table) {
     fill(table.rows_f32);
     fill(table.rows_f64);
+    fill(table.columns_f32);
+    fill(table.columns_f64);
+    fill(table.columns_bf16);
+    fill(table.columns_f16);
 }
 
 }  // namespace fk::cpu::FK_ISA_NAMESPACE

@@ -30,11 +30,13 @@ inline Compute<T> widen(T v) {
     if constexpr (std::is_same_v<T, Bf16>) {
         return std::bit_cast<float>(static_cast<uint32_t>(v.bits) << 16);
     } else if constexpr (std::is_same_v<T, F16>) {
-        // Shift exponent and mantissa into place, then scale by 2^112: subnormals come out right without a branch.
+        // Exponent and mantissa in place, with the exponent's new bias; a subnormal is a small integer. No step sees a denormal
+        // float, which would count as zero while a plan runs.
         const uint32_t sign = static_cast<uint32_t>(v.bits & 0x8000u) << 16, rest = static_cast<uint32_t>(v.bits & 0x7fffu) << 13;
-        const float scaled = std::bit_cast<float>(rest) * 0x1p112f;
+        const float small = static_cast<float>(static_cast<int32_t>(v.bits & 0x3ffu)) * 0x1p-24f;
         const uint32_t special = (v.bits & 0x7c00u) == 0x7c00u ? 0x7f800000u : 0u;
-        return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | special | sign);
+        const uint32_t normal = (rest + 0x38000000u) | special;
+        return std::bit_cast<float>(((v.bits & 0x7c00u) == 0 ? std::bit_cast<uint32_t>(small) : normal) | sign);
     } else {
         return v;
     }
