@@ -20,8 +20,8 @@ namespace fk::cpu {
 // Instruction set in use: "portable", "avx2", "avx512", "avx512_bf16" (FASTKERAS_MAX_ISA caps it).
 [[nodiscard]] std::string_view isa_name();
 
-// Whether kernels compiled from now on may use Winograd's convolutions: "never", "always" where they can, "2" or "4" always and in
-// tiles of that size (filter gradients in tiles of 2), or "" where they are estimated to be quicker. False: another word.
+// Whether kernels compiled from now on may use Winograd's convolutions: "never", "always" where they can, "2" or "4" always and
+// in tiles of that size, or "" where they are estimated to be quicker. False: another word.
 bool set_winograd(std::string_view wanted);
 
 }  // namespace fk::cpu

@@ -10,24 +10,18 @@
 #include "ops/expr.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
+#include "passes/uses.h"
 
 namespace fk {
 namespace {
-
-using Result = std::optional<std::vector<Value>>;
 
 constexpr uint32_t kNone = UINT32_MAX;
 constexpr int64_t kLeastElements = 1 << 16;  // of a table: below, the steps added cost more than the rows left out
 constexpr int64_t kLeastRatio = 8;           // rows of the table for each row of the batch
 
-bool is_zero(const Graph& g, Value v) {
-    while (g.node(v).is("broadcast_to") || g.node(v).is("reshape")) v = g.node(v).inputs[0];
-    return g.node(v).is("full") && g.node(v).float_attr("value") == 0;
-}
-
 // The sum of updates to rows of zeros, few of many.
 bool is_sparse(const Graph& g, const Node& n) {
-    if (!n.is("scatter_add") || !is_zero(g, n.inputs[0])) return false;
+    if (!n.is("scatter_add") || !is_constant(g, n.inputs[0], 0.0)) return false;
     const TensorType &table = n.types[0], &indices = g.type(n.inputs[1]);
     return is_float(table.dtype) && normalize_axis(n.int_attr("axis"), table.rank()) == 0 && table.size() >= kLeastElements &&
            indices.size() > 0 && table.dims[0] >= kLeastRatio * indices.size();
@@ -65,18 +59,18 @@ class RowUpdates {
 
     Graph run() {
         rows_.resize(g_.size());
-        return rewrite(g_, [&](Graph& out, const Node& node, std::span<const Value> in) -> Result {
-            const uint32_t n = index_of(node);
+        return rewrite_places(g_, [&](Graph& out, uint32_t n, ValueMap& map) {
             const uint32_t gradient = outside_[n].gradient;
-            if (gradient == kNone || by_rows_[gradient] == 0) return std::nullopt;
-            if (n == gradient) {
-                rows_[n] = summed_rows(out, node, in);
-                return std::nullopt;
-            }
-            rows_[n] = on_rows(out, node, in, rows_[gradient]);
-            if (updates_[n] == 0) return std::nullopt;
-            const Value variable = out.parameters()[parameter_index(outside_[n].same)];
-            return std::vector{emit("scatter_set", {Expr{&out, variable}, rows_[gradient].indices, rows_[n].values}).v};
+            if (gradient == kNone || by_rows_[gradient] == 0) return false;
+            const auto mapped = [&](Value v) { return map[v.node][v.out]; };
+            const Node& node = g_.node(n);
+            std::vector<Value> inputs;
+            for (Value v : node.inputs) inputs.push_back(mapped(v));
+            rows_[n] = n == gradient ? summed_rows(out, node, inputs) : on_rows(out, node, inputs, rows_[gradient]);
+            if (updates_[n] == 0) return false;
+            const Expr variable{&out, mapped(outside_[n].same)};
+            map[n] = {emit("scatter_set", {variable, rows_[gradient].indices, rows_[n].values}).v};
+            return true;
         });
     }
 
@@ -149,15 +143,6 @@ class RowUpdates {
         return whole;
     }
 
-    uint32_t index_of(const Node& node) {
-        while (&g_.node(at_) != &node) ++at_;  // nodes come in their order
-        return at_;
-    }
-    size_t parameter_index(Value p) const {
-        const auto& all = g_.parameters();
-        return static_cast<size_t>(std::ranges::find(all, p) - all.begin());
-    }
-
     // The gradient of each row looked up: all of it, wherever a row is looked up again.
     static Rows summed_rows(Graph& out, const Node& node, std::span<const Value> in) {
         const TensorType& table = node.types[0];
@@ -199,7 +184,6 @@ class RowUpdates {
     std::vector<Outside> outside_;
     std::vector<uint8_t> updates_, by_rows_;  // variables' new values, and the gradients that only these need
     std::vector<Rows> rows_;
-    uint32_t at_ = 0;
 };
 
 }  // namespace
