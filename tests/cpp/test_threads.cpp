@@ -279,11 +279,13 @@ TEST_CASE("threads: a part that has more to do than the others does not send the
         }
         return shared;
     };
-    // On a busy machine the worker may indeed lose its core meanwhile: the best of some tries.
+    // On a busy machine the worker may indeed lose its core meanwhile: the best of many tries. A team that rested after each long
+    // part would share 3 of the rounds.
+    constexpr int kEnough = 8;
     int best = 0;
-    for (int i = 0; i < 30 && best < kRounds - 2; ++i) best = std::max(best, rounds_shared());
+    for (int i = 0; i < 100 && best < kEnough; ++i) best = std::max(best, rounds_shared());
     CAPTURE(best);
-    CHECK(best >= kRounds - 2);
+    CHECK(best >= kEnough);
 }
 
 TEST_CASE("threads: a forked child has a team of its own") {
