@@ -15,7 +15,7 @@ namespace fk::cpu {
 // Compiles a fused region to a tile program over the SIMD kernels of this machine.
 [[nodiscard]] std::unique_ptr<Kernel> compile_region(const Region& region);
 
-// Number of threads of the one OpenMP team (FASTKERAS_NUM_THREADS, else the cores this process may use).
+// Number of threads of the one team (FASTKERAS_NUM_THREADS, else the cores this process may use).
 [[nodiscard]] int max_threads();
 // Instruction set in use: "portable", "avx2", "avx512", "avx512_bf16" (FASTKERAS_MAX_ISA caps it).
 [[nodiscard]] std::string_view isa_name();

@@ -91,41 +91,23 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* re
         chains.push_back({n, bias, act});
     }
     if (chains.empty()) return g;
-    // Rewriting by node index needs the map from old values, so this pass walks the graph itself.
-    Graph out;
-    std::vector<std::vector<Value>> map(g.size());
-    for (Value p : g.parameters()) {
-        out.current_label = out.intern_label(g.label(g.node(p).label));
-        map[p.node] = {out.add_parameter(g.type(p), g.steady(p))};
-    }
-    for (uint32_t n = 0; n < g.size(); ++n) {
-        const Node& node = g.node(n);
-        if (!live[n] || node.is("parameter")) continue;
-        out.current_label = out.intern_label(g.label(node.label));
-        uint32_t added;
-        if (root_of[n] >= 0) {
-            const Fused& f = chains[static_cast<size_t>(root_of[n])];
-            const Node& base = g.node(f.base);
-            Attrs attrs = base.attrs;
-            attrs.emplace_back(f.act);
-            auto mapped = [&](Value v) { return map[v.node][v.out]; };
-            const auto shaped = [&](Value v, const Dims& dims) {
-                return out.type(v).dims == dims ? v : reshape(Expr{&out, v}, dims).v;
-            };
-            const Value bias = shaped(mapped(f.bias), {base.types[0].dims.back()});
-            const uint32_t whole = out.add(get_op(std::string(base.op->name) + "_bias_act"),
-                                           {mapped(base.inputs[0]), mapped(base.inputs[1]), bias}, attrs);
-            added = shaped({whole, 0}, node.types[0].dims).node;
-        } else {
-            std::vector<Value> inputs;
-            for (Value v : node.inputs) inputs.push_back(map[v.node][v.out]);
-            added = out.add(*node.op, std::move(inputs), node.attrs);
-        }
-        for (uint32_t i = 0; i < node.types.size(); ++i) map[n].push_back({added, i});
-    }
-    for (Value v : g.outputs) out.outputs.push_back(map[v.node][v.out]);
-    out.output_aliases = g.output_aliases;
-    return rewrite(out, [](Graph&, const Node&, std::span<const Value>) { return std::nullopt; });  // drops the absorbed nodes
+    const Graph fused = rewrite_places(g, [&](Graph& out, uint32_t n, ValueMap& map) {
+        if (root_of[n] < 0) return false;
+        const Fused& f = chains[static_cast<size_t>(root_of[n])];
+        const Node& base = g.node(f.base);
+        Attrs attrs = base.attrs;
+        attrs.emplace_back(f.act);
+        const auto mapped = [&](Value v) { return map[v.node][v.out]; };
+        const auto shaped = [&](Value v, const Dims& dims) {
+            return out.type(v).dims == dims ? v : reshape(Expr{&out, v}, dims).v;
+        };
+        const Value bias = shaped(mapped(f.bias), {base.types[0].dims.back()});
+        const uint32_t whole = out.add(get_op(std::string(base.op->name) + "_bias_act"),
+                                       {mapped(base.inputs[0]), mapped(base.inputs[1]), bias}, attrs);
+        map[n] = {shaped({whole, 0}, g.node(n).types[0].dims)};
+        return true;
+    });
+    return rewrite(fused, [](Graph&, const Node&, std::span<const Value>) { return std::nullopt; });  // drops the absorbed nodes
 }
 
 }  // namespace fk

@@ -3,6 +3,7 @@
 // whose result is multiplied by that slope multiplies it itself, and sums up the rows: the gradient of a bias. Without a
 // gradient, such an activation is part of the product like others (see absorb_epilogues.cpp).
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ops/expr.h"
 #include "passes/claims.h"
@@ -39,27 +40,37 @@ class Pairs {
     [[nodiscard]] bool empty() const { return pairs_.empty(); }
 
     Graph run() {
-        return rewrite(g_, [&](Graph& out, const Node& node, std::span<const Value> in) -> std::optional<std::vector<Value>> {
-            if (const auto it = pairs_.find(&node); it != pairs_.end()) return place(out, it->second, in);
-            if (const auto it = replaced_.find(&node); it != replaced_.end()) return std::vector<Value>{done_.at(it->second)};
-            if (times_.contains(&node)) {
-                const Node product = out.node(in[0]);
-                const uint32_t t = out.add(get_op("matmul_times"), {product.inputs[0], product.inputs[1], in[1]}, product.attrs);
-                done_[node_of(node)] = {t, 1};
-                return std::vector<Value>{{t, 0}};
+        return rewrite_places(g_, [&](Graph& out, uint32_t n, ValueMap& map) {
+            if (absorbed_.contains(n)) return true;
+            const auto mapped = [&](Value v) { return map[v.node][v.out]; };
+            if (const auto it = pairs_.find(n); it != pairs_.end()) {
+                const Pair& p = it->second;
+                const Node& product = g_.node(p.product);
+                Attrs attrs = product.attrs;
+                attrs.emplace_back(std::string(g_.node(p.act).op->name));
+                const uint32_t made =
+                    out.add(op_of(p), {mapped(product.inputs[0]), mapped(product.inputs[1]), mapped(p.bias)}, attrs);
+                map[p.act] = {{made, 0}};
+                if (p.slope != kNone) map[p.slope] = {{made, 1}};
+                return true;
             }
-            if (const auto it = sums_.find(&node); it != sums_.end()) {
-                const Value v = done_.at(it->second);
-                if (out.type(v) == node.types[0]) return std::vector<Value>{v};
-                return std::vector<Value>{reshape(Expr{&out, v}, node.types[0].dims).v};
+            if (const auto it = times_.find(n); it != times_.end()) {
+                const Node &node = g_.node(n), &product = g_.node(node.inputs[0]);
+                const uint32_t made =
+                    out.add(get_op("matmul_times"),
+                            {mapped(product.inputs[0]), mapped(product.inputs[1]), mapped(node.inputs[1])}, product.attrs);
+                map[n] = {{made, 0}};
+                for (uint32_t sum : it->second) {
+                    const Dims& dims = g_.node(sum).types[0].dims;
+                    map[sum] = {out.type({made, 1}).dims == dims ? Value{made, 1} : reshape(Expr{&out, {made, 1}}, dims).v};
+                }
+                return true;
             }
-            return std::nullopt;
+            return false;
         });
     }
 
   private:
-    [[nodiscard]] uint32_t node_of(const Node& n) const { return index_.at(&n); }
-
     // Whether the device takes `op` of these operands.
     [[nodiscard]] bool claims(const OpDef& op, const Node& product, Value third, const Attr* last, size_t outputs) {
         Node probe{.op = &op,
@@ -101,10 +112,9 @@ class Pairs {
         if (t != DType::f32 && t != DType::f64) return;  // 16-bit products have no such end
         const Attr name{act};
         if (!claims(op_of(p), product, p.bias, &name, p.slope == kNone ? 1 : 2)) return;
-        pairs_[&add] = p;
-        index_[&add] = sum;
-        replaced_[&g_.node(p.act)] = p.act;
-        if (p.slope != kNone) replaced_[&g_.node(p.slope)] = p.slope;
+        pairs_[sum] = p;
+        absorbed_.insert({p.product, p.act});
+        if (p.slope != kNone) absorbed_.insert(p.slope), slopes_.insert(p.slope);
     }
 
     static const OpDef& op_of(const Pair& p) { return get_op(p.slope == kNone ? "matmul_bias_act" : "matmul_bias_act_slope"); }
@@ -112,30 +122,21 @@ class Pairs {
     // A product multiplied by a slope that another product leaves.
     void find_times(uint32_t n) {
         const Node& node = g_.node(n);
-        const Node &product = g_.node(node.inputs[0]), &slope = g_.node(node.inputs[1]);
-        if (!product.is("matmul") || uses_.only(node.inputs[0].node) != n || !replaced_.contains(&slope)) return;
+        const uint32_t base = node.inputs[0].node;
+        const Node& product = g_.node(base);
+        if (!product.is("matmul") || uses_.only(base) != n || !slopes_.contains(node.inputs[1].node)) return;
         if (product.types[0] != node.types[0] || !claims(get_op("matmul_times"), product, node.inputs[1], nullptr, 2)) return;
-        times_[&node] = n;
-        index_[&node] = n;
+        absorbed_.insert(base);
+        std::vector<uint32_t>& sums = times_[n];
         for (uint32_t m = n + 1; m < g_.size(); ++m) {
             const Node& sum = g_.node(m);
             if (!live_[m] || !sum.is("reduce_sum") || sum.types[0].dtype != node.types[0].dtype) continue;
             Value v = sum.inputs[0];
             while (g_.node(v).is("reshape")) v = g_.node(v).inputs[0];
-            if (v == Value{n, 0} && sums_rows(g_, sum, node.types[0].dims.back())) sums_[&sum] = n;
+            if (v != Value{n, 0} || !sums_rows(g_, sum, node.types[0].dims.back())) continue;
+            sums.push_back(m);
+            absorbed_.insert(m);
         }
-    }
-
-    std::vector<Value> place(Graph& out, const Pair& p, std::span<const Value> in) {
-        const Node& add = g_.node(uses_.only(p.product));
-        const size_t at = add.inputs[0].node == p.product ? 0 : 1;
-        const Node product = out.node(in[at]);
-        Attrs attrs = product.attrs;
-        attrs.emplace_back(std::string(g_.node(p.act).op->name));
-        const uint32_t n = out.add(op_of(p), {product.inputs[0], product.inputs[1], broadcast_vector(out, in[1 - at])}, attrs);
-        done_[p.act] = {n, 0};
-        if (p.slope != kNone) done_[p.slope] = {n, 1};
-        return {Value{}};  // nobody reads the sum any more
     }
 
     const Graph& g_;
@@ -143,11 +144,10 @@ class Pairs {
     Refusals* refusals_;
     std::vector<uint8_t> live_;
     Uses uses_;
-    std::unordered_map<const Node*, Pair> pairs_;         // by the sum of product and bias
-    std::unordered_map<const Node*, uint32_t> replaced_;  // activations and slopes
-    std::unordered_map<const Node*, uint32_t> times_, sums_;
-    std::unordered_map<const Node*, uint32_t> index_;
-    std::unordered_map<uint32_t, Value> done_;  // what stands for these nodes in the new graph; of a product: its sums
+    std::unordered_map<uint32_t, Pair> pairs_;                   // by the sum of product and bias
+    std::unordered_map<uint32_t, std::vector<uint32_t>> times_;  // by the multiplication; its sums over rows
+    std::unordered_set<uint32_t> slopes_;                        // that products leave
+    std::unordered_set<uint32_t> absorbed_;                      // what is no node of its own any more
 };
 
 }  // namespace

@@ -168,9 +168,7 @@ bool has_vectors() {
     return cpu::current_isa() >= cpu::Isa::avx512;
 }
 
-}  // namespace
-
-// f(threads, tile) for each number of threads and size of tiles.
+// f(tile) with each number of threads, for each size of tiles.
 template <class F>
 void each_way(F&& f) {
     for (const int threads : {1, 3})
@@ -182,6 +180,8 @@ void each_way(F&& f) {
             f(tile);
         }
 }
+
+}  // namespace
 
 TEST_CASE("Winograd's convolutions round about as direct ones do") {
     if (!has_vectors()) return;

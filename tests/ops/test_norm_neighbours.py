@@ -244,7 +244,7 @@ def test_the_gradient_of_a_residual_block_is_made_inside_its_products(
     x, w1, w2, g1, b1, g2, _, dz = (a.astype(np.float64) for a in given)
     u = x if first_act == "none" else np.maximum(x, 0)
     axes = (0, 1, 2)
-    np.testing.assert_allclose(y, u @ w1[0, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(y, u @ w1[0, 0], rtol=1e-4, atol=1e-5)  # sums of up to 130 products
     normal = (y - y.mean(axes)) / np.sqrt(y.var(axes) + EPSILON) * g1 + b1
     z = np.clip(normal, 0, 6 if act == "relu6" else None)
     joined = np.where(out > 0, dz, 0)
@@ -262,6 +262,7 @@ def test_the_gradient_of_a_residual_block_is_made_inside_its_products(
         dg2,
         db2,
     ]
+    # Sums of 13,250 products in float32, which cancel to about a tenth: 10 * sqrt(13,250) * 2^-24 = 7e-5.
     for what, expected in zip(got, want, strict=True):
         np.testing.assert_allclose(what, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     if products_absorb("absorb_activations", "absorb_prologues", "decompose"):
@@ -284,6 +285,9 @@ def test_an_activation_of_16_bits_joins_the_normalisation_that_was_rounded_for_i
     low = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float16
     x, dz = (rng.uniform(-1, 1, shape).astype(low).astype("float32") for _ in range(2))
     gamma, beta = np.linspace(0.5, 4, channels), np.linspace(-1, 3, channels)
+    plain = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + EPSILON) * gamma + beta
+    # Nothing comes back to values so near a kink that float32 may have them on its other side.
+    dz[(np.abs(plain) < 1e-4) | (np.abs(plain - 6) < 1e-4)] = 0
     given = [a.astype("float32") for a in (x, gamma, beta, dz)]
     trace = _engine.Trace()
     with trace:
@@ -305,15 +309,15 @@ def test_an_activation_of_16_bits_joins_the_normalisation_that_was_rounded_for_i
     np.testing.assert_allclose(z, y, rtol=unit * 1.01, atol=2e-5)
     np.testing.assert_allclose(mean, want_mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(variance, want_variance, rtol=1e-5)
-    passes = (y > 0) & (y < (6 if act == "relu6" else np.inf))
-    # Whether a value that rounds to the bound counts as below it depends on what is rounded first: leave that open.
-    unsure = np.abs(y - 6) <= 6 * unit if act == "relu6" else np.zeros(y.shape, bool)
-    want = _norm_grad(x, gamma, np.where(passes, dz, 0))
-    spread = np.abs(dz * unsure).sum((0, 1, 2)).max()
-    for what, expected, values in zip((dgamma, dbeta), want[1:], (4.0, 1.0), strict=True):
-        np.testing.assert_allclose(what, expected, rtol=1e-4, atol=1e-2 + values * spread)
-    slack = unit * np.abs(want[0]).max() + 20 * spread / (x.size / channels)
-    np.testing.assert_allclose(np.where(unsure, want[0], dx), want[0], atol=slack)
+    # Whether a value counts as below 6 is asked before it is rounded or behind, where it may have become 6.
+    high = 6 if act == "relu6" else np.inf
+    wants = [_norm_grad(x, gamma, np.where((v > 0) & (v < high), dz, 0)) for v in (plain, z)]
+    want = min(wants, key=lambda w: np.abs(w[2] - dbeta).max())
+    # Rounded once; terms of up to 14 cancel in float32 before.
+    np.testing.assert_allclose(dx, want[0], rtol=unit * 1.01, atol=5e-5)
+    # Sums of 3,330 terms in float32, of up to 4 and 1: at worst 3,330 * 4 * 2^-24.
+    np.testing.assert_allclose(dgamma, want[1], atol=1e-3)
+    np.testing.assert_allclose(dbeta, want[2], atol=1e-3)
     if not passes_off("absorb_activations", "decompose", "cast_mixed"):
         text = executable.lowered_text()
         for op in ("batch_norm_act", "batch_norm_act_grad"):
@@ -362,6 +366,7 @@ def test_the_gradients_that_meet_behind_a_shortcut_are_added_up_by_the_normalisa
     z, *got = got
     dy = np.where(z > 0, w1 @ m1.T + w2 @ m2.T, 0)
     # Each product and the sum are rounded where they are stored, and so is dx. Sums of many rows average these errors.
+    # In float32 these are sums of 11 products and of 3,330 rows.
     unit = {"float32": 2e-6, "bfloat16": 2.0**-8, "float16": 2.0**-11}[dtype]
     for side, gamma, (dx, dgamma, dbeta) in ((x, g1, got[:3]), (s, g2, got[3:])):
         want = _norm_grad(side, gamma, dy)

@@ -78,7 +78,8 @@ def test_no_step_works_on_the_whole_table(compiled: list, make: Callable[[], Any
     ops, arena = _longest(compiled)
     by_rows = not passes_off("update_rows")
     assert ("scatter_set" in ops) == by_rows
-    assert (arena < TABLE_BYTES / 4) == by_rows
+    if not passes_off("inplace"):  # else a new table is made beside the old one
+        assert (arena < TABLE_BYTES / 4) == by_rows
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fastkeras import _engine
+from passes_off import products_absorb
 from test_mixed_precision import TOLERANCE, policy, setting
 from train_pairs import pair, same_fit, same_weights
 
@@ -60,9 +60,16 @@ def samples(n):
 
 
 def has_parts(plan, parts):
-    """Whether the plan names the parts, where nothing is switched off and there is AVX-512, for which they are."""
-    usual = _engine.config()["disable_passes"]["value"] == "" and "avx512" in plan
-    return not usual or all(part in plan for part in parts)
+    """Whether the plan names the parts, where no pass that makes them is switched off and AVX-512 is used."""
+    passes = (
+        "absorb_activations",
+        "absorb_prologues",
+        "absorb_joins",
+        "absorb_moments",
+        "cast_mixed",
+        "decompose",
+    )
+    return not products_absorb(*passes) or all(part in plan for part in parts)
 
 
 @pytest.mark.parametrize("build", [resnet, mobilenet])
@@ -71,6 +78,8 @@ def test_float32(build, capfd):
     ours, theirs = pair(build, compiled)
     with setting("log", "plan"):
         same_fit(ours, theirs, x, y, batch_size=8, epochs=2, rtol=1e-3)
+    # Six steps with momentum: each normalisation divides rounding errors by the deviation of a batch and carries them
+    # into all that follow. Weights are 3e-4 apart at most as measured.
     same_weights(ours, theirs, rtol=5e-3, atol=1e-3)
     assert has_parts(capfd.readouterr().err, PARTS[build.__name__])
 
@@ -85,6 +94,8 @@ def test_mixed_bfloat16(build, capfd):
             histories = [
                 m.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0).history for m in (ours, theirs)
             ]
+    # As in test_mixed_precision: of the loss, and ten times that of how far the weights moved, which differences of
+    # rounded values decide (measured: 0.14 and 0.11 apart).
     tolerance = TOLERANCE["mixed_bfloat16"]
     np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=tolerance)
     moved = [
