@@ -11,14 +11,17 @@ if(FASTKERAS_BUILD_PYTHON)
     find_package(Python 3.10 REQUIRED COMPONENTS Interpreter ${FK_PYTHON_DEVELOPMENT})
 endif()
 
-set(FK_SOURCE_GLOBS core ir ops passes codegen runtime cpu)
+set(FK_SOURCE_GLOBS core ir ops passes codegen runtime cpu cuda cuda/ops null)
 list(TRANSFORM FK_SOURCE_GLOBS REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/csrc/\\1/*.cpp")
 file(GLOB FK_ENGINE_SOURCES CONFIGURE_DEPENDS ${FK_SOURCE_GLOBS})
 
 add_library(fk_engine STATIC ${FK_ENGINE_SOURCES})
 target_include_directories(fk_engine PUBLIC ${PROJECT_SOURCE_DIR}/csrc ${PROJECT_SOURCE_DIR}/include)
 target_compile_definitions(fk_engine PUBLIC FK_VERSION="${PROJECT_VERSION}")
-target_link_libraries(fk_engine PUBLIC OpenMP::OpenMP_CXX Threads::Threads)
+target_link_libraries(fk_engine PUBLIC OpenMP::OpenMP_CXX Threads::Threads ${CMAKE_DL_LIBS})
+
+include(embed)
+fk_embed_cuda(fk_engine)
 
 include(kernels)
 fk_add_cpu_kernels(fk_engine)

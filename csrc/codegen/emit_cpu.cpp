@@ -8,7 +8,7 @@
 #include <map>
 #include <optional>
 
-#include "codegen/tile_lower.h"
+#include "codegen/typed_code.h"
 #include "core/errors.h"
 #include "cpu/cpu.h"
 #include "cpu/isa.h"
@@ -28,7 +28,7 @@ int size_index(size_t bytes) { return std::countr_zero(bytes); }
 class Emitter {
   public:
     Emitter(const Region& region, const TileOptions& options)
-        : region_(region), options_(options), low_(lower_tile_steps(region)), table_(kernels()) {}
+        : region_(region), options_(options), low_(type_code(region)), table_(kernels()) {}
 
     TileProgram emit() {
         TileLoad load = measure();
@@ -48,9 +48,9 @@ class Emitter {
     }
 
   private:
-    using Kind = TileStep::Kind;
-    std::vector<TileStep>& steps() { return low_.steps; }
-    TileStep& step(int i) { return low_.steps[static_cast<size_t>(i)]; }
+    using Kind = TypedStep::Kind;
+    std::vector<TypedStep>& steps() { return low_.steps; }
+    TypedStep& step(int i) { return low_.steps[static_cast<size_t>(i)]; }
 
     // Bytes per element alive at once and work per element: they size the tile.
     TileLoad measure() {
@@ -63,7 +63,7 @@ class Emitter {
         load.instructions = 0;
         load.work = 0;
         for (size_t i = 0; i < n; ++i) {
-            const TileStep& s = steps()[i];
+            const TypedStep& s = steps()[i];
             if (s.kind == Kind::load) memory += s.size;
             if (s.is_scalar_source() || s.kind == Kind::load) continue;
             live += s.size;
@@ -88,7 +88,7 @@ class Emitter {
     }
 
     void find_rates() {
-        for (TileStep& s : steps()) {
+        for (TypedStep& s : steps()) {
             s.rate = Rate::run;
             if (s.kind == Kind::load || s.kind == Kind::index) {
                 const TileWalk& walk = walk_of(s.kind == Kind::load ? TileWalk::Kind::input : TileWalk::Kind::index, s.arg);
@@ -100,7 +100,7 @@ class Emitter {
 
     std::vector<int> count_uses() {
         std::vector<int> uses(steps().size(), 0);
-        for (const TileStep& s : steps())
+        for (const TypedStep& s : steps())
             if (!s.dead)
                 for (const int src : s.sources()) ++uses[static_cast<size_t>(src)];
         for (const int v : low_.output_steps) ++uses[static_cast<size_t>(v)];
@@ -111,11 +111,11 @@ class Emitter {
     void join_steps() {
         std::vector<int> uses = count_uses();
         const auto single = [&](int v, Kind kind) {
-            const TileStep& s = step(v);
+            const TypedStep& s = step(v);
             return s.kind == kind && s.rate == Rate::tile && s.from == Class::f32 && uses[static_cast<size_t>(v)] == 1;
         };
         const auto arithmetic = [](Prim p) { return p == Prim::add || p == Prim::subtract || p == Prim::multiply; };
-        for (TileStep& s : steps()) {
+        for (TypedStep& s : steps()) {
             if (s.dead || s.rate != Rate::tile) continue;
             if (s.kind == Kind::binary && s.from == Class::f32 && arithmetic(s.prim)) {
                 const auto joins = [&](int v) { return single(v, Kind::binary) && arithmetic(step(v).prim); };
@@ -123,7 +123,7 @@ class Emitter {
                 if (at == 0 && joins(s.src[1]) && step(s.src[1]).prim == Prim::multiply && step(s.src[0]).prim != Prim::multiply)
                     at = 1;
                 if (at < 0 || s.src[0] == s.src[1]) continue;
-                TileStep& inner = step(s.src[at]);
+                TypedStep& inner = step(s.src[at]);
                 s.kind = Kind::pair;
                 s.inner = inner.prim == Prim::add        ? PairInner::add
                           : inner.prim == Prim::subtract ? PairInner::subtract
@@ -138,7 +138,7 @@ class Emitter {
             } else if (s.kind == Kind::select && s.cls == Class::f32 && single(s.src[0], Kind::binary) &&
                        step(s.src[0]).cls == Class::b8 && step(s.src[0]).prim >= Prim::equal &&
                        step(s.src[0]).prim <= Prim::greater_equal) {
-                TileStep& compare = step(s.src[0]);
+                TypedStep& compare = step(s.src[0]);
                 s.kind = Kind::compare_select;
                 s.prim = compare.prim;
                 s.set_sources({compare.src[0], compare.src[1], s.src[1], s.src[2]});
@@ -147,7 +147,7 @@ class Emitter {
         }
     }
 
-    int append(TileStep s) {
+    int append(TypedStep s) {
         for (const int src : s.sources()) s.rate = std::max(s.rate, step(src).rate);
         steps().push_back(std::move(s));
         return static_cast<int>(steps().size()) - 1;
@@ -158,11 +158,11 @@ class Emitter {
         for (size_t o = 0; o < region_.outputs.size(); ++o) {
             if (region_.outputs[o].reduced) continue;
             int v = low_.output_steps[o];
-            const TileStep& s = step(v);
+            const TypedStep& s = step(v);
             const bool can =
                 s.rate == Rate::tile && s.output < 0 && s.kind != Kind::load && s.kind != Kind::index && s.kind != Kind::constant;
             if (!can) {
-                TileStep copy;
+                TypedStep copy;
                 copy.kind = s.rate == Rate::tile ? Kind::copy : Kind::splat;
                 copy.cls = copy.from = s.cls;
                 copy.size = s.size;
@@ -182,7 +182,7 @@ class Emitter {
             if (step(v).rate == Rate::tile) return v;
             auto [at, fresh] = spread.try_emplace(v, -1);
             if (fresh) {
-                TileStep s;
+                TypedStep s;
                 s.kind = Kind::splat;
                 s.cls = s.from = step(v).cls;
                 s.size = step(v).size;
@@ -195,7 +195,7 @@ class Emitter {
         const size_t count = steps().size();
         for (size_t i = 0; i < count; ++i) {
             if (steps()[i].dead || steps()[i].rate != Rate::tile) continue;
-            TileStep s = steps()[i];
+            TypedStep s = steps()[i];
             if (s.kind == Kind::binary) {
                 const auto& entry = table_.binary[static_cast<int>(s.prim)][static_cast<int>(s.from)];
                 for (const int k : {0, 1})
@@ -213,7 +213,7 @@ class Emitter {
     Form2 form2(int a, int b) { return !is_vector(a) && is_vector(b) ? sv : is_vector(a) && !is_vector(b) ? vs : vv; }
     Form3 form3(int a, int b) { return is_vector(a) ? (is_vector(b) ? vvv : vvs) : is_vector(b) ? vsv : vss; }
 
-    TileFn function_of(const TileStep& s) {
+    TileFn function_of(const TypedStep& s) {
         const int prim = static_cast<int>(s.prim), from = static_cast<int>(s.from), type = static_cast<int>(s.type);
         switch (s.kind) {
             case Kind::unary:
@@ -255,7 +255,7 @@ class Emitter {
         bound_at_.assign(steps().size(), -1);
         const std::vector<int> uses = count_uses();
         for (size_t i = 0; i < steps().size(); ++i) {
-            const TileStep& s = steps()[i];
+            const TypedStep& s = steps()[i];
             if (s.dead || uses[i] == 0) continue;
             const auto slot = static_cast<int32_t>(i);
             if (s.kind == Kind::constant) {
@@ -282,8 +282,8 @@ class Emitter {
     }
 
     // Whether a philox step reads consecutive indices: then the first of a tile tells all.
-    bool reads_run(const TileStep& s) {
-        const TileStep& index = step(s.src[0]);
+    bool reads_run(const TypedStep& s) {
+        const TypedStep& index = step(s.src[0]);
         if (s.kind != Kind::philox || s.rate != Rate::tile || index.kind != Kind::index) return false;
         const TileWalk& walk = walk_of(TileWalk::Kind::index, index.arg);
         return classify(program_.nest, walk).access == Access::direct && walk.strides.back() == 1;
@@ -306,7 +306,7 @@ class Emitter {
         s.size = static_cast<int32_t>(size_of(walk.dtype));
         if (walk.kind == TileWalk::Kind::index) {
             s.first_only = true;
-            for (const TileStep& reader : steps())
+            for (const TypedStep& reader : steps())
                 if (!reader.dead && std::ranges::count(reader.sources(), slot)) s.first_only = s.first_only && reads_run(reader);
             for (const int v : low_.output_steps) s.first_only = s.first_only && v != slot;
         }
@@ -471,7 +471,7 @@ class Emitter {
 
     const Region& region_;
     const TileOptions options_;
-    TileSteps low_;
+    TypedCode low_;
     const KernelTable& table_;
     TileProgram program_;
     std::vector<int> bound_at_;  // position of each step in its program
@@ -479,29 +479,6 @@ class Emitter {
 };
 
 }  // namespace
-
-Class class_of(DType t) {
-    switch (t) {
-        case DType::boolean:
-            return Class::b8;
-        case DType::u32:
-            return Class::u32;
-        case DType::i64:
-            return Class::i64;
-        case DType::u64:
-            return Class::u64;
-        case DType::f16:
-        case DType::bf16:
-        case DType::f32:
-            return Class::f32;
-        case DType::f64:
-            return Class::f64;
-        default:
-            return Class::i32;
-    }
-}
-
-size_t size_of(Class c) { return c == Class::b8 ? 1 : c == Class::i32 || c == Class::u32 || c == Class::f32 ? 4 : 8; }
 
 TileProgram emit_tile_program(const Region& region, const TileOptions& options) {
     const Region collapsed = collapse(region);

@@ -9,17 +9,11 @@
 #include <vector>
 
 #include "codegen/region.h"
+#include "codegen/typed_code.h"
 #include "cpu/kernels/table.h"
 #include "runtime/kernel.h"
 
 namespace fk::cpu {
-
-[[nodiscard]] Class class_of(DType t);
-[[nodiscard]] size_t size_of(Class c);
-
-// How often a value changes: once per run, once per step of the outer loops, or along the tile. The first two kinds are
-// scalars, computed with n = 1.
-enum class Rate : uint8_t { run, outer, tile };
 
 // A walk over memory (or, for an index, over integers) with one stride per dimension of the nest.
 struct TileWalk {

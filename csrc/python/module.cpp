@@ -4,6 +4,7 @@
 #include "core/config.h"
 #include "core/errors.h"
 #include "cpu/cpu.h"
+#include "cuda/library.h"
 #include "python/common.h"
 #include "runtime/host.h"
 #include "runtime/tape.h"
@@ -220,4 +221,5 @@ NB_MODULE(_engine, m) {
         return nb::str(n.data(), n.size());
     });
     m.def("num_threads", fk::cpu::max_threads);
+    m.def("set_cuda_library_folders", fk::cuda::set_library_folders, "Folders of packages that bring CUDA's libraries.");
 }

@@ -1,6 +1,7 @@
 // Python classes Trace and Executable, and recording into or out of a trace.
 #include "core/errors.h"
 #include "ir/text.h"
+#include "null/device.h"
 #include "python/common.h"
 #include "runtime/tape.h"
 
@@ -20,6 +21,27 @@ std::vector<OperandRef> references(nb::handle items) {
     for (nb::handle h : nb::iter(items))
         out.push_back(nb::isinstance<PyCell>(h) ? OperandRef(nb::cast<PyCell&>(h).p) : OperandRef(nb::cast<PyTensor&>(h).p));
     return out;
+}
+
+// What the null device makes of the function.
+nb::tuple compile_for_gpu(PyExecutable& e, const std::string& architecture) {
+    const null::NullDevice device(architecture);
+    std::shared_ptr<const Plan> plan;
+    {
+        nb::gil_scoped_release release;
+        plan = compile(e.exe->graph(), "", device);
+    }
+    nb::list kernels;
+    for (const cuda::KernelFacts& k : device.facts()) {
+        nb::dict d;
+        d["name"] = k.name;
+        d["registers"] = k.registers;
+        d["stack"] = k.stack;
+        d["spill_stores"] = k.spill_stores;
+        d["spill_loads"] = k.spill_loads;
+        kernels.append(d);
+    }
+    return nb::make_tuple(plan->text(), to_text(plan->lowered), kernels, device.milliseconds());
 }
 
 }  // namespace
@@ -72,6 +94,8 @@ void bind_trace(nb::module_& m) {
             "lowered_text", [](PyExecutable& e) { return to_text(e.exe->plan().lowered); }, "The graph after all passes.")
         .def(
             "plan_text", [](PyExecutable& e) { return e.exe->plan().text(); }, "One line per kernel that runs.")
+        .def("compile_for_gpu", compile_for_gpu, nb::arg("architecture"),
+             "Compiles the function for a GPU that need not be there: (plan, lowered graph, kernels, milliseconds of NVRTC).")
         .def("memory_map", [](PyExecutable& e) { return e.exe->plan().memory_map(); })
         .def("stats", [](PyExecutable& e) {
             const Plan& p = e.exe->plan();

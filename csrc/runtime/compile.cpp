@@ -5,19 +5,16 @@
 // report bad data. Everything else gets an offset in one arena by its lifetime, sharing an operand's place where the
 // kernel allows that.
 #include <algorithm>
-#include <bit>
 #include <cstdio>
-#include <cstring>
 #include <map>
 #include <set>
 #include <unordered_map>
 
 #include "core/config.h"
 #include "core/errors.h"
-#include "cpu/isa.h"
-#include "cpu/threads.h"
 #include "ops/op_def.h"
 #include "runtime/arena.h"
+#include "runtime/device.h"
 #include "runtime/index_checks.h"
 #include "runtime/plan.h"
 #include "runtime/profiler.h"
@@ -25,71 +22,12 @@
 namespace fk {
 namespace {
 
-class CopyKernel final : public Kernel {
-  public:
-    explicit CopyKernel(size_t bytes) : bytes_(bytes) {}
-    void run(const KernelArgs& args) const override {
-        if (args.in[0] != args.out[0]) std::memcpy(args.out[0], args.in[0], bytes_);
-    }
-    [[nodiscard]] bool may_share(int, int) const override { return true; }
-    [[nodiscard]] std::string describe() const override { return "copy"; }
-
-  private:
-    size_t bytes_;
-};
-
-// A reduction over no elements leaves its identity: 0 for a sum, 1 for a product.
-class EmptyReduction final : public Kernel {
-  public:
-    EmptyReduction(const Region& region, const std::vector<TensorType>& types) {
-        for (size_t i = 0; i < types.size(); ++i)
-            fills_.push_back({one_of(types[i].dtype), size_of(types[i].dtype), types[i].bytes(), region.outputs[i].kind});
-    }
-    void run(const KernelArgs& args) const override {
-        for (size_t i = 0; i < fills_.size(); ++i) {
-            const Fill& f = fills_[i];
-            auto* out = static_cast<std::byte*>(args.out[i]);
-            if (f.kind != ReduceKind::prod)
-                std::memset(out, 0, f.bytes);
-            else
-                for (size_t at = 0; at < f.bytes; at += f.size) std::memcpy(out + at, &f.one, f.size);
-        }
-    }
-    [[nodiscard]] std::string describe() const override { return "identity"; }
-
-  private:
-    // The bits of 1, low byte first.
-    static uint64_t one_of(DType t) {
-        switch (t) {
-            case DType::f16:
-                return 0x3C00;
-            case DType::bf16:
-                return 0x3F80;
-            case DType::f32:
-                return std::bit_cast<uint32_t>(1.0f);
-            case DType::f64:
-                return std::bit_cast<uint64_t>(1.0);
-            default:
-                return 1;
-        }
-    }
-    struct Fill {
-        uint64_t one;
-        size_t size, bytes;
-        ReduceKind kind;
-    };
-    std::vector<Fill> fills_;
-};
-
-std::unique_ptr<Kernel> make_kernel(const Graph& g, uint32_t at, Refusals& refusals) {
+std::unique_ptr<Kernel> make_kernel(const Device& device, const Graph& g, uint32_t at, Refusals& refusals) {
     const Node& n = g.node(at);
-    if (n.region) {
-        if (product(n.region->space) == 0) return std::make_unique<EmptyReduction>(*n.region, n.types);
-        return cpu::compile_region(*n.region);
-    }
+    if (n.region) return device.compile_region(*n.region);
     std::string reasons;
     const bool log = config::lists(config::Key::log, "impl");
-    for (const Impl& impl : cpu::impls()) {
+    for (const Impl& impl : device.impls()) {
         if (impl.op != n.op->name) continue;
         std::string why = impl.match(g, n);
         if (why.empty()) {
@@ -104,15 +42,16 @@ std::unique_ptr<Kernel> make_kernel(const Graph& g, uint32_t at, Refusals& refus
     }
     std::string types;
     for (Value v : n.inputs) types += (types.empty() ? "" : ", ") + to_string(g.type(v));
-    fail<UnsupportedError>("no implementation of ", n.op->name, "(", types, ") on the CPU", reasons);
+    fail<UnsupportedError>("no implementation of ", n.op->name, "(", types, ") on ", device.name(), reasons);
 }
 
 class Planner {
   public:
-    Planner(const Graph& original, Plan& plan)
-        : plan_(plan),
+    Planner(const Graph& original, const Device& device, Plan& plan)
+        : device_(device),
+          plan_(plan),
           inplace_(!config::lists(config::Key::disable_passes, "inplace") && !config::lists(config::Key::disable_passes, "all")) {
-        plan.lowered = run_pipeline(original, cpu::impls(), &plan.timings, &plan.refusals);
+        plan.lowered = run_pipeline(original, device.impls(), &plan.timings, &plan.refusals);
         for (Value p : original.parameters()) plan.parameter_types.push_back(original.type(p));
         for (Value v : original.outputs) plan.output_types.push_back(original.type(v));
         plan.output_aliases = original.output_aliases;
@@ -129,6 +68,11 @@ class Planner {
             place_rest();
             group_prologue();
             resolve();
+        });
+        timed("load_kernels", [&] {
+            std::vector<Kernel*> kernels;
+            for (const Step& s : plan_.steps) kernels.push_back(s.kernel.get());
+            device_.finish(kernels);
         });
     }
 
@@ -166,7 +110,7 @@ class Planner {
             if (node.is("parameter") || node.is("reshape")) continue;
             if (std::ranges::all_of(node.types, [](const TensorType& t) { return t.size() == 0; })) continue;
             Draft d;
-            d.kernel = make_kernel(g(), n, plan_.refusals);
+            d.kernel = make_kernel(device_, g(), n, plan_.refusals);
             d.node = n;
             for (Value v : node.inputs) d.in.push_back(root(v));
             for (uint32_t i = 0; i < node.types.size(); ++i)
@@ -386,7 +330,7 @@ class Planner {
                 continue;
             }
             Draft d;
-            d.kernel = std::make_unique<CopyKernel>(bytes);
+            d.kernel = device_.copy(bytes);
             d.in = {v};
             d.out_bytes = {bytes};
             d.op = "copy";
@@ -410,7 +354,7 @@ class Planner {
             if (copies[later].in[0] == parameter) {
                 const Value staged = unnamed();
                 Draft stage;
-                stage.kernel = std::make_unique<CopyKernel>(copies[later].out_bytes[0]);
+                stage.kernel = device_.copy(copies[later].out_bytes[0]);
                 stage.in = {parameter};
                 stage.out = {staged};
                 stage.out_bytes = copies[later].out_bytes;
@@ -528,6 +472,7 @@ class Planner {
         }
     }
 
+    const Device& device_;
     Plan& plan_;
     bool inplace_;
     std::vector<Draft> drafts_;
@@ -540,30 +485,16 @@ class Planner {
     Arena kept_;
 };
 
-// The settings that shape kernels are handed to the device before it makes any.
-void configure_device() {
-    const int64_t threads = config::integer(config::Key::num_threads);
-    if (threads > 0) cpu::set_max_threads(static_cast<int>(threads));
-    const std::string isa = config::text(config::Key::max_isa);
-    if (!isa.empty() && !cpu::set_max_isa(isa))
-        fail<UserError>("FASTKERAS_MAX_ISA is '", isa, "'; expected portable, avx2, avx512 or avx512_bf16");
-    const std::string products = config::text(config::Key::bfloat_products);
-    if (!cpu::set_bf16_products(products))
-        fail<UserError>("FASTKERAS_BFLOAT_PRODUCTS is '", products, "'; expected bfloat16 or float32");
-    const std::string winograd = config::text(config::Key::winograd);
-    if (!cpu::set_winograd(winograd)) fail<UserError>("FASTKERAS_WINOGRAD is '", winograd, "'; expected never, always, 2 or 4");
-}
-
 }  // namespace
 
-std::shared_ptr<const Plan> compile(const Graph& g, std::string_view name) {
-    configure_device();
+std::shared_ptr<const Plan> compile(const Graph& g, std::string_view name, const Device& device) {
+    device.configure();
     if (config::flag(config::Key::profile)) profiler::start_for_process();
     const int64_t start = profiler::now();
     auto plan = std::make_shared<Plan>();
     plan->name = name;
     plan->timed = config::lists(config::Key::log, "run");
-    Planner(g, *plan).run();
+    Planner(g, device, *plan).run();
     if (config::lists(config::Key::log, "plan")) std::fprintf(stderr, "%s", plan->text().c_str());
     if (profiler::enabled()) {
         profiler::record_span(concat("compile ", name), "compile", start, profiler::now());

@@ -10,6 +10,7 @@
 
 #include "passes/passes.h"
 #include "runtime/buffer.h"
+#include "runtime/device.h"
 #include "runtime/kernel.h"
 
 namespace fk {
@@ -87,8 +88,9 @@ class Plan : public std::enable_shared_from_this<Plan> {
     ~Plan();
 };
 
-// Lowers and plans `g` for the CPU. g.output_aliases says which outputs are new values of which parameters. The name is for
+// Lowers and plans `g` for a device. g.output_aliases says which outputs are new values of which parameters. The name is for
 // those who read reports.
-[[nodiscard]] std::shared_ptr<const Plan> compile(const Graph& g, std::string_view name = "");
+[[nodiscard]] std::shared_ptr<const Plan> compile(const Graph& g, std::string_view name = "",
+                                                  const Device& device = cpu_device());
 
 }  // namespace fk

@@ -10,6 +10,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/kernels/own_types.h"
+#include "host_device.h"
 #include "ops/op_def.h"
 #include "runtime/kernel.h"
 
@@ -130,7 +131,8 @@ inline std::vector<Array> run_kernel(const Kernel& kernel, const Node& node, std
     return out;
 }
 
-// Every implementation that takes the node; a kernel that may work in place is run both ways and must agree.
+// Every implementation that takes the node, of the CPU and of the GPU (whose kernels the host runs); a kernel that may work in
+// place is run both ways and must agree.
 inline std::vector<Result> run_all(std::string_view op, const std::vector<Array>& in, const Attrs& attrs = {}) {
     Graph g;
     std::vector<Value> inputs;
@@ -138,21 +140,25 @@ inline std::vector<Result> run_all(std::string_view op, const std::vector<Array>
     const uint32_t id = g.add(get_op(op), inputs, attrs);
     const Node& node = g.node(id);
     std::vector<Result> results;
-    for (const Impl& impl : cpu::impls()) {
-        if (impl.op != op || !impl.match(g, node).empty()) continue;
-        const std::unique_ptr<Kernel> kernel = impl.make(g, node);
-        if (!kernel) continue;
-        Result r{std::string(impl.name), kernel->describe(), {}, {}};
-        r.out = run_kernel(*kernel, node, in, -1, r.error);
-        for (int shared = 0; shared < static_cast<int>(in.size()); ++shared) {
-            if (!kernel->may_share(0, shared)) continue;
-            REQUIRE(in[static_cast<size_t>(shared)].type == node.types[0]);
-            std::string error;
-            const std::vector<Array> again = run_kernel(*kernel, node, in, shared, error);
-            CHECK(std::memcmp(again[0].buffer.data, r.out[0].buffer.data, r.out[0].buffer.size) == 0);
+    static const fake_cuda::HostDevice gpu;
+    for (const Device* device : {&cpu_device(), static_cast<const Device*>(&gpu)})
+        for (const Impl& impl : device->impls()) {
+            if (impl.op != op || !impl.match(g, node).empty()) continue;
+            const std::unique_ptr<Kernel> kernel = impl.make(g, node);
+            if (!kernel) continue;
+            Kernel* const all[] = {kernel.get()};
+            device->finish(all);
+            Result r{std::string(impl.name), kernel->describe(), {}, {}};
+            r.out = run_kernel(*kernel, node, in, -1, r.error);
+            for (int shared = 0; shared < static_cast<int>(in.size()); ++shared) {
+                if (!kernel->may_share(0, shared)) continue;
+                REQUIRE(in[static_cast<size_t>(shared)].type == node.types[0]);
+                std::string error;
+                const std::vector<Array> again = run_kernel(*kernel, node, in, shared, error);
+                CHECK(std::memcmp(again[0].buffer.data, r.out[0].buffer.data, r.out[0].buffer.size) == 0);
+            }
+            results.push_back(std::move(r));
         }
-        results.push_back(std::move(r));
-    }
     INFO("op " << std::string(op));
     REQUIRE(!results.empty());
     return results;

@@ -25,7 +25,7 @@ struct Seen {
         threads |= p.threads > 1;
         for (const cpu::TileStream& s : p.streams) {
             accesses.insert(s.access);
-            outer_copy |= s.access == cpu::Access::periodic && s.rate == cpu::Rate::outer;
+            outer_copy |= s.access == cpu::Access::periodic && s.rate == Rate::outer;
             scattered |= s.access == cpu::Access::gathered && s.walk.kind == cpu::TileWalk::Kind::output;
             first_only |= s.first_only;
         }

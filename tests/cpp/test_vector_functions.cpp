@@ -64,7 +64,7 @@ TEST_CASE("vector functions stay within their error bounds") {
             CAPTURE(isa);
             cpu::set_max_isa(isa);
             const std::vector<float> y =
-                call(cpu::kernels().unary[static_cast<int>(bound.prim)][static_cast<int>(cpu::Class::f32)], x);
+                call(cpu::kernels().unary[static_cast<int>(bound.prim)][static_cast<int>(Class::f32)], x);
             double worst = 0;
             float at = 0;
             for (size_t i = 0; i < x.size(); ++i)
@@ -93,7 +93,7 @@ TEST_CASE("power follows the C library, special cases included") {
     for (const std::string_view isa : all_isas()) {
         CAPTURE(isa);
         cpu::set_max_isa(isa);
-        const auto& entry = cpu::kernels().binary[static_cast<int>(Prim::power)][static_cast<int>(cpu::Class::f32)];
+        const auto& entry = cpu::kernels().binary[static_cast<int>(Prim::power)][static_cast<int>(Class::f32)];
         const std::vector<float> y = call(entry[cpu::vv], a, b);
         double worst = 0;
         for (size_t i = 0; i < a.size(); ++i)
@@ -162,38 +162,38 @@ TEST_CASE("integers never trap and floats saturate into them") {
         CAPTURE(isa);
         cpu::set_max_isa(isa);
         const cpu::KernelTable& t = cpu::kernels();
-        const auto binary = [&]<class T>(Prim p, cpu::Class c, T a, T b) {
+        const auto binary = [&]<class T>(Prim p, Class c, T a, T b) {
             T r{};
             t.binary[static_cast<int>(p)][static_cast<int>(c)][cpu::vv](&r, &a, &b, nullptr, nullptr, 1);
             return r;
         };
         constexpr int32_t low = INT32_MIN;
         constexpr int64_t low64 = INT64_MIN;
-        CHECK(binary(Prim::floor_divide, cpu::Class::i32, low, -1) == low);
-        CHECK(binary(Prim::mod, cpu::Class::i32, low, -1) == 0);
-        CHECK(binary(Prim::floor_divide, cpu::Class::i32, 5, 0) == 0);
-        CHECK(binary(Prim::mod, cpu::Class::i32, 5, 0) == 0);
-        CHECK(binary(Prim::floor_divide, cpu::Class::i32, -7, 2) == -4);
-        CHECK(binary(Prim::mod, cpu::Class::i32, -7, 2) == 1);
-        CHECK(binary(Prim::mod, cpu::Class::i32, 7, -2) == -1);
-        CHECK(binary(Prim::floor_divide, cpu::Class::i64, low64, int64_t{-1}) == low64);
-        CHECK(binary(Prim::floor_divide, cpu::Class::u64, UINT64_MAX, uint64_t{0}) == 0);
-        CHECK(binary(Prim::left_shift, cpu::Class::i32, 1, 32) == 0);
-        CHECK(binary(Prim::right_shift, cpu::Class::u32, 0xffffffffu, 32u) == 0);
-        CHECK(binary(Prim::right_shift, cpu::Class::i32, -8, 40) == -1);
-        CHECK(binary(Prim::right_shift, cpu::Class::i32, -8, 1) == -4);
-        CHECK(binary(Prim::power, cpu::Class::i32, 3, 4) == 81);
-        CHECK(binary(Prim::power, cpu::Class::i32, 2, -1) == 0);
-        CHECK(binary(Prim::power, cpu::Class::i64, int64_t{-1}, int64_t{-3}) == -1);
-        CHECK(binary(Prim::multiply, cpu::Class::i64, int64_t{3} << 40, int64_t{1} << 20) == int64_t{3} << 60);
-        const auto cast = [&]<class From, class To>(cpu::Class from, cpu::Class to, From a, To) {
+        CHECK(binary(Prim::floor_divide, Class::i32, low, -1) == low);
+        CHECK(binary(Prim::mod, Class::i32, low, -1) == 0);
+        CHECK(binary(Prim::floor_divide, Class::i32, 5, 0) == 0);
+        CHECK(binary(Prim::mod, Class::i32, 5, 0) == 0);
+        CHECK(binary(Prim::floor_divide, Class::i32, -7, 2) == -4);
+        CHECK(binary(Prim::mod, Class::i32, -7, 2) == 1);
+        CHECK(binary(Prim::mod, Class::i32, 7, -2) == -1);
+        CHECK(binary(Prim::floor_divide, Class::i64, low64, int64_t{-1}) == low64);
+        CHECK(binary(Prim::floor_divide, Class::u64, UINT64_MAX, uint64_t{0}) == 0);
+        CHECK(binary(Prim::left_shift, Class::i32, 1, 32) == 0);
+        CHECK(binary(Prim::right_shift, Class::u32, 0xffffffffu, 32u) == 0);
+        CHECK(binary(Prim::right_shift, Class::i32, -8, 40) == -1);
+        CHECK(binary(Prim::right_shift, Class::i32, -8, 1) == -4);
+        CHECK(binary(Prim::power, Class::i32, 3, 4) == 81);
+        CHECK(binary(Prim::power, Class::i32, 2, -1) == 0);
+        CHECK(binary(Prim::power, Class::i64, int64_t{-1}, int64_t{-3}) == -1);
+        CHECK(binary(Prim::multiply, Class::i64, int64_t{3} << 40, int64_t{1} << 20) == int64_t{3} << 60);
+        const auto cast = [&]<class From, class To>(Class from, Class to, From a, To) {
             std::vector<From> in(37, a);
             std::vector<To> out(37);
             t.cast[static_cast<int>(from)][static_cast<int>(to)](out.data(), in.data(), nullptr, nullptr, nullptr, 37);
             CHECK(out[0] == out[36]);
             return out[36];
         };
-        using C = cpu::Class;
+        using C = Class;
         CHECK(cast(C::f32, C::i32, 3e9f, int32_t{}) == INT32_MAX);
         CHECK(cast(C::f32, C::i32, -3e9f, int32_t{}) == INT32_MIN);
         CHECK(cast(C::f32, C::i32, NAN, int32_t{}) == 0);

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "codegen/value_class.h"
 #include "core/dtype.h"
 #include "ops/prims.h"
 
@@ -18,17 +19,12 @@ double digamma(double a);
 
 namespace fk::cpu {
 
-enum class Class : uint8_t { b8, i32, u32, i64, u64, f32, f64 };
-inline constexpr int kClassCount = 7;
-
 using TileFn = void (*)(void* dst, const void* a, const void* b, const void* c, const void* d, int64_t n);
 
 // Operand forms: v is a vector of n elements, s points to one scalar that stands for all.
 enum Form2 : uint8_t { vv, vs, sv, kForm2Count };
 enum Form3 : uint8_t { vvv, vvs, vsv, vss, kForm3Count };
 
-enum class PairInner : uint8_t { add, subtract, multiply };
-enum class PairOuter : uint8_t { add, subtract, rsub, multiply };  // rsub: c - inner(a, b)
 inline constexpr int kPairInnerCount = 3, kPairOuterCount = 4;
 
 inline constexpr int kReduceKindCount = 4;  // ReduceKind of codegen/region.h

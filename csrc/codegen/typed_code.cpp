@@ -1,5 +1,5 @@
 // Types the code of a region: which class each value is computed in, and the conversions between memory types and classes.
-#include "codegen/tile_lower.h"
+#include "codegen/typed_code.h"
 
 #include <array>
 #include <bit>
@@ -7,12 +7,11 @@
 #include <map>
 
 #include "core/errors.h"
-#include "cpu/isa.h"
 
-namespace fk::cpu {
+namespace fk {
 namespace {
 
-using Kind = TileStep::Kind;
+using Kind = TypedStep::Kind;
 
 bool is_comparison(Prim p) { return p >= Prim::equal && p <= Prim::greater_equal; }
 bool is_classification(Prim p) { return p == Prim::isfinite || p == Prim::isnan || p == Prim::isinf; }
@@ -22,6 +21,8 @@ bool is_logical(Prim p) {
 bool is_bitwise(Prim p) {
     return p == Prim::bitwise_and || p == Prim::bitwise_or || p == Prim::bitwise_xor || p == Prim::bitwise_not;
 }
+
+bool is_shift(Prim p) { return p == Prim::left_shift || p == Prim::right_shift; }
 
 // Memory types whose values are held in a wider class.
 bool is_narrow(DType t) { return size_of(t) < size_of(class_of(t)); }
@@ -48,9 +49,9 @@ bool stays_in_range(Prim p) {
 
 class Lowering {
   public:
-    explicit Lowering(const Region& region) : region_(region), table_(kernels()) {}
+    explicit Lowering(const Region& region) : region_(region) {}
 
-    TileSteps run() {
+    TypedCode run() {
         mark_needed();
         values_.resize(region_.code.size());
         for (size_t i = 0; i < region_.code.size(); ++i)
@@ -82,16 +83,16 @@ class Lowering {
     }
 
     const Value& value(int32_t i) const { return values_.at(static_cast<size_t>(i)); }
-    const TileStep& step(int i) const { return out_.steps[static_cast<size_t>(i)]; }
+    const TypedStep& step(int i) const { return out_.steps[static_cast<size_t>(i)]; }
 
-    int add(TileStep s, std::initializer_list<int> sources = {}) {
+    int add(TypedStep s, std::initializer_list<int> sources = {}) {
         s.set_sources(sources);
         out_.steps.push_back(s);
         return static_cast<int>(out_.steps.size()) - 1;
     }
     int make(Kind kind, Class from, Class to, std::initializer_list<int> sources, DType type = DType::f32,
              Prim prim = Prim::none) {
-        TileStep s;
+        TypedStep s;
         s.kind = kind;
         s.prim = prim;
         s.type = type;
@@ -120,7 +121,7 @@ class Lowering {
 
     Value constant(DType type, double real, int64_t integer) {
         integer = wrapped(type, integer);
-        TileStep s;
+        TypedStep s;
         s.kind = Kind::constant;
         s.cls = s.from = class_of(type);
         s.size = size_of(s.cls);
@@ -148,7 +149,7 @@ class Lowering {
         const DType type = region_.inputs.at(static_cast<size_t>(input)).dtype;
         auto [at, fresh] = loads_.try_emplace(input, -1);
         if (fresh) {
-            TileStep s;
+            TypedStep s;
             s.kind = Kind::load;
             s.arg = input;
             s.type = type;
@@ -194,7 +195,7 @@ class Lowering {
             case RegionOp::constant:
                 return constant(c.dtype, c.imm, c.int_imm);
             case RegionOp::index: {
-                TileStep s;
+                TypedStep s;
                 s.kind = Kind::index;
                 s.arg = c.index;
                 s.cls = s.from = Class::i64;
@@ -202,7 +203,7 @@ class Lowering {
                 return cast({add(s), DType::i64}, c.dtype);
             }
             case RegionOp::philox: {
-                TileStep s;
+                TypedStep s;
                 s.kind = Kind::philox;
                 s.arg = c.index;
                 s.from = Class::i64;
@@ -232,12 +233,8 @@ class Lowering {
             type = DType::boolean;
         else if (type == DType::boolean && !is_bitwise(c.prim))
             type = DType::i32;
-        const auto has = [&](DType t) {
-            const int p = static_cast<int>(c.prim), k = static_cast<int>(class_of(t));
-            return two ? table_.binary[p][k][vv] != nullptr : table_.unary[p][k] != nullptr;
-        };
-        if (!has(type) && !is_float(type)) type = is_float(c.dtype) ? c.dtype : DType::f32;
-        check_internal(has(type), "primitive ", name(c.prim), " on ", name(type));
+        if (!computes(c.prim, class_of(type)) && !is_float(type)) type = is_float(c.dtype) ? c.dtype : DType::f32;
+        check_internal(computes(c.prim, class_of(type)), "primitive ", name(c.prim), " on ", name(type));
 
         const Class cls = class_of(type);
         const bool to_bool = is_comparison(c.prim) || is_classification(c.prim) || is_logical(c.prim);
@@ -257,7 +254,7 @@ class Lowering {
         v = class_of(v.type) == class_of(type) && is_float(type) ? v : cast(v, type);
         if (!is_narrow(type)) return v.step;
         while (step(v.step).kind == Kind::wrap && step(v.step).type == type) v.step = step(v.step).src[0];
-        const TileStep& s = step(v.step);
+        const TypedStep& s = step(v.step);
         if (s.kind == Kind::load_convert && s.type == type) return s.src[0];
         return make(Kind::store_convert, class_of(type), class_of(type), {v.step}, type);
     }
@@ -270,8 +267,7 @@ class Lowering {
     }
 
     const Region& region_;
-    const KernelTable& table_;
-    TileSteps out_;
+    TypedCode out_;
     std::vector<bool> needed_;
     std::vector<Value> values_;
     std::map<int32_t, int> loads_;
@@ -331,12 +327,12 @@ double prim_cost(Prim p, Class c) {
 
 }  // namespace
 
-std::string TileStep::text() const {
+std::string TypedStep::text() const {
     return concat(kKindNames[static_cast<size_t>(kind)], " ", name(prim), " class ", static_cast<int>(from), " to ",
                   static_cast<int>(cls));
 }
 
-double step_cost(const TileStep& s) {
+double step_cost(const TypedStep& s) {
     switch (s.kind) {
         case Kind::constant:
         case Kind::load:
@@ -353,6 +349,57 @@ double step_cost(const TileStep& s) {
     }
 }
 
-TileSteps lower_tile_steps(const Region& region) { return Lowering(region).run(); }
+Class class_of(DType t) {
+    switch (t) {
+        case DType::boolean:
+            return Class::b8;
+        case DType::u32:
+            return Class::u32;
+        case DType::i64:
+            return Class::i64;
+        case DType::u64:
+            return Class::u64;
+        case DType::f16:
+        case DType::bf16:
+        case DType::f32:
+            return Class::f32;
+        case DType::f64:
+            return Class::f64;
+        default:
+            return Class::i32;
+    }
+}
 
-}  // namespace fk::cpu
+size_t size_of(Class c) { return c == Class::b8 ? 1 : c == Class::i32 || c == Class::u32 || c == Class::f32 ? 4 : 8; }
+
+bool computes(Prim p, Class cls) {
+    if (p == Prim::cast || p == Prim::where || p == Prim::none) return false;
+    if (cls == Class::b8) return is_logical(p) || is_bitwise(p);
+    if (cls == Class::f32 || cls == Class::f64) return !is_bitwise(p) && !is_shift(p) && !is_logical(p);
+    if (is_comparison(p) || is_classification(p) || is_bitwise(p) || is_shift(p)) return true;
+    switch (p) {
+        case Prim::neg:
+        case Prim::abs:
+        case Prim::sign:
+        case Prim::floor:
+        case Prim::ceil:
+        case Prim::round:
+        case Prim::trunc:
+        case Prim::logical_not:
+        case Prim::add:
+        case Prim::subtract:
+        case Prim::multiply:
+        case Prim::maximum:
+        case Prim::minimum:
+        case Prim::floor_divide:
+        case Prim::mod:
+        case Prim::power:
+            return true;
+        default:
+            return false;
+    }
+}
+
+TypedCode type_code(const Region& region) { return Lowering(region).run(); }
+
+}  // namespace fk

@@ -1,4 +1,5 @@
-// The typed form between a region and a tile program: steps over classes, in order, one value each.
+// The typed form of a region's code, from which every device's code is made: steps over classes, in order, one value each.
+// What is rounded, wrapped or saturated, and where, is decided here and so is the same on all devices.
 #pragma once
 
 #include <initializer_list>
@@ -6,11 +7,16 @@
 #include <string>
 #include <vector>
 
-#include "codegen/emit_cpu.h"
+#include "codegen/region.h"
+#include "codegen/value_class.h"
 
-namespace fk::cpu {
+namespace fk {
 
-struct TileStep {
+// How often a value changes: once per run, once per step of the outer loops, or along the tile. The first two kinds are
+// scalars, computed with n = 1.
+enum class Rate : uint8_t { run, outer, tile };
+
+struct TypedStep {
     enum class Kind : uint8_t {
         load,      // input `arg`, as it lies in memory
         constant,  // `bits`
@@ -24,7 +30,7 @@ struct TileStep {
         store_convert,
         wrap,  // to the values `type` can hold
         clamp,
-        copy,
+        copy,   // this and the rest: made by the emitter of tile programs
         splat,  // a scalar to a vector
         pair,   // super-instructions
         compare_select
@@ -54,12 +60,15 @@ struct TileStep {
     [[nodiscard]] std::string text() const;
 };
 
-struct TileSteps {
-    std::vector<TileStep> steps;
+struct TypedCode {
+    std::vector<TypedStep> steps;
     std::vector<int> output_steps;  // per output: the value stored, in its memory type, or reduced
 };
 
-[[nodiscard]] TileSteps lower_tile_steps(const Region& region);
-[[nodiscard]] double step_cost(const TileStep& step);  // estimated nanoseconds per element
+[[nodiscard]] TypedCode type_code(const Region& region);
+[[nodiscard]] double step_cost(const TypedStep& step);  // estimated nanoseconds per element
 
-}  // namespace fk::cpu
+// Whether a primitive is computed on values of that class: others are converted before.
+[[nodiscard]] bool computes(Prim prim, Class cls);
+
+}  // namespace fk

@@ -1,0 +1,32 @@
+// The implementations of library ops on a GPU, by file of ops/: each is a namespace with `match` (why it refuses) and `make`.
+// impls.cpp puts them in order. They are source and launches only; a device makes them run.
+#pragma once
+
+#include <span>
+
+#include "cuda/kernel.h"
+
+namespace fk::cuda {
+
+[[nodiscard]] std::span<const Impl> impls();
+
+#define FK_CUDA_IMPL(family)                                            \
+    namespace family {                                                  \
+    std::string match(const Graph& graph, const Node& node);            \
+    std::unique_ptr<Kernel> make(const Graph& graph, const Node& node); \
+    }
+// ops/matmul.cpp
+FK_CUDA_IMPL(any_matmul)
+// ops/index.cpp
+FK_CUDA_IMPL(any_gather)
+// ops/move.cpp
+FK_CUDA_IMPL(any_concatenate)
+FK_CUDA_IMPL(any_reverse)
+FK_CUDA_IMPL(any_slice)
+FK_CUDA_IMPL(any_transpose)
+
+// The region's kernel; of one without points, what fills its reduced outputs with what their reductions begin with.
+[[nodiscard]] std::unique_ptr<Kernel> compile_region(const Region& region);
+[[nodiscard]] std::unique_ptr<Kernel> copy_kernel(size_t bytes);
+
+}  // namespace fk::cuda

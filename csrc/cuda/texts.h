@@ -1,0 +1,10 @@
+// The CUDA C++ of kernels/*.cuh, as text: CMake puts the files into the library (cmake/embed.cmake).
+#pragma once
+
+namespace fk::cuda::text {
+
+extern const char* const prelude;  // before every kernel
+extern const char* const index;
+extern const char* const matmul;
+
+}  // namespace fk::cuda::text
