@@ -20,6 +20,9 @@ struct UnsupportedError : Error {  // becomes NotImplementedError
 struct InternalError : Error {  // a bug: becomes RuntimeError and asks for a report
     using Error::Error;
 };
+struct OutOfMemoryError : Error {  // of a device: becomes MemoryError
+    using Error::Error;
+};
 struct Interrupted : Error {  // the user asked for the end of a run: becomes KeyboardInterrupt
     using Error::Error;
 };

@@ -196,7 +196,7 @@ class WhileKernel final : public Kernel {
 
 BodyPlans compile_bodies(const Node& node) {
     std::vector<PlanPtr> plans;
-    for (const auto& body : node.bodies()) plans.push_back(compile(*body, concat("body of ", node.op->name)));
+    for (const auto& body : node.bodies()) plans.push_back(compile(*body, concat("body of ", node.op->name), cpu_device()));
     return BodyPlans(std::move(plans));
 }
 

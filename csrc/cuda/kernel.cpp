@@ -12,7 +12,7 @@ namespace fk::cuda {
 void ProgramKernel::run(const KernelArgs& args) const {
     if (!launcher_) fail<UnsupportedError>("this plan was compiled for a device that runs nothing");
     std::vector<void*> pointers;
-    void* const error = program_.message ? launcher_->error_slot() : nullptr;
+    void* const error = program_.message ? launcher_->error_slot(slot_) : nullptr;
     for (size_t i = 0; i < program_.launches.size(); ++i) {
         const Launch& l = program_.launches[i];
         pointers.clear();
@@ -23,7 +23,10 @@ void ProgramKernel::run(const KernelArgs& args) const {
                                                                   : static_cast<void*>(args.scratch + a.at));
         launcher_->launch(functions_[i], l, pointers.data());
     }
-    if (error != nullptr) launcher_->await_error(error, program_.message, args);
+}
+
+void ProgramKernel::check(RunErrors& errors) const {
+    if (const auto bad = launcher_->take_error(slot_)) errors.report(program_.message(*bad));
 }
 
 std::string ProgramKernel::details() const {

@@ -4,6 +4,7 @@
 #include "core/config.h"
 #include "core/errors.h"
 #include "cpu/cpu.h"
+#include "cuda/device.h"
 #include "cuda/library.h"
 #include "python/common.h"
 #include "runtime/host.h"
@@ -164,6 +165,7 @@ NB_MODULE(_engine, m) {
     bind_error<fk::Error>(m, "EngineError", PyExc_RuntimeError);
     bind_error<fk::TracedValueError>(m, "TracedValueError", PyExc_RuntimeError);
     bind_error<fk::InternalError>(m, "InternalError", PyExc_RuntimeError);
+    bind_error<fk::OutOfMemoryError>(m, "OutOfMemoryError", PyExc_MemoryError);
     bind_error<fk::UnsupportedError>(m, "UnsupportedError", PyExc_NotImplementedError);
     bind_error<fk::UserError>(m, "UserError", PyExc_ValueError);
     bind_interrupt();
@@ -221,5 +223,26 @@ NB_MODULE(_engine, m) {
         return nb::str(n.data(), n.size());
     });
     m.def("num_threads", fk::cpu::max_threads);
+    m.def("list_gpus", [] {
+        nb::list all;
+        for (const fk::cuda::GpuFacts& g : fk::cuda::list_gpus()) {
+            nb::dict d;
+            d["name"] = g.name;
+            d["architecture"] = g.architecture;
+            d["memory"] = g.memory;
+            d["multiprocessors"] = g.multiprocessors;
+            all.append(d);
+        }
+        return all;
+    });
+    m.def(
+        "use_device",
+        [](std::string_view name) {
+            const fk::Device* before = fk::use_device(name.empty() ? nullptr : &fk::device_named(name));
+            return std::string(before == nullptr ? "" : before->name());
+        },
+        nb::arg("name"),
+        "What this thread's plans are compiled for from now on ('': what the settings say); returns what it was.");
+    m.def("current_device", [] { return std::string(fk::current_device().name()); });
     m.def("set_cuda_library_folders", fk::cuda::set_library_folders, "Folders of packages that bring CUDA's libraries.");
 }

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "runtime/device.h"
 #include "runtime/pages.h"
 
 #if __has_include(<unistd.h>)
@@ -103,13 +104,85 @@ void free_bytes(std::byte* p, size_t bytes) {
 }  // namespace
 
 Buffer::Buffer(size_t bytes, bool zero) : data_(allocate_bytes(bytes, zero)), bytes_(bytes) {}
-Buffer::~Buffer() { free_bytes(data_, bytes_); }
-std::shared_ptr<Buffer> Buffer::allocate(size_t bytes) { return std::shared_ptr<Buffer>(new Buffer(bytes, false)); }
+Buffer::Buffer(size_t bytes, DeviceMemory* memory)
+    : device_(memory), on_device_(memory->allocate(bytes)), host_is_current_(false), device_is_current_(true), bytes_(bytes) {}
+Buffer::~Buffer() {
+    if (data_ != nullptr) free_bytes(data_, bytes_);
+    leave_device();
+}
+std::shared_ptr<Buffer> Buffer::allocate(size_t bytes, DeviceMemory* memory) {
+    return std::shared_ptr<Buffer>(memory != nullptr ? new Buffer(bytes, memory) : new Buffer(bytes, false));
+}
 std::shared_ptr<Buffer> Buffer::zeros(size_t bytes) { return std::shared_ptr<Buffer>(new Buffer(bytes, true)); }
+
+namespace {
+
+std::recursive_mutex& moves() {  // moves between memories are rare and wait for the device anyway
+    static auto* mutex = new std::recursive_mutex;
+    return *mutex;
+}
+
+}  // namespace
+
+std::byte* Buffer::on_host() const {
+    const std::lock_guard lock(moves());
+    if (data_ == nullptr) data_ = allocate_bytes(bytes_, false);
+    if (!host_is_current_) device_.load()->download(data_, on_device_, bytes_);
+    host_is_current_ = true;
+    return data_;
+}
+
+void* Buffer::on_device(DeviceMemory* memory) const {
+    if (device_ == memory && device_is_current_) return on_device_;
+    const std::lock_guard lock(moves());
+    if (device_ != memory) {
+        if (device_ != nullptr) (void)on_host();
+        leave_device();
+        on_device_ = memory->allocate(bytes_);
+        device_ = memory;
+    }
+    if (!device_is_current_) memory->upload(on_device_, data_, bytes_);
+    device_is_current_ = true;
+    return on_device_;
+}
+
+void Buffer::leave_device() const {
+    if (device_ != nullptr) device_.load()->free(on_device_, bytes_);
+    device_ = nullptr;
+    on_device_ = nullptr;
+    device_is_current_ = false;
+}
+
+void* Buffer::writable_in(DeviceMemory* memory) {
+    if (memory == nullptr && device_ == nullptr) return data_;
+    const std::lock_guard lock(moves());
+    if (memory == nullptr) {
+        if (data_ == nullptr) data_ = allocate_bytes(bytes_, false);
+        host_is_current_ = true;
+        leave_device();
+        return data_;
+    }
+    if (device_ != memory) {
+        leave_device();
+        on_device_ = memory->allocate(bytes_);
+        device_ = memory;
+    }
+    device_is_current_ = true;
+    host_is_current_ = false;
+    return on_device_;
+}
 
 size_t allocated_bytes() { return g_allocated; }
 
-void AlignedDelete::operator()(std::byte* p) const { free_bytes(p, bytes); }
-AlignedMemory allocate_aligned(size_t bytes) { return AlignedMemory(allocate_bytes(bytes, false), AlignedDelete{bytes}); }
+void AlignedDelete::operator()(std::byte* p) const {
+    if (memory != nullptr)
+        memory->free(p, bytes);
+    else
+        free_bytes(p, bytes);
+}
+AlignedMemory allocate_aligned(size_t bytes, DeviceMemory* memory) {
+    auto* const p = memory != nullptr ? static_cast<std::byte*>(memory->allocate(bytes)) : allocate_bytes(bytes, false);
+    return AlignedMemory(p, AlignedDelete{bytes, memory});
+}
 
 }  // namespace fk

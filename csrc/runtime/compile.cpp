@@ -71,7 +71,10 @@ class Planner {
         });
         timed("load_kernels", [&] {
             std::vector<Kernel*> kernels;
-            for (const Step& s : plan_.steps) kernels.push_back(s.kernel.get());
+            for (const Step& s : plan_.steps) {
+                kernels.push_back(s.kernel.get());
+                plan_.repeatable = plan_.repeatable && s.kernel->repeatable();
+            }
             device_.finish(kernels);
         });
     }
@@ -493,6 +496,7 @@ std::shared_ptr<const Plan> compile(const Graph& g, std::string_view name, const
     const int64_t start = profiler::now();
     auto plan = std::make_shared<Plan>();
     plan->name = name;
+    plan->device = &device;
     plan->timed = config::lists(config::Key::log, "run");
     Planner(g, device, *plan).run();
     if (config::lists(config::Key::log, "plan")) std::fprintf(stderr, "%s", plan->text().c_str());

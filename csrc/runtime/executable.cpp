@@ -47,7 +47,11 @@ Executable::Executable(Recorder& trace, const std::vector<TensorPtr>& outputs, s
 }
 
 const Plan& Executable::plan() {
-    if (!plan_) plan_ = compile(graph_, name_);
+    const Device& device = current_device();
+    if (!plan_ || plan_->device != &device) {
+        plan_ = compile(graph_, name_, device);
+        prologue_.forget();
+    }
     return *plan_;
 }
 
@@ -55,15 +59,22 @@ void Executable::take_inputs(const std::vector<Input>& inputs, std::vector<const
                              std::vector<BufferPtr>& held) {
     check_internal(inputs.size() == input_types_.size(), "an executable got ", inputs.size(), " inputs, it has ",
                    input_types_.size());
+    DeviceMemory* const memory = plan_->device->memory();
     for (size_t i = 0; i < sources_.size(); ++i) {
         if (input_of_[i] < 0) continue;
         const Input& in = inputs[static_cast<size_t>(input_of_[i])];
         if (in.tensor) {
             evaluate(in.tensor);
             held[i] = in.tensor->buffer;
-            parameters[i] = held[i]->data();
-        } else {
+            parameters[i] = held[i]->in(memory);
+        } else if (memory == nullptr) {
             parameters[i] = in.data;
+        } else {
+            const size_t bytes = input_types_[static_cast<size_t>(input_of_[i])].bytes();
+            held[i] = Buffer::allocate(bytes, memory);
+            void* const to = held[i]->writable_in(memory);
+            if (bytes > 0) memory->upload(to, in.data, bytes);
+            parameters[i] = to;
         }
     }
 }
@@ -89,7 +100,7 @@ void Executable::await_sources() {
 }
 
 std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
-    (void)plan();
+    DeviceMemory* const memory = plan().device->memory();
     const size_t n = sources_.size();
     std::vector<const void*> parameters(n);
     std::vector<BufferPtr> held(n);  // keeps operands alive while the lock is released
@@ -97,7 +108,7 @@ std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
     await_sources();
     // After the last point where the lock may be released: decide which buffers may be overwritten.
     for (size_t i = 0; i < n; ++i)
-        if (input_of_[i] < 0) parameters[i] = source(i)->buffer->data();
+        if (input_of_[i] < 0) parameters[i] = source(i)->buffer->in(memory);
     std::vector<BufferPtr> buffers(plan_->output_types.size());
     std::vector<void*> outputs(buffers.size());
     std::vector<uint8_t> in_place(buffers.size(), 0);
@@ -109,8 +120,8 @@ std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
                 in_place[o] = 1;
             }
         }
-        if (!buffers[o]) buffers[o] = Buffer::allocate(plan_->output_types[o].bytes());
-        outputs[o] = buffers[o]->data();
+        if (!buffers[o]) buffers[o] = Buffer::allocate(plan_->output_types[o].bytes(), memory);
+        outputs[o] = buffers[o]->writable_in(memory);
     }
     for (size_t i = 0; i < n; ++i)
         if (input_of_[i] < 0) held[i] = source(i)->buffer;
@@ -146,7 +157,7 @@ std::vector<TensorPtr> Executable::run(const std::vector<Input>& inputs) {
 }
 
 Measurement Executable::measure(const std::vector<Input>& inputs, int runs, double seconds) {
-    (void)plan();
+    DeviceMemory* const memory = plan().device->memory();
     const size_t n = sources_.size();
     std::vector<const void*> parameters(n);
     std::vector<BufferPtr> held(n), buffers(plan_->output_types.size());
@@ -159,13 +170,13 @@ Measurement Executable::measure(const std::vector<Input>& inputs, int runs, doub
             held[i] = Buffer::allocate(held[i]->bytes());
             std::memcpy(held[i]->data(), source(i)->buffer->data(), held[i]->bytes());
         }
-        parameters[i] = held[i]->data();
+        parameters[i] = held[i]->in(memory);
     }
     std::vector<void*> outputs(buffers.size());
     for (size_t o = 0; o < buffers.size(); ++o) {
         const int32_t alias = plan_->output_aliases[o];  // written in place, as when it trains
-        buffers[o] = alias >= 0 ? held[static_cast<size_t>(alias)] : Buffer::allocate(plan_->output_types[o].bytes());
-        outputs[o] = buffers[o]->data();
+        buffers[o] = alias >= 0 ? held[static_cast<size_t>(alias)] : Buffer::allocate(plan_->output_types[o].bytes(), memory);
+        outputs[o] = buffers[o]->writable_in(memory);
     }
     Measurement result;
     const std::vector<uint64_t> ids = source_ids();

@@ -66,6 +66,12 @@ class Kernel {
   public:
     virtual ~Kernel() = default;
     virtual void run(const KernelArgs& args) const = 0;
+    // Devices that run on their own tell of bad data later: a run ends with `check`, which waits, for the kernels that ask for
+    // it.
+    [[nodiscard]] virtual bool checks() const { return false; }
+    virtual void check(RunErrors& /*errors*/) const {}
+    // Whether the kernel starts the same work whenever its operands are in the same places.
+    [[nodiscard]] virtual bool repeatable() const { return true; }
     [[nodiscard]] virtual std::unique_ptr<KernelState> make_state() const { return nullptr; }
     [[nodiscard]] virtual size_t scratch_bytes() const { return 0; }
     // Whether output `out` may have the buffer of input `in`. The kernel must be right both ways.

@@ -297,7 +297,8 @@ std::vector<uint8_t> risky_outputs(const Graph& g, const std::vector<TensorPtr>&
 }
 
 // Waits for the operands (throwing what their runs threw), then runs the graph.
-void run_graph(const Graph& graph, const std::vector<TensorPtr>& operands, const std::vector<void*>& outputs) {
+void run_graph(const Graph& graph, const Device& device, const std::vector<TensorPtr>& operands,
+               const std::vector<BufferPtr>& buffers) {
     const bool waits = std::ranges::any_of(operands, [](const TensorPtr& t) { return t->flight != nullptr; });
     const std::vector<uint8_t> live = waits ? live_nodes(graph) : std::vector<uint8_t>();
     for (size_t i = 0; waits && i < operands.size(); ++i)
@@ -305,10 +306,20 @@ void run_graph(const Graph& graph, const std::vector<TensorPtr>& operands, const
             flight->wait();
             if (operands[i]->flight == flight) operands[i]->flight = nullptr;
         }
-    const CachedPlan cached = cached_plan(graph);
+    const CachedPlan cached = cached_plan(graph, device);
+    DeviceMemory* const memory = device.memory();
     std::vector<const void*> parameters;
-    for (const TensorPtr& t : operands) parameters.push_back(t->buffer->data());
-    for (const CachedPlan::Scalar& s : cached.scalars) parameters.push_back(s.data());
+    std::vector<AlignedMemory> scalars;
+    for (const TensorPtr& t : operands) parameters.push_back(t->buffer->in(memory));
+    for (const CachedPlan::Scalar& s : cached.scalars) {
+        parameters.push_back(s.data());
+        if (memory == nullptr) continue;
+        scalars.push_back(allocate_aligned(s.size(), memory));
+        memory->upload(scalars.back().get(), s.data(), s.size());
+        parameters.back() = scalars.back().get();
+    }
+    std::vector<void*> outputs;
+    for (const BufferPtr& b : buffers) outputs.push_back(b->writable_in(memory));
     const Unlocked unlocked;
     cached.plan->run(parameters.data(), outputs.data());
 }
@@ -358,7 +369,7 @@ std::exception_ptr Recorder::run_pending(bool together) {
     std::vector<Value> wanted;
     std::map<Value, size_t> output_of;
     std::vector<BufferPtr> buffers;
-    std::vector<void*> outputs;
+    const Device& device = current_device();
     for (TensorImpl* t : live_)
         if (!known_.contains(t->value) && output_of.try_emplace(t->value, wanted.size()).second) {
             wanted.push_back(t->value);
@@ -376,8 +387,7 @@ std::exception_ptr Recorder::run_pending(bool together) {
         donate(graph, assigned, operands, output_of, buffers);
     }
     for (size_t i = 0; i < wanted.size(); ++i) {
-        if (!buffers[i]) buffers[i] = Buffer::allocate(graph.type(graph.outputs[i]).bytes());
-        outputs.push_back(buffers[i]->data());
+        if (!buffers[i]) buffers[i] = Buffer::allocate(graph.type(graph.outputs[i]).bytes(), device.memory());
     }
     const std::vector<TensorImpl*> live = std::move(live_);
     live_.clear();
@@ -417,23 +427,23 @@ std::exception_ptr Recorder::run_pending(bool together) {
     if (wanted.empty()) return nullptr;
     std::exception_ptr error, safe_error;
     try {
-        run_graph(graph, operands, outputs);
+        run_graph(graph, device, operands, buffers);
     } catch (...) {
         error = safe_error = std::current_exception();
     }
     if (error && mixed) {
-        std::vector<void*> safe;
+        std::vector<BufferPtr> safe;
         std::vector<Value> values;
         std::vector<int32_t> aliases;
         for (size_t i = 0; i < risky.size(); ++i)
             if (!risky[i]) {
-                values.push_back(graph.outputs[i]), safe.push_back(outputs[i]);
+                values.push_back(graph.outputs[i]), safe.push_back(buffers[i]);
                 if (!graph.output_aliases.empty()) aliases.push_back(graph.output_aliases[i]);
             }
         graph.outputs = std::move(values);
         graph.output_aliases = std::move(aliases);
         try {
-            run_graph(graph, operands, safe);
+            run_graph(graph, device, operands, safe);
             safe_error = nullptr;
         } catch (...) {
             safe_error = std::current_exception();

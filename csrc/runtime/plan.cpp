@@ -17,6 +17,7 @@ struct Plan::Instance {
     std::vector<void*> pointers;  // parallel to Plan::operands
     std::vector<std::unique_ptr<KernelState>> states;
     RunErrors errors;
+    std::unique_ptr<RunMemory> run_memory;
     const std::byte* arena_of_pointers = nullptr;
 };
 
@@ -40,6 +41,7 @@ Plan::InstancePtr Plan::make_instance() const {
     InstancePtr instance(new Instance);
     instance->pointers.resize(operands.size());
     for (const Step& step : steps) instance->states.push_back(step.kernel->make_state());
+    instance->run_memory = device->make_run_memory();
     return instance;
 }
 
@@ -54,7 +56,7 @@ void Plan::execute_leased(Call call) const {
     }
     if (!instance) {
         instance = make_instance();
-        instance->arena = allocate_aligned(arena_bytes);
+        instance->arena = allocate_aligned(arena_bytes, device->memory());
     }
     call.arena = instance->arena.get();
     const auto give_back = [&] {
@@ -73,7 +75,7 @@ void Plan::execute_leased(Call call) const {
 void Plan::run(const void* const* parameters, void* const* outputs, std::vector<int64_t>* stamps, const std::byte* kept) const {
     AlignedMemory own;
     if (prologue > 0 && kept == nullptr) {
-        own = allocate_aligned(kept_bytes);
+        own = allocate_aligned(kept_bytes, device->memory());
         prepare(parameters, own.get(), {});
         kept = own.get();
     }
@@ -121,18 +123,32 @@ void Plan::execute(Instance& instance, const Call& call) const {
         stamps->reserve(steps.size() + 1);
         stamps->assign(call.first + 1, profiler::now());  // steps before the first take no time
     }
-    for (size_t i = call.first; i < call.last; ++i) {
-        const Step& step = steps[i];
-        if (call.stale.empty() || call.stale[i] != 0) {
-            void* const* args = instance.pointers.data() + step.first_operand;
-            step.kernel->run({args, args + step.inputs, call.arena + step.scratch, instance.states[i].get(), &instance.errors});
+    const auto run_steps = [&] {
+        for (size_t i = call.first; i < call.last; ++i) {
+            const Step& step = steps[i];
+            if (call.stale.empty() || call.stale[i] != 0) {
+                void* const* args = instance.pointers.data() + step.first_operand;
+                step.kernel->run(
+                    {args, args + step.inputs, call.arena + step.scratch, instance.states[i].get(), &instance.errors});
+            }
+            if (stamps != nullptr) [[unlikely]]
+                stamps->push_back(profiler::now());
+            if (instance.errors.failed()) [[unlikely]] {
+                failed_step = i;
+                break;
+            }
         }
-        if (stamps != nullptr) [[unlikely]]
-            stamps->push_back(profiler::now());
-        if (instance.errors.failed()) [[unlikely]] {
-            failed_step = i;
-            break;
-        }
+    };
+    if (device->memory() == nullptr) {
+        run_steps();
+    } else {
+        const bool whole = call.stale.empty() && stamps == nullptr;
+        device->run(instance.run_memory.get(), instance.pointers, whole && repeatable, run_steps);
+        for (size_t i = call.first; i < call.last && !instance.errors.failed(); ++i)
+            if (steps[i].kernel->checks() && (call.stale.empty() || call.stale[i] != 0)) {
+                steps[i].kernel->check(instance.errors);
+                if (instance.errors.failed()) failed_step = i;
+            }
     }
     if (timed) note_times(*stamps, call);
     if (profiled) profiler::record_run(*this, *stamps, call.last < steps.size());

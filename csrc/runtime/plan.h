@@ -34,6 +34,7 @@ struct Step {
 class Plan : public std::enable_shared_from_this<Plan> {
   public:
     std::string name;  // of what was compiled: "train_step"
+    const Device* device = nullptr;
     std::vector<TensorType> parameter_types, output_types;
     // >= 0: the output may be given the buffer of that parameter (all other readers run before it is written).
     std::vector<int32_t> output_aliases;
@@ -49,11 +50,12 @@ class Plan : public std::enable_shared_from_this<Plan> {
     std::vector<PassTiming> timings;
     std::vector<Refusal> refusals;  // by the passes, then by step
     Graph lowered;                  // the graph that the steps execute
+    bool repeatable = true;         // see Kernel::repeatable: all of them are
     bool timed = false;             // FASTKERAS_LOG=run when compiled: text() then shows the least time of each step
 
-    // Runs once. Safe from several threads at the same time. Throws UserError when a kernel reports bad data; then no
-    // aliased output has been written. `stamps` gets the times (profiler::now) at which each step began, and the end.
-    // `kept`: what the prologue left; without it, the prologue runs first.
+    // Runs once, on operands in the device's memory. Safe from several threads at the same time. Throws UserError when a kernel
+    // reports bad data; then no aliased output has been written. `stamps` gets the times (profiler::now) at which each step
+    // began, and the end. `kept`: what the prologue left; without it, the prologue runs first.
     void run(const void* const* parameters, void* const* outputs, std::vector<int64_t>* stamps = nullptr,
              const std::byte* kept = nullptr) const;
     // Runs those steps of the prologue that `stale` marks.
@@ -91,6 +93,6 @@ class Plan : public std::enable_shared_from_this<Plan> {
 // Lowers and plans `g` for a device. g.output_aliases says which outputs are new values of which parameters. The name is for
 // those who read reports.
 [[nodiscard]] std::shared_ptr<const Plan> compile(const Graph& g, std::string_view name = "",
-                                                  const Device& device = cpu_device());
+                                                  const Device& device = current_device());
 
 }  // namespace fk

@@ -207,9 +207,10 @@ CachedPlan::Scalar stored(double v, DType t) {
 
 }  // namespace
 
-CachedPlan cached_plan(const Graph& g) {
+CachedPlan cached_plan(const Graph& g, const Device& device) {
     KeyWriter w;
     w.key.reserve(g.size() * 48);
+    w.number(reinterpret_cast<uintptr_t>(&device));
     std::vector<uint32_t> nodes;
     w.graph(g, &nodes);
     for (int32_t a : g.output_aliases) w.number(static_cast<uint64_t>(a));
@@ -246,7 +247,7 @@ CachedPlan cached_plan(const Graph& g) {
             std::fprintf(stderr, "fastkeras cache miss, %zu of %lld plans kept%s\n", c.entries.size(),
                          static_cast<long long>(limit), general ? "; constants that vary become parameters" : "");
     }
-    const Family::Member made{scalars, compile(general ? lift(g, nodes, lifted) : g, "recorded ops")};
+    const Family::Member made{scalars, compile(general ? lift(g, nodes, lifted) : g, "recorded ops", device)};
     const std::lock_guard lock(c.mutex);
     auto it = c.by_key.find(w.key);
     if (it == c.by_key.end()) {

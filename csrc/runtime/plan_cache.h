@@ -15,6 +15,6 @@ struct CachedPlan {
     std::shared_ptr<const Plan> plan;
     std::vector<Scalar> scalars;
 };
-[[nodiscard]] CachedPlan cached_plan(const Graph& g);
+[[nodiscard]] CachedPlan cached_plan(const Graph& g, const Device& device);
 
 }  // namespace fk

@@ -23,7 +23,7 @@ Prologue::Lease Prologue::lease(const Plan& plan, const void* const* parameters,
         fresh = fresh || latest_->readers > 0;  // a run that still reads them keeps the old results
         if (fresh) {
             latest_ = std::make_shared<Kept>();
-            latest_->memory = allocate_aligned(plan.kept_bytes);
+            latest_->memory = allocate_aligned(plan.kept_bytes, plan.device->memory());
             latest_->ids.assign(plan.parameter_types.size(), 0);
         }
         std::vector<uint8_t> stale;

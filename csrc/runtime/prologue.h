@@ -37,8 +37,13 @@ class Prologue {
     };
 
     // The results for these parameters of the plan, computed where they are not there yet; `ids` name what the steady ones
-    // hold. Several threads may ask at the same time, for different values too. It must be the same plan each time.
+    // hold. Several threads may ask at the same time, for different values too. It must be the same plan each time
+    // until all is forgotten.
     [[nodiscard]] Lease lease(const Plan& plan, const void* const* parameters, std::span<const uint64_t> ids);
+    void forget() {
+        const std::lock_guard lock(mutex_);
+        latest_ = nullptr;
+    }
 
   private:
     std::mutex mutex_;

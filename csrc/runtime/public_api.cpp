@@ -227,7 +227,7 @@ GraphBuilder GraphBuilder::parse(std::string_view text) {
 }
 
 Program GraphBuilder::compile(std::string_view name) const {
-    return translated([&] { return Program(fk::compile(impl_->graph, name)); });
+    return translated([&] { return Program(fk::compile(impl_->graph, name, fk::cpu_device())); });
 }
 
 Program::Program(std::shared_ptr<const fk::Plan> plan) : plan_(std::move(plan)) {

@@ -126,6 +126,7 @@ inline std::vector<Array> run_kernel(const Kernel& kernel, const Node& node, std
     RunErrors errors;
     for (int repeat = 0; repeat < (shared >= 0 ? 1 : 2); ++repeat)
         kernel.run({in_data.data(), out_data.data(), scratch.data, state.get(), &errors});
+    if (kernel.checks()) kernel.check(errors);
     if (errors.failed()) error = errors.take();
     if (shared >= 0) std::memcpy(out[0].buffer.data, out_data[0], out[0].buffer.size);
     return out;

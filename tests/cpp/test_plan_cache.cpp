@@ -25,7 +25,7 @@ void check_cached(const Graph& g, const CachedPlan& cached, const std::vector<Ar
 
 bool hit(const Graph& g) {
     const uint64_t before = cache_stats().hits;
-    (void)cached_plan(g);
+    (void)cached_plan(g, cpu_device());
     return cache_stats().hits > before;
 }
 
@@ -62,7 +62,7 @@ TEST_CASE("plan cache: a graph is found again, whatever it was made of") {
     (void)exp(x);
     returns(g, {x * 2.0 + 3.0, x - 2.0});
     CHECK(hit(g));
-    CHECK(cached_plan(g).plan == cached_plan(affine(2, 3, n)).plan);
+    CHECK(cached_plan(g, cpu_device()).plan == cached_plan(affine(2, 3, n), cpu_device()).plan);
 }
 
 TEST_CASE("plan cache: constants that vary become parameters of one plan") {
@@ -71,17 +71,17 @@ TEST_CASE("plan cache: constants that vary become parameters of one plan") {
     std::shared_ptr<const Plan> general;
     for (int i = 0; i < 12; ++i) {
         const Graph g = affine(0.1 * i, 7, n);
-        const CachedPlan cached = cached_plan(g);
+        const CachedPlan cached = cached_plan(g, cpu_device());
         check_cached(g, cached, in);
         CHECK(cached.scalars.size() == (i < 3 ? 0 : 1));  // the other constant is always the same
         if (i == 3) general = cached.plan;
         if (i > 3) CHECK(cached.plan == general);
     }
     CHECK(hit(affine(1, 7, n)));  // the first ones keep their plans
-    CHECK(cached_plan(affine(0, 7, n)).scalars.empty());
+    CHECK(cached_plan(affine(0, 7, n), cpu_device()).scalars.empty());
     for (int i = 0; i < 4; ++i) {  // now the other one varies, too
         const Graph g = affine(0.3, 100.0 + i, n);
-        const CachedPlan cached = cached_plan(g);
+        const CachedPlan cached = cached_plan(g, cpu_device());
         CHECK(cached.scalars.size() == 2);
         check_cached(g, cached, in);
     }
@@ -104,7 +104,7 @@ TEST_CASE("plan cache: a constant as a parameter has the value that it has in a 
             Graph g;
             const Expr p = param(g, t, {n}), c = full(g, v, t);
             returns(g, {emit("add", {p, c}), emit("multiply", {p, c}), emit("subtract", {c, p})});
-            const CachedPlan cached = cached_plan(g);
+            const CachedPlan cached = cached_plan(g, cpu_device());
             check_cached(g, cached, {x});
             lifted += cached.scalars.size();
         }
@@ -122,9 +122,9 @@ TEST_CASE("plan cache: integers wrap alike as constants and as parameters") {
             Graph g;
             const Expr p = param(g, t, {n}), c = full(g, v, t);
             returns(g, {emit("multiply", {p, c}), emit("add", {p, c})});
-            check_cached(g, cached_plan(g), {x});
+            check_cached(g, cached_plan(g, cpu_device()), {x});
         }
-        CHECK(cached_plan(times(3, {t, {n}})).scalars.empty());
+        CHECK(cached_plan(times(3, {t, {n}}), cpu_device()).scalars.empty());
     }
 }
 
@@ -138,7 +138,7 @@ TEST_CASE("plan cache: constants whose value shapes the plan stay in it") {
     };
     for (double v : {1.0, 2.0, 3.0, 0.5, -1.0, 2.5, 7.0}) {
         const Graph g = powers(v, v + 1);
-        const CachedPlan cached = cached_plan(g);
+        const CachedPlan cached = cached_plan(g, cpu_device());
         CHECK(cached.scalars.empty());
         check_cached(g, cached, inputs_for(g, 3));
     }
@@ -152,7 +152,7 @@ TEST_CASE("plan cache: lifted constants keep the order of parameters and outputs
                    y = param(g, DType::i32, {n}), rate = full(g, 0.5 / (1 + i), DType::f32), z = param(g, DType::f32, {n});
         returns(g, {x * 0.25 + base, y * count, z * rate, x, y - count});
         g.output_aliases = {0, 1, -1, -1, -1};
-        const CachedPlan cached = cached_plan(g);
+        const CachedPlan cached = cached_plan(g, cpu_device());
         CHECK(cached.scalars.size() == (i < 3 ? 0 : 3));
         CHECK(cached.plan->output_aliases == g.output_aliases);
         check_cached(g, cached, inputs_for(g, 5));
@@ -168,7 +168,7 @@ TEST_CASE("plan cache: constants with a shape, and other attributes, are part of
     };
     for (int i = 0; i < 6; ++i) {
         const Graph g = shaped(i);
-        const CachedPlan cached = cached_plan(g);
+        const CachedPlan cached = cached_plan(g, cpu_device());
         CHECK(cached.scalars.empty());
         check_cached(g, cached, inputs_for(g, 1));
     }
@@ -210,12 +210,12 @@ TEST_CASE("plan cache: graphs that differ have plans of their own") {
         graphs.push_back(graph({x}, [&](const Exprs& in) -> Exprs { return {cast(in[0], t)}; }));
     std::vector<std::shared_ptr<const Plan>> plans;
     for (const Graph& g : graphs) {
-        const CachedPlan cached = cached_plan(g);
+        const CachedPlan cached = cached_plan(g, cpu_device());
         check_cached(g, cached, inputs_for(g, 2));
         CHECK(std::ranges::find(plans, cached.plan) == plans.end());
         plans.push_back(cached.plan);
     }
-    for (size_t i = 0; i < graphs.size(); ++i) CHECK(cached_plan(graphs[i]).plan == plans[i]);
+    for (size_t i = 0; i < graphs.size(); ++i) CHECK(cached_plan(graphs[i], cpu_device()).plan == plans[i]);
 }
 
 TEST_CASE("plan cache: graphs that differ only in a body have plans of their own") {
@@ -241,7 +241,7 @@ TEST_CASE("plan cache: graphs that differ only in a body have plans of their own
     for (int k = 4; k < 10; ++k) graphs.push_back(with({scaled(k)}));  // constants of bodies are no parameters
     std::vector<std::shared_ptr<const Plan>> plans;
     for (const Graph& g : graphs) {
-        const CachedPlan cached = cached_plan(g);
+        const CachedPlan cached = cached_plan(g, cpu_device());
         CHECK(cached.scalars.empty());
         for (double index : {0, 1}) {
             std::vector<Array> in = inputs_for(g, 2);
@@ -273,8 +273,8 @@ TEST_CASE("plan cache: outputs with high numbers are told apart") {
             }
             for (int i = 0; i < unused; ++i) in.emplace_back(TensorType{DType::f64, {}});
             CAPTURE(which);
-            CHECK(run_cached(cached_plan(g), in)[0].values()[0] == 0.5 + static_cast<double>(which));
-            CHECK(run_cached(cached_plan(used), in)[0].values()[0] == 1 + 2 * static_cast<double>(which));
+            CHECK(run_cached(cached_plan(g, cpu_device()), in)[0].values()[0] == 0.5 + static_cast<double>(which));
+            CHECK(run_cached(cached_plan(used, cpu_device()), in)[0].values()[0] == 1 + 2 * static_cast<double>(which));
         }
 }
 
@@ -288,7 +288,7 @@ TEST_CASE("plan cache: random graphs and their variations give what their own pl
             CAPTURE(k);
             // Folded into the plan or not, a constant may be rounded with its neighbours in another order.
             const auto in = inputs_for(g, seed);
-            const auto expected = run_graph(g, in), got = run_cached(cached_plan(g), in);
+            const auto expected = run_graph(g, in), got = run_cached(cached_plan(g, cpu_device()), in);
             for (size_t i = 0; i < got.size(); ++i) CHECK(worst(got[i].values(), expected[i].values()) < 1e-12);
         }
     }
@@ -298,7 +298,7 @@ TEST_CASE("plan cache: it is bounded, and the least recently used go first") {
     const Setting setting("cache_size", "4");
     std::vector<Graph> graphs;
     for (int i = 0; i < 8; ++i) graphs.push_back(affine(2, 3, fresh_size()));
-    for (int i = 0; i < 4; ++i) (void)cached_plan(graphs[static_cast<size_t>(i)]);
+    for (int i = 0; i < 4; ++i) (void)cached_plan(graphs[static_cast<size_t>(i)], cpu_device());
     CHECK(cache_stats().size == 4);
     CHECK(hit(graphs[0]));  // now 1 is the oldest
     CHECK(!hit(graphs[4]));
@@ -318,8 +318,8 @@ TEST_CASE("plan cache: it is bounded, and the least recently used go first") {
 TEST_CASE("plan cache: a plan that was dropped still runs") {
     const Setting setting("cache_size", "1");
     const Graph g = affine(2, 3, fresh_size());
-    const CachedPlan cached = cached_plan(g);
-    (void)cached_plan(affine(2, 3, fresh_size()));
+    const CachedPlan cached = cached_plan(g, cpu_device());
+    (void)cached_plan(affine(2, 3, fresh_size()), cpu_device());
     check_cached(g, cached, inputs_for(g, 1));
 }
 
@@ -333,7 +333,7 @@ TEST_CASE("plan cache: several threads may ask at once") {
             for (int k = 0; k < 60; ++k) {
                 const double a = (k * (t + 1)) % 11, b = k % 3;
                 const Graph g = affine(a, b, n + k % 8);
-                const CachedPlan cached = cached_plan(g);
+                const CachedPlan cached = cached_plan(g, cpu_device());
                 Array x(DType::f64, {n + k % 8}, std::vector<double>(static_cast<size_t>(n + k % 8), 2.0));
                 Array y(x.type), z(x.type);
                 std::vector<const void*> in{x.buffer.data};

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstring>
-#include <deque>
+#include <map>
 
 #include "cuda/impls.h"
 #include "host_kernels.h"
@@ -23,12 +23,10 @@ class HostLauncher final : public cuda::Launcher {
             {static_cast<unsigned>(l.blocks), static_cast<unsigned>(l.slices), static_cast<unsigned>(l.threads), l.synchronizes},
             arguments.data());
     }
-    [[nodiscard]] void* error_slot() const override {
-        error_ = {};
-        return &error_;
-    }
-    void await_error(void*, const std::function<std::string(int64_t bad)>& message, const KernelArgs& args) const override {
-        if (error_.raised != 0) args.errors->report(message(error_.value));
+    [[nodiscard]] void* error_slot(size_t number) const override { return &errors_[number]; }
+    [[nodiscard]] std::optional<int64_t> take_error(size_t number) const override {
+        const Error found = std::exchange(errors_[number], {});
+        return found.raised != 0 ? std::optional(found.value) : std::nullopt;
     }
 
   private:
@@ -37,7 +35,7 @@ class HostLauncher final : public cuda::Launcher {
         int64_t value = 0;
     };
     HostModule module_;
-    mutable Error error_;
+    mutable std::map<size_t, Error> errors_;
 };
 
 class HostDevice final : public Device {
@@ -52,10 +50,11 @@ class HostDevice final : public Device {
         const auto programs = cuda::programs_of(kernels);
         if (programs.empty()) return;
         const auto launcher = std::make_shared<HostLauncher>(cuda::source_of(programs));
+        size_t slot = 0;
         for (cuda::ProgramKernel* p : programs) {
             std::vector<void*> functions;
             for (const cuda::Launch& l : p->program().launches) functions.push_back(launcher->find(l.name));
-            p->load(launcher, std::move(functions));
+            p->load(launcher, std::move(functions), slot++);
         }
     }
 };

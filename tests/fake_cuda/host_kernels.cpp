@@ -195,6 +195,11 @@ HostModule::Entry HostModule::find(const std::string& kernel) const {
     return reinterpret_cast<Entry>(dlsym(library_, (kernel + "_run").c_str()));
 }
 
+unsigned HostModule::fact(const std::string& kernel, const char* which) const {
+    const auto* value = static_cast<const unsigned*>(dlsym(library_, (kernel + which).c_str()));
+    return value != nullptr ? *value : 0;
+}
+
 void HostModule::run(Entry entry, const Grid& grid, void** arguments) const {
     auto* const slot = static_cast<Block**>(dlsym(library_, "fk_block"));  // of this thread
     if (slot == nullptr) throw std::runtime_error("host kernels without fk_block");

@@ -18,6 +18,8 @@ class HostModule {
 
     using Entry = void (*)(void** arguments);
     [[nodiscard]] Entry find(const std::string& kernel) const;  // null: no such kernel
+    // What the module says of a kernel: "_parameters", "_synchronizes"; 0 where it says nothing.
+    [[nodiscard]] unsigned fact(const std::string& kernel, const char* which) const;
 
     struct Grid {
         unsigned blocks = 1, slices = 1, threads = 1;

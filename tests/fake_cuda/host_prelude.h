@@ -153,7 +153,14 @@ static void fk_call(void (*kernel)(A...), void** p) {
     fk_call(kernel, p, typename FirstNumbers<sizeof...(A)>::type());
 }
 #define FK_KERNEL(name, threads) static void name
-#define FK_END(name) \
-    extern "C" void name##_run(void** p) { fk_call(name, p); }
+template <class... A>
+constexpr unsigned fk_parameters(void (*)(A...)) {
+    return sizeof...(A);
+}
+#define FK_END(name)                                           \
+    extern "C" void name##_run(void** p) { fk_call(name, p); } \
+    extern "C" {                                               \
+    unsigned name##_parameters = fk_parameters(name);          \
+    }
 #define FK_END_SYNC(name) \
-    FK_END(name) extern "C" { int name##_synchronizes = 1; }
+    FK_END(name) extern "C" { unsigned name##_synchronizes = 1; }
