@@ -2,6 +2,7 @@
 #include "cpu/impls.h"
 
 #include "cpu/cpu.h"
+#include "runtime/control_kernels.h"
 
 namespace fk::cpu {
 namespace {
@@ -63,9 +64,9 @@ const Impl kImpls[] = {
     FK_ENTRY("reverse", "own", own_reverse),
     FK_ENTRY("slice", "own", own_slice),
     FK_ENTRY("transpose", "own", own_transpose),
-    FK_ENTRY("switch", "own", own_switch),
-    FK_ENTRY("scan", "own", own_scan),
-    FK_ENTRY("while", "own", own_while),
+    Impl{"switch", "plans", any_control, make_switch},
+    Impl{"scan", "plans", any_control, make_scan},
+    Impl{"while", "plans", any_control, make_while},
     FK_ENTRY("softmax", "own", own_softmax),
     FK_ENTRY("log_softmax", "own", own_softmax),
     FK_ENTRY("class_probability", "own", own_class_probability),

@@ -60,10 +60,6 @@ FK_CPU_IMPL(own_sparse_cross_entropy)
 FK_CPU_IMPL(own_cross_entropy)
 // own_loss_step.cpp
 FK_CPU_IMPL(own_loss_step)
-// own_control.cpp
-FK_CPU_IMPL(own_switch)
-FK_CPU_IMPL(own_scan)
-FK_CPU_IMPL(own_while)
 // own_norm.cpp
 FK_CPU_IMPL(own_batch_norm)
 FK_CPU_IMPL(own_batch_norm_moments)

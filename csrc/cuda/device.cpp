@@ -104,6 +104,11 @@ class Pool final : public DeviceMemory {
         }
         gpu_.api.check(gpu_.api.synchronize(gpu_.stream), "waiting for the GPU");
     }
+    void copy(void* to, const void* from, size_t bytes) override {
+        const std::lock_guard lock(gpu_.mutex);
+        gpu_.enter();
+        gpu_.api.check(gpu_.api.copy(pointer(to), pointer(from), bytes, gpu_.stream), "copying on the GPU");
+    }
     void zero(void* p, size_t bytes) override {
         const std::lock_guard lock(gpu_.mutex);
         gpu_.enter();

@@ -3,6 +3,7 @@
 #include "cuda/impls.h"
 
 #include "codegen/emit_cuda.h"
+#include "runtime/control_kernels.h"
 
 namespace fk::cuda {
 

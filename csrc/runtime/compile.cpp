@@ -491,6 +491,7 @@ class Planner {
 }  // namespace
 
 std::shared_ptr<const Plan> compile(const Graph& g, std::string_view name, const Device& device) {
+    const DeviceScope scope(device);  // kernels that are made of plans ask for it
     device.configure();
     if (config::flag(config::Key::profile)) profiler::start_for_process();
     const int64_t start = profiler::now();

@@ -20,6 +20,7 @@ class DeviceMemory {
     virtual void free(void* p, size_t bytes) = 0;                           // behind all work asked for so far
     virtual void upload(void* to, const void* host, size_t bytes) = 0;      // `host` may change afterwards
     virtual void download(void* host, const void* from, size_t bytes) = 0;  // waits
+    virtual void copy(void* to, const void* from, size_t bytes) = 0;  // within this memory
     virtual void zero(void* p, size_t bytes) = 0;
 };
 
@@ -62,5 +63,16 @@ class Device {
 [[nodiscard]] const Device& current_device();
 // Null: no wish of this thread's own. Returns what was said before.
 const Device* use_device(const Device* device);
+
+class DeviceScope {  // a device for a scope
+  public:
+    explicit DeviceScope(const Device& device) : before_(use_device(&device)) {}
+    ~DeviceScope() { use_device(before_); }
+    DeviceScope(const DeviceScope&) = delete;
+    DeviceScope& operator=(const DeviceScope&) = delete;
+
+  private:
+    const Device* before_;
+};
 
 }  // namespace fk

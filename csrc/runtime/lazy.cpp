@@ -386,8 +386,12 @@ std::exception_ptr Recorder::run_pending(bool together) {
         versions_.clear();  // no tape asks for them any more
         donate(graph, assigned, operands, output_of, buffers);
     }
-    for (size_t i = 0; i < wanted.size(); ++i) {
-        if (!buffers[i]) buffers[i] = Buffer::allocate(graph.type(graph.outputs[i]).bytes(), device.memory());
+    std::exception_ptr no_memory;  // fails like the run that would have filled it
+    try {
+        for (size_t i = 0; i < wanted.size(); ++i)
+            if (!buffers[i]) buffers[i] = Buffer::allocate(graph.type(graph.outputs[i]).bytes(), device.memory());
+    } catch (...) {
+        no_memory = std::current_exception();
     }
     const std::vector<TensorImpl*> live = std::move(live_);
     live_.clear();
@@ -427,11 +431,12 @@ std::exception_ptr Recorder::run_pending(bool together) {
     if (wanted.empty()) return nullptr;
     std::exception_ptr error, safe_error;
     try {
+        if (no_memory) std::rethrow_exception(no_memory);
         run_graph(graph, device, operands, buffers);
     } catch (...) {
         error = safe_error = std::current_exception();
     }
-    if (error && mixed) {
+    if (error && mixed && !no_memory) {
         std::vector<BufferPtr> safe;
         std::vector<Value> values;
         std::vector<int32_t> aliases;

@@ -30,6 +30,7 @@ struct Plan::Call {
     std::span<const uint8_t> stale = {};  // empty: all of them
     std::vector<int64_t>* stamps = nullptr;
     std::byte* arena = nullptr;
+    bool inside = false;  // another plan's run
 };
 
 Plan::Plan() = default;
@@ -95,7 +96,12 @@ void Plan::prepare(const void* const* parameters, std::byte* kept, std::span<con
 void Plan::run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs,
                std::vector<int64_t>* stamps) const {
     check_internal(prologue == 0, "a plan inside another one has no prologue");
-    execute(instance, {.parameters = parameters, .outputs = outputs, .last = steps.size(), .stamps = stamps, .arena = arena});
+    execute(instance, {.parameters = parameters,
+                       .outputs = outputs,
+                       .last = steps.size(),
+                       .stamps = stamps,
+                       .arena = arena,
+                       .inside = true});
 }
 
 void Plan::execute(Instance& instance, const Call& call) const {
@@ -139,7 +145,7 @@ void Plan::execute(Instance& instance, const Call& call) const {
             }
         }
     };
-    if (device->memory() == nullptr) {
+    if (device->memory() == nullptr || call.inside) {
         run_steps();
     } else {
         const bool whole = call.stale.empty() && stamps == nullptr;
@@ -167,6 +173,15 @@ void Plan::note_times(const std::vector<int64_t>& stamps, const Call& call) cons
     nanoseconds_.resize(steps.size(), INT64_MAX);
     for (size_t i = call.first; i + 1 < stamps.size(); ++i)
         if (call.stale.empty() || call.stale[i] != 0) nanoseconds_[i] = std::min(nanoseconds_[i], stamps[i + 1] - stamps[i]);
+}
+
+bool Plan::checks() const {
+    return std::ranges::any_of(steps, [](const Step& s) { return s.kernel->checks(); });
+}
+
+void Plan::check(RunErrors& errors) const {
+    for (const Step& s : steps)
+        if (!errors.failed() && s.kernel->checks()) s.kernel->check(errors);
 }
 
 std::string Plan::text() const {

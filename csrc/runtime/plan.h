@@ -72,6 +72,10 @@ class Plan : public std::enable_shared_from_this<Plan> {
     void run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs,
              std::vector<int64_t>* stamps = nullptr) const;
 
+    // Whether kernels tell of bad data after the run, and what they tell; it waits for them.
+    [[nodiscard]] bool checks() const;
+    void check(RunErrors& errors) const;
+
     [[nodiscard]] std::string text() const;        // one line per step; report.h tells more
     [[nodiscard]] std::string memory_map() const;  // who lives where in the arena, and when
 

@@ -31,6 +31,7 @@ from fastkeras import (
     tree,
     utils,
 )
+from fastkeras.core.devices import device
 from fastkeras.core.dtype_policies import DTypePolicy, FloatDTypePolicy
 from fastkeras.core.function import Function
 from fastkeras.core.keras_tensor import KerasTensor

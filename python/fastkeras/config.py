@@ -23,6 +23,7 @@ from fastkeras.core.config import (
     set_max_epochs,
     set_max_steps_per_epoch,
 )
+from fastkeras.core.devices import PhysicalDevice, list_physical_devices
 from fastkeras.core.dtype_policies import dtype_policy, set_dtype_policy
 from fastkeras.core.traceback_utils import (
     disable_traceback_filtering,
@@ -53,6 +54,19 @@ def is_nnx_enabled() -> bool:
     return False
 
 
+def set_gpu_memory_limit(megabytes: int | None) -> None:
+    """Lets GPU tensors and kernels take at most so many megabytes of a GPU's memory; None: as much as there is.
+
+    Memory is taken when it is needed and kept for what comes next, so there is no growth to switch on.
+
+    Raises:
+        ValueError: for a limit below 1.
+    """
+    if megabytes is not None and megabytes < 1:
+        raise ValueError(f"set_gpu_memory_limit() got {megabytes}; expected at least 1 megabyte, or None.")
+    _engine.set_config("gpu_memory_limit", str(megabytes or 0))
+
+
 def settings() -> dict[str, dict[str, Any]]:
     """Every engine switch: name -> {"value", "doc"}. Each is also read from ``FASTKERAS_<NAME>`` at start."""
     return _engine.config()
@@ -68,6 +82,7 @@ def set(name: str, value: Any) -> None:  # noqa: A001 - reads as fastkeras.confi
 
 
 __all__ = [
+    "PhysicalDevice",
     "backend",
     "disable_flash_attention",
     "disable_interactive_logging",
@@ -83,12 +98,14 @@ __all__ = [
     "is_interactive_logging_enabled",
     "is_nnx_enabled",
     "is_traceback_filtering_enabled",
+    "list_physical_devices",
     "max_epochs",
     "max_steps_per_epoch",
     "set",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
+    "set_gpu_memory_limit",
     "set_image_data_format",
     "set_max_epochs",
     "set_max_steps_per_epoch",

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastkeras import _engine, ops
 from fastkeras._engine import Tensor
+from fastkeras.core import devices as _devices
 from fastkeras.core import tree
 from fastkeras.core.naming import name_scope as _name_scope
 
@@ -355,8 +356,16 @@ def name_scope(name: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def device(device_name: Any) -> Iterator[None]:
-    """A context without effect: everything runs on the one device there is."""
-    yield
+    """A context in which ops run on a device if there is one of that name, else on the CPU (soft placement)."""
+    try:
+        context = _devices.device(device_name) if isinstance(device_name, str) else contextlib.nullcontext()
+        context.__enter__()
+    except (NotImplementedError, ValueError):
+        context = contextlib.nullcontext()
+    try:
+        yield
+    finally:
+        context.__exit__(None, None, None)
 
 
 @contextlib.contextmanager

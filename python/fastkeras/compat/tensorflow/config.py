@@ -1,4 +1,4 @@
-"""`tf.config`: which devices there are, and switches. There is one device, the CPU."""
+"""`tf.config`: which devices there are, and switches."""
 
 # ruff: noqa: F401 - a namespace: what it imports is public.
 from __future__ import annotations
@@ -9,13 +9,7 @@ from typing import Any, NamedTuple
 from fastkeras import _engine
 from fastkeras.compat.tensorflow._function import functions_run_eagerly, run_functions_eagerly
 from fastkeras.compat.tensorflow._missing import missing
-
-
-class PhysicalDevice(NamedTuple):
-    """A device of the machine."""
-
-    name: str
-    device_type: str
+from fastkeras.core.devices import PhysicalDevice, list_physical_devices
 
 
 class LogicalDevice(NamedTuple):
@@ -25,14 +19,12 @@ class LogicalDevice(NamedTuple):
     device_type: str
 
 
-def list_physical_devices(device_type: str | None = None) -> list[PhysicalDevice]:
-    """The devices of a type ("CPU", "GPU"), or all of them."""
-    return [PhysicalDevice("/physical_device:CPU:0", "CPU")] if device_type in (None, "CPU") else []
-
-
 def list_logical_devices(device_type: str | None = None) -> list[LogicalDevice]:
     """The devices that ops run on, of a type or all."""
-    return [LogicalDevice("/device:CPU:0", "CPU")] if device_type in (None, "CPU") else []
+    return [
+        LogicalDevice(d.name.replace("/physical_device:", "/device:"), d.device_type)
+        for d in list_physical_devices(device_type)
+    ]
 
 
 def get_visible_devices(device_type: str | None = None) -> list[PhysicalDevice]:
@@ -41,7 +33,8 @@ def get_visible_devices(device_type: str | None = None) -> list[PhysicalDevice]:
 
 
 def set_visible_devices(devices: Any, device_type: str | None = None) -> None:
-    """Chooses the devices in use. Hiding GPUs changes nothing, as there are none.
+    """Chooses the devices in use. Models run on the CPU unless `tf.device` says
+    otherwise, so hiding GPUs changes nothing.
 
     Raises:
         ValueError: for a device that does not exist, or if the CPU is left out.

@@ -1,19 +1,58 @@
-// Control flow on the CPU: the bodies of the node are compiled to plans of their own, which its kernel runs. Slices are read
-// and written where they lie in the stacked tensors; carried values alternate between two buffers.
+// See control_kernels.h. The bodies of a node are compiled to plans of their own, which its kernel runs. Slices are read and
+// written where they lie in the stacked tensors; carried values alternate between two buffers.
+#include "runtime/control_kernels.h"
+
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/impls.h"
-#include "cpu/own_common.h"
+#include "core/errors.h"
 #include "runtime/host.h"
 #include "runtime/plan.h"
 
-namespace fk::cpu {
+namespace fk {
 namespace {
 
 using PlanPtr = std::shared_ptr<const Plan>;
 
-std::string any(const Graph&, const Node&) { return ""; }
+constexpr size_t kLine = 256;  // what buffers in scratch memory begin at multiples of
+size_t round_up(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+
+// Bytes of a device's memory, or of the host's.
+class Bytes {
+  public:
+    explicit Bytes(DeviceMemory* memory) : memory_(memory) {}
+    void copy(void* to, const void* from, size_t bytes) const {
+        if (memory_ == nullptr)
+            std::memcpy(to, from, bytes);
+        else if (bytes > 0)
+            memory_->copy(to, from, bytes);
+    }
+    void zero(void* to, size_t bytes) const {
+        if (memory_ == nullptr)
+            std::memset(to, 0, bytes);
+        else if (bytes > 0)
+            memory_->zero(to, bytes);
+    }
+    template <class T>
+    [[nodiscard]] T read(const void* from) const {
+        T value{};
+        if (memory_ == nullptr)
+            std::memcpy(&value, from, sizeof value);
+        else
+            memory_->download(&value, from, sizeof value);
+        return value;
+    }
+    template <class T>
+    void write(void* to, T value) const {
+        if (memory_ == nullptr)
+            std::memcpy(to, &value, sizeof value);
+        else
+            memory_->upload(to, &value, sizeof value);
+    }
+
+  private:
+    DeviceMemory* memory_;
+};
 
 std::byte* bytes_of(void* p) { return static_cast<std::byte*>(p); }
 const std::byte* bytes_of(const void* p) { return static_cast<const std::byte*>(p); }
@@ -26,6 +65,17 @@ class BodyPlans {
         for (const PlanPtr& p : plans_) arena_ = std::max(arena_, round_up(p->arena_bytes));
     }
     [[nodiscard]] const Plan& operator[](size_t i) const { return *plans_[i]; }
+    [[nodiscard]] Bytes memory() const { return Bytes(plans_[0]->device->memory()); }
+    [[nodiscard]] bool repeatable() const {
+        return std::ranges::all_of(plans_, [](const PlanPtr& p) { return p->repeatable; });
+    }
+    // On devices that tell of bad data later.
+    [[nodiscard]] bool checks() const {
+        return std::ranges::any_of(plans_, [](const PlanPtr& p) { return p->checks(); });
+    }
+    void check(RunErrors& errors) const {
+        for (const PlanPtr& p : plans_) p->check(errors);
+    }
     [[nodiscard]] size_t size() const { return plans_.size(); }
     [[nodiscard]] size_t arena_bytes() const { return arena_; }
     [[nodiscard]] std::unique_ptr<KernelState> make_state() const {
@@ -63,14 +113,16 @@ class SwitchKernel final : public Kernel {
   public:
     explicit SwitchKernel(BodyPlans branches) : branches_(std::move(branches)) {}
     void run(const KernelArgs& a) const override {
-        int32_t index = 0;
-        std::memcpy(&index, a.in[0], sizeof index);
+        const auto index = branches_.memory().read<int32_t>(a.in[0]);
         const auto last = static_cast<int32_t>(branches_.size()) - 1;
         branches_.run(static_cast<size_t>(std::clamp(index, 0, last)), a, a.in + 1, a.out);
     }
+    [[nodiscard]] bool repeatable() const override { return false; }
+    [[nodiscard]] bool checks() const override { return branches_.checks(); }
+    void check(RunErrors& errors) const override { branches_.check(errors); }
     [[nodiscard]] std::unique_ptr<KernelState> make_state() const override { return branches_.make_state(); }
     [[nodiscard]] size_t scratch_bytes() const override { return branches_.arena_bytes(); }
-    [[nodiscard]] std::string describe() const override { return concat("own:switch of ", branches_.size()); }
+    [[nodiscard]] std::string describe() const override { return concat("switch of ", branches_.size()); }
     [[nodiscard]] std::string details() const override { return branches_.text(); }
 
   private:
@@ -81,7 +133,7 @@ class SwitchKernel final : public Kernel {
 class Carries {
   public:
     Carries(std::vector<size_t> bytes, size_t first) : bytes_(std::move(bytes)), total_(first) {
-        for (size_t b : bytes_) offsets_.push_back(total_), total_ += (b + 63) / 64 * 64;
+        for (size_t b : bytes_) offsets_.push_back(total_), total_ += round_up(b);
     }
     [[nodiscard]] size_t end() const { return total_; }
     [[nodiscard]] size_t size() const { return bytes_.size(); }
@@ -121,12 +173,15 @@ class ScanKernel final : public Kernel {
             if (interrupted(t)) return a.errors->interrupt();
         }
         if (length_ == 0)
-            for (size_t i = 0; i < n_carries_; ++i) std::memcpy(a.out[i], a.in[i], carries_.bytes(i));
+            for (size_t i = 0; i < n_carries_; ++i) plans_.memory().copy(a.out[i], a.in[i], carries_.bytes(i));
     }
+    [[nodiscard]] bool repeatable() const override { return plans_.repeatable(); }
+    [[nodiscard]] bool checks() const override { return plans_.checks(); }
+    void check(RunErrors& errors) const override { plans_.check(errors); }
     [[nodiscard]] std::unique_ptr<KernelState> make_state() const override { return plans_.make_state(); }
     [[nodiscard]] size_t scratch_bytes() const override { return carries_.end(); }
     [[nodiscard]] std::string describe() const override {
-        return concat("own:scan ", length_, " x ", body_->steps.size(), " steps");
+        return concat("scan ", length_, " x ", body_->steps.size(), " steps");
     }
     [[nodiscard]] std::string details() const override { return plans_.text(); }
 
@@ -153,34 +208,37 @@ class WhileKernel final : public Kernel {
           limit_(node.int_attr("limit")),
           history_(node.bool_attr("history")),
           odd_(ScanKernel::sizes(body_->parameter_types, static_cast<size_t>(node.int_attr("carries"))), plans_.arena_bytes()),
-          even_(ScanKernel::sizes(body_->parameter_types, odd_.size()), odd_.end()) {}
+          even_(ScanKernel::sizes(body_->parameter_types, odd_.size()), odd_.end()),
+          answer_(even_.end()) {}
 
     void run(const KernelArgs& a) const override {
         const size_t n = odd_.size();
+        const Bytes memory = plans_.memory();
         std::vector<const void*> in(a.in, a.in + body_->parameter_types.size());
         std::vector<void*> out(n);
         int64_t t = 0;
         for (; limit_ < 0 || t < limit_; ++t) {
-            bool more = false;
-            void* answer = &more;
+            void* answer = a.scratch + answer_;
             if (!plans_.run(0, a, in.data(), &answer)) return;
-            if (!more) break;
+            if (memory.read<uint8_t>(answer) == 0) break;
             if (history_)
-                for (size_t i = 0; i < n; ++i) std::memcpy(row(a, i, t), in[i], odd_.bytes(i));
+                for (size_t i = 0; i < n; ++i) memory.copy(row(a, i, t), in[i], odd_.bytes(i));
             for (size_t i = 0; i < n; ++i) out[i] = (t % 2 ? odd_ : even_).at(a.scratch, i);
             if (!plans_.run(1, a, in.data(), out.data())) return;
             for (size_t i = 0; i < n; ++i) in[i] = out[i];
             if (interrupted(t)) return a.errors->interrupt();
         }
-        for (size_t i = 0; i < n; ++i) std::memcpy(a.out[i], in[i], odd_.bytes(i));
+        for (size_t i = 0; i < n; ++i) memory.copy(a.out[i], in[i], odd_.bytes(i));
         if (!history_) return;
-        const auto count = static_cast<int32_t>(t);
-        std::memcpy(a.out[n], &count, sizeof count);
-        for (size_t i = 0; i < n; ++i) std::memset(row(a, i, t), 0, static_cast<size_t>(limit_ - t) * odd_.bytes(i));
+        memory.write(a.out[n], static_cast<int32_t>(t));
+        for (size_t i = 0; i < n; ++i) memory.zero(row(a, i, t), static_cast<size_t>(limit_ - t) * odd_.bytes(i));
     }
+    [[nodiscard]] bool repeatable() const override { return false; }
+    [[nodiscard]] bool checks() const override { return plans_.checks(); }
+    void check(RunErrors& errors) const override { plans_.check(errors); }
     [[nodiscard]] std::unique_ptr<KernelState> make_state() const override { return plans_.make_state(); }
-    [[nodiscard]] size_t scratch_bytes() const override { return even_.end(); }
-    [[nodiscard]] std::string describe() const override { return concat("own:while ", body_->steps.size(), " steps"); }
+    [[nodiscard]] size_t scratch_bytes() const override { return answer_ + kLine; }
+    [[nodiscard]] std::string describe() const override { return concat("while ", body_->steps.size(), " steps"); }
     [[nodiscard]] std::string details() const override { return plans_.text(); }
 
   private:
@@ -192,29 +250,24 @@ class WhileKernel final : public Kernel {
     int64_t limit_;
     bool history_;
     Carries odd_, even_;
+    size_t answer_;  // of the condition, in scratch memory
 };
 
 BodyPlans compile_bodies(const Node& node) {
     std::vector<PlanPtr> plans;
-    for (const auto& body : node.bodies()) plans.push_back(compile(*body, concat("body of ", node.op->name), cpu_device()));
+    for (const auto& body : node.bodies()) plans.push_back(compile(*body, concat("body of ", node.op->name), current_device()));
     return BodyPlans(std::move(plans));
 }
 
 }  // namespace
 
-namespace own_switch {
-std::string match(const Graph& g, const Node& n) { return any(g, n); }
-std::unique_ptr<Kernel> make(const Graph&, const Node& node) { return std::make_unique<SwitchKernel>(compile_bodies(node)); }
-}  // namespace own_switch
+std::string any_control(const Graph&, const Node&) { return ""; }
+std::unique_ptr<Kernel> make_switch(const Graph&, const Node& node) { return std::make_unique<SwitchKernel>(compile_bodies(node)); }
+std::unique_ptr<Kernel> make_scan(const Graph&, const Node& node) {
+    return std::make_unique<ScanKernel>(compile_bodies(node), node);
+}
+std::unique_ptr<Kernel> make_while(const Graph&, const Node& node) {
+    return std::make_unique<WhileKernel>(compile_bodies(node), node);
+}
 
-namespace own_scan {
-std::string match(const Graph& g, const Node& n) { return any(g, n); }
-std::unique_ptr<Kernel> make(const Graph&, const Node& node) { return std::make_unique<ScanKernel>(compile_bodies(node), node); }
-}  // namespace own_scan
-
-namespace own_while {
-std::string match(const Graph& g, const Node& n) { return any(g, n); }
-std::unique_ptr<Kernel> make(const Graph&, const Node& node) { return std::make_unique<WhileKernel>(compile_bodies(node), node); }
-}  // namespace own_while
-
-}  // namespace fk::cpu
+}  // namespace fk
