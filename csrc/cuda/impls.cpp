@@ -12,8 +12,11 @@ namespace {
     Impl { op, #family, family::match, family::make }
 
 const Impl kImpls[] = {
-    FK_ENTRY("matmul", any_matmul),   FK_ENTRY("gather", any_gather), FK_ENTRY("concatenate", any_concatenate),
-    FK_ENTRY("reverse", any_reverse), FK_ENTRY("slice", any_slice),   FK_ENTRY("transpose", any_transpose),
+    FK_ENTRY("matmul", any_matmul),           FK_ENTRY("class_probability", any_class_probability),
+    FK_ENTRY("gather", any_gather),           FK_ENTRY("take_along_axis", any_take_along_axis),
+    FK_ENTRY("concatenate", any_concatenate), FK_ENTRY("pad", any_pad),
+    FK_ENTRY("reverse", any_reverse),         FK_ENTRY("slice", any_slice),
+    FK_ENTRY("transpose", any_transpose),
 };
 
 #undef FK_ENTRY

@@ -18,9 +18,12 @@ namespace fk::cuda {
 // ops/matmul.cpp
 FK_CUDA_IMPL(any_matmul)
 // ops/index.cpp
+FK_CUDA_IMPL(any_class_probability)
 FK_CUDA_IMPL(any_gather)
+FK_CUDA_IMPL(any_take_along_axis)
 // ops/move.cpp
 FK_CUDA_IMPL(any_concatenate)
+FK_CUDA_IMPL(any_pad)
 FK_CUDA_IMPL(any_reverse)
 FK_CUDA_IMPL(any_slice)
 FK_CUDA_IMPL(any_transpose)

@@ -23,14 +23,16 @@ ProgramBuilder::ProgramBuilder(const Graph& g, const Node& node, std::string tex
     program_.shares.assign(node.types.size() * node.inputs.size(), false);
     program_.text = std::move(text);
 }
-ProgramBuilder& ProgramBuilder::input(size_t i, std::string_view type) {
+ProgramBuilder& ProgramBuilder::input(size_t i, std::string_view type, std::string_view name) {
     parameters_ += concat(arguments_.empty() ? "" : ", ", "const ",
-                          type.empty() ? memory_name(input_type(g_, node_, i).dtype) : type, "* in", i);
+                          type.empty() ? memory_name(input_type(g_, node_, i).dtype) : type, "* ",
+                          name.empty() ? concat("in", i) : std::string(name));
     arguments_.push_back({Argument::Kind::input, i});
     return *this;
 }
-ProgramBuilder& ProgramBuilder::output(size_t o, std::string_view type) {
-    parameters_ += concat(arguments_.empty() ? "" : ", ", type.empty() ? memory_name(node_.types[o].dtype) : type, "* out", o);
+ProgramBuilder& ProgramBuilder::output(size_t o, std::string_view type, std::string_view name) {
+    parameters_ += concat(arguments_.empty() ? "" : ", ", type.empty() ? memory_name(node_.types[o].dtype) : type, "* ",
+                          name.empty() ? concat("out", o) : std::string(name));
     arguments_.push_back({Argument::Kind::output, o});
     return *this;
 }
