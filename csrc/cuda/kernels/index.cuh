@@ -12,11 +12,11 @@ template <class I, bool wrap, bool report = true> FK_FN i64 read_index(const I* 
 }
 
 // out[o, j, i] = x[o, indices[j], i]; zeros where an index is bad.
-template <class Word, class I, i64 outer, i64 n, i64 m, i64 inner>
+template <class Word, class I, class Index, i64 outer, i64 n, i64 m, i64 inner>
 FK_FN void gather(const Word* x, const I* indices, Word* out, Error* error) {
-    const i64 g = (i64)blockIdx.x * 256 + threadIdx.x;
+    const Index g = (Index)blockIdx.x * 256 + threadIdx.x;
     if (g >= outer * m * inner) return;
-    const i64 i = g % inner, j = g / inner % m, o = g / inner / m;
+    const i64 i = g % (Index)inner, j = g / (Index)inner % (Index)m, o = g / (Index)inner / (Index)m;
     const i64 row = read_index<I, true>(indices, j, n, error);
     if (row >= 0)
         out[g] = x[(o * n + row) * inner + i];

@@ -2,6 +2,7 @@
 // ../kernels. An op is a `match` and a `make` that fills in the template's constants.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -40,6 +41,9 @@ template <class... Constants>
     ((text += concat(std::exchange(separator, ", "), constants)), ...);
     return concat(text, ">(", parameters, ");");
 }
+
+// What is told of an index outside [0, limit).
+[[nodiscard]] std::function<std::string(int64_t bad)> bad_index(std::string op, int64_t limit);
 
 // What counts so many things, and threads beyond them: 64-bit division costs a GPU several times as much.
 [[nodiscard]] inline std::string_view index_type(int64_t count) { return count < INT32_MAX - 1024 ? "i32" : "i64"; }

@@ -1,20 +1,10 @@
-// Gathers and scatters (kernels/index.cuh). A bad index moves zeros, or nothing, and is reported.
+// Gathers (kernels/index.cuh). A bad index moves zeros, and is reported.
 #include "cuda/ops/common.h"
 
 namespace fk::cuda {
 namespace {
 
 std::string any(const Graph&, const Node&) { return ""; }
-
-// What is told of an index outside [0, limit).
-auto bad_index(std::string op, int64_t limit) {
-    return [op = std::move(op), limit](int64_t bad) {
-        std::string text = concat("index ", bad, " is outside [0, ", limit, ") in ", op);
-        if (bad < 0) text += concat("; negative indices reach down to ", -limit);
-        if (op == "gather") text += ". Check the data, or enlarge the table (input_dim of an Embedding)";
-        return text;
-    };
-}
 
 std::string_view element_word(DType t) { return widest_word(static_cast<int64_t>(size_of(t))).type; }
 
@@ -34,7 +24,9 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
         .input(1)
         .output(0, w.type)
         .error()
-        .kernel("gather", call("gather", "in0, in1, out0, error", w.type, memory_name(indices.dtype), v.outer, v.n, m, inner),
+        .kernel("gather",
+                call("gather", "in0, in1, out0, error", w.type, memory_name(indices.dtype), index_type(v.outer * m * inner),
+                     v.outer, v.n, m, inner),
                 blocks_for(v.outer * m * inner))
         .done();
 }
