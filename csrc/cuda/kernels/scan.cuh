@@ -1,5 +1,5 @@
-// Extremes with their place, and running sums and products, along an axis. Rows lie in memory one after the other and are a block's
-// or a few lanes' work; of columns, each is a thread's. Long ones are cut into slices (blockIdx.y) of `part` elements.
+// Extremes with their place, and running sums and products, along an axis. Rows lie in memory one after the other and are a
+// block's or a few lanes' work; of columns, each is a thread's. Long ones are cut into slices (blockIdx.y) of `part` elements.
 
 template <class M> struct IsFloat { static const bool value = false; };
 template <> struct IsFloat<f16> { static const bool value = true; };
@@ -115,7 +115,8 @@ struct Running {
 };
 
 // partial[line, slice]: the sum of a row's slice.
-template <class M, class C, class Op, bool reverse, i64 n, i64 part, i64 slices> FK_FN void row_totals(const M* x, C* partial, C none) {
+template <class M, class C, class Op, bool reverse, i64 n, i64 part, i64 slices>
+FK_FN void row_totals(const M* x, C* partial, C none) {
     __shared__ C warps[8];
     const i64 line = blockIdx.x, begin = blockIdx.y * part, end = begin + part < n ? begin + part : n;
     C sum = none;

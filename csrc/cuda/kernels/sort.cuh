@@ -1,5 +1,5 @@
-// Sorting. What is sorted are items: an order in the high bits and a position in the low ones, in one number where both fit; no two
-// of a line are equal, so every sort is stable. A block sorts pieces of lines in shared memory, others merge sorted runs.
+// Sorting. What is sorted are items: an order in the high bits and a position in the low ones, in one number where both fit; no
+// two of a line are equal, so every sort is stable. A block sorts pieces of lines in shared memory, others merge sorted runs.
 
 // What orders values as unsigned numbers: NaN last, -0 equal to 0.
 FK_FN u32 order_key(b8 x) { return x.set; }
@@ -25,7 +25,10 @@ FK_FN u64 order_key(f64 x) { return floating_key<f64, u64>(x, 0x8000000000000000
 template <int bytes> struct KeyOf { typedef u32 type; };
 template <> struct KeyOf<8> { typedef u64 type; };
 // The greatest key of a type, which is that of NaN in floating ones.
-template <class M> struct LastKey { static const typename KeyOf<sizeof(M)>::type value = (typename KeyOf<sizeof(M)>::type)(~0ull >> (64 - 8 * sizeof(M))); };
+template <class M> struct LastKey {
+    typedef typename KeyOf<sizeof(M)>::type Key;
+    static const Key value = (Key)(~0ull >> (64 - 8 * sizeof(M)));
+};
 
 struct Ranked {  // an item of more than 64 bits
     u64 key;
@@ -76,7 +79,8 @@ template <class M, class Item, int shift, i64 n, i64 k, i64 inner> struct ToTens
 };
 
 // Pieces of `run` items (a power of two), `tile` items a block; the first `keep` of each piece go on.
-template <class Item, int shift, class Source, class Sink, i64 lines, i64 n, int tile, int run, i64 keep, class S, class X, class A, class B>
+template <class Item, int shift, class Source, class Sink, i64 lines, i64 n, int tile, int run, i64 keep,
+          class S, class X, class A, class B>
 FK_FN void sort_pieces(const S* source, const X* x, A* a, B* b, Error* error) {
     __shared__ Item items[tile];
     const i64 pieces = (n + run - 1) / run, kept = keep < run ? pieces * keep : n, first = (i64)blockIdx.x * (tile / run);
