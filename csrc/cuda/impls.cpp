@@ -13,8 +13,26 @@ namespace {
     Impl { op, #family, family::match, family::make }
 
 const Impl kImpls[] = {
-    FK_ENTRY("matmul", any_matmul),   FK_ENTRY("gather", any_gather), FK_ENTRY("concatenate", any_concatenate),
-    FK_ENTRY("reverse", any_reverse), FK_ENTRY("slice", any_slice),   FK_ENTRY("transpose", any_transpose),
+    FK_ENTRY("matmul", any_matmul),
+    FK_ENTRY("class_probability", any_class_probability),
+    FK_ENTRY("gather", any_gather),
+    FK_ENTRY("take_along_axis", any_take_along_axis),
+    FK_ENTRY("first_of_equal", any_first_of_equal),
+    FK_ENTRY("scatter_add", any_scatter_add),
+    FK_ENTRY("scatter_add_along_axis", any_scatter_add_along_axis),
+    FK_ENTRY("scatter_set", any_scatter_set),
+    FK_ENTRY("argmax", any_arg_extreme),
+    FK_ENTRY("argmin", any_arg_extreme),
+    FK_ENTRY("cumprod", any_cumulative),
+    FK_ENTRY("cumsum", any_cumulative),
+    FK_ENTRY("argsort", any_sort),
+    FK_ENTRY("sort", any_sort),
+    FK_ENTRY("top_k", any_sort),
+    FK_ENTRY("concatenate", any_concatenate),
+    FK_ENTRY("pad", any_pad),
+    FK_ENTRY("reverse", any_reverse),
+    FK_ENTRY("slice", any_slice),
+    FK_ENTRY("transpose", any_transpose),
 };
 
 #undef FK_ENTRY

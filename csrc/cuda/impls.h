@@ -18,9 +18,22 @@ namespace fk::cuda {
 // ops/matmul.cpp
 FK_CUDA_IMPL(any_matmul)
 // ops/index.cpp
+FK_CUDA_IMPL(any_class_probability)
 FK_CUDA_IMPL(any_gather)
+FK_CUDA_IMPL(any_take_along_axis)
+// ops/scatter.cpp
+FK_CUDA_IMPL(any_first_of_equal)
+FK_CUDA_IMPL(any_scatter_add)
+FK_CUDA_IMPL(any_scatter_add_along_axis)
+FK_CUDA_IMPL(any_scatter_set)
+// ops/scan.cpp
+FK_CUDA_IMPL(any_arg_extreme)
+FK_CUDA_IMPL(any_cumulative)
+// ops/sort.cpp
+FK_CUDA_IMPL(any_sort)
 // ops/move.cpp
 FK_CUDA_IMPL(any_concatenate)
+FK_CUDA_IMPL(any_pad)
 FK_CUDA_IMPL(any_reverse)
 FK_CUDA_IMPL(any_slice)
 FK_CUDA_IMPL(any_transpose)

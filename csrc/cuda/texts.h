@@ -6,5 +6,8 @@ namespace fk::cuda::text {
 extern const char* const prelude;  // before every kernel
 extern const char* const index;
 extern const char* const matmul;
+extern const char* const scan;  // behind sort
+extern const char* const scatter;  // behind index and sort
+extern const char* const sort;
 
 }  // namespace fk::cuda::text

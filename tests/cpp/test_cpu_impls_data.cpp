@@ -284,3 +284,52 @@ TEST_CASE("slice, reverse, transpose, pad, concatenate") {
     check_all("pad", {Array(DType::u64, {1}, {1.8e19})}, {Dims{1}, Dims{0}, Dims{}, 1.5e19}, {{1.5e19, 1.8e19}});
     check_all("slice", {Array(DType::f32, {3, 2}, {1, 2, 3, 4, 5, 6})}, {Dims{1, 0}, Dims{1, 2}, Dims{1, 1}}, {Vec{}});
 }
+
+TEST_CASE("class_probability") {
+    for (const DType t : {DType::f32, DType::bf16, DType::f64})
+        for (const DType lt : {DType::i32, DType::u8, DType::i64}) {
+            const Array p = random_array(t, {3, 100, 11}, 1), labels(lt, {3, 100}, random_indices(300, 0, 11, 2));
+            const Vec pv = p.values(), lv = labels.values();
+            Vec e;
+            for (size_t r = 0; r < 300; ++r) e.push_back(pv[r * 11 + static_cast<size_t>(lv[r])]);
+            check_all("class_probability", {p, labels}, {}, {e});
+        }
+    const Array p = random_array(DType::f32, {2, 3}, 1);
+    for (const double bad : {3.0, -1.0})
+        for (const Result& r : run_all("class_probability", {p, Array(DType::i32, {2}, {bad, 1})})) {
+            CHECK(r.error == "label " + std::to_string(static_cast<int>(bad)) +
+                                 " is outside [0, 3) in class_probability. Labels must be 0 to 2: check them, or give the last "
+                                 "layer more units");
+            CHECK(r.out[0].values() == Vec{0, p.values()[4]});
+        }
+}
+
+TEST_CASE("pad: rows in words, dimensions that nothing pads, empty operands") {
+    const auto check = [](DType t, const Dims& dims, const Dims& low, const Dims& high, const Dims& interior, double value) {
+        const Array x(t, dims, random_indices(product(dims), t == DType::boolean ? 0 : -100, t == DType::boolean ? 2 : 100, 1));
+        Dims out, step;
+        for (size_t d = 0; d < dims.size(); ++d) {
+            step.push_back(interior.empty() ? 1 : interior[d] + 1);
+            out.push_back(low[d] + (dims[d] == 0 ? 0 : (dims[d] - 1) * step[d] + 1) + high[d]);
+        }
+        Vec e(static_cast<size_t>(product(out)), value);
+        const Vec xv = x.values();
+        for_each(dims, [&](const Dims& p) {
+            Dims q;
+            for (size_t d = 0; d < p.size(); ++d) q.push_back(low[d] + p[d] * step[d]);
+            e[static_cast<size_t>(flat(out, q))] = xv[static_cast<size_t>(flat(dims, p))];
+        });
+        check_all("pad", {x}, {low, high, interior, value}, {e});
+    };
+    for (const DType t : {DType::f32, DType::f16, DType::i8, DType::i64}) {
+        check(t, {2, 5, 6, 16}, {0, 1, 1, 0}, {0, 1, 1, 0}, {}, -3);  // a convolution's
+        check(t, {3, 7, 8}, {0, 0, 8}, {0, 0, 4}, {}, 0);
+        check(t, {3, 7, 8}, {2, 0, 0}, {0, 3, 0}, {1, 0, 0}, 7);
+        check(t, {40, 3}, {0, 0}, {0, 0}, {0, 2}, 1);
+    }
+    check(DType::boolean, {5, 4}, {1, 4}, {0, 0}, {}, 1);
+    check(DType::f32, {0, 4}, {2, 0}, {1, 0}, {3, 0}, 5);
+    check(DType::f32, {}, {}, {}, {}, 5);
+    check(DType::f32, {3, 0}, {1, 0}, {0, 0}, {}, 5);
+    check(DType::bf16, {3}, {1}, {0}, {}, INFINITY);
+}

@@ -18,19 +18,30 @@ Word widest_word(int64_t bytes) {
     return {"u8", 1};
 }
 
+std::function<std::string(int64_t bad)> bad_index(std::string op, int64_t limit) {
+    return [op = std::move(op), limit](int64_t bad) {
+        std::string text = concat("index ", bad, " is outside [0, ", limit, ") in ", op);
+        if (bad < 0) text += concat("; negative indices reach down to ", -limit);
+        if (op == "gather") text += ". Check the data, or enlarge the table (input_dim of an Embedding)";
+        return text;
+    };
+}
+
 ProgramBuilder::ProgramBuilder(const Graph& g, const Node& node, std::string text) : g_(g), node_(node) {
     program_.inputs = node.inputs.size();
     program_.shares.assign(node.types.size() * node.inputs.size(), false);
     program_.text = std::move(text);
 }
-ProgramBuilder& ProgramBuilder::input(size_t i, std::string_view type) {
-    parameters_ += concat(arguments_.empty() ? "" : ", ", "const ",
-                          type.empty() ? memory_name(input_type(g_, node_, i).dtype) : type, "* in", i);
+ProgramBuilder& ProgramBuilder::input(size_t i, std::string_view type, std::string_view name) {
+    parameters_ +=
+        concat(arguments_.empty() ? "" : ", ", "const ", type.empty() ? memory_name(input_type(g_, node_, i).dtype) : type, "* ",
+               name.empty() ? concat("in", i) : std::string(name));
     arguments_.push_back({Argument::Kind::input, i});
     return *this;
 }
-ProgramBuilder& ProgramBuilder::output(size_t o, std::string_view type) {
-    parameters_ += concat(arguments_.empty() ? "" : ", ", type.empty() ? memory_name(node_.types[o].dtype) : type, "* out", o);
+ProgramBuilder& ProgramBuilder::output(size_t o, std::string_view type, std::string_view name) {
+    parameters_ += concat(arguments_.empty() ? "" : ", ", type.empty() ? memory_name(node_.types[o].dtype) : type, "* ",
+                          name.empty() ? concat("out", o) : std::string(name));
     arguments_.push_back({Argument::Kind::output, o});
     return *this;
 }

@@ -2,6 +2,7 @@
 // ../kernels. An op is a `match` and a `make` that fills in the template's constants.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -41,12 +42,19 @@ template <class... Constants>
     return concat(text, ">(", parameters, ");");
 }
 
+// What is told of an index outside [0, limit).
+[[nodiscard]] std::function<std::string(int64_t bad)> bad_index(std::string op, int64_t limit);
+
+// What counts so many things, and threads beyond them: 64-bit division costs a GPU several times as much.
+[[nodiscard]] inline std::string_view index_type(int64_t count) { return count < INT32_MAX - 1024 ? "i32" : "i64"; }
+
 class ProgramBuilder {
   public:
     explicit ProgramBuilder(const Graph& g, const Node& node, std::string text);
     // Parameters of the next kernel, in order: "const T* in0", "T* out0", "T* part"; `error` is "Error* error".
-    ProgramBuilder& input(size_t i, std::string_view type = {});  // another type than the tensor's: "const u32* in0"
-    ProgramBuilder& output(size_t o, std::string_view type = {});
+    // Another type than the tensor's: "const u32* in0"; or another name.
+    ProgramBuilder& input(size_t i, std::string_view type = {}, std::string_view name = {});
+    ProgramBuilder& output(size_t o, std::string_view type = {}, std::string_view name = {});
     ProgramBuilder& scratch(std::string_view name, std::string_view type, size_t offset);
     ProgramBuilder& error();
     // Ends the kernel: its statements, and how it is launched.

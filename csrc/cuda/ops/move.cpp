@@ -1,5 +1,7 @@
 // Moves that fusion does not turn into strides: transposes, slices and reversals are regions that read in another order; padding
 // and concatenation place rows (kernels/index.cuh).
+#include <bit>
+
 #include "codegen/emit_cuda.h"
 #include "cuda/ops/common.h"
 
@@ -64,6 +66,65 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     return strided(node, std::move(strides), offset, "reverse");
 }
 }  // namespace any_reverse
+
+// Dimensions that nothing pads are one with the dimension before them; where what is left of the last one comes in words, these
+// are its elements.
+namespace any_pad {
+namespace {
+
+struct Padded {
+    int64_t out, low, step, n;
+};
+
+// `value` as an element. Integers come as the CPU takes them: cut off, and wrapped.
+std::string element(DType t, double value) {
+    const std::string_view memory = memory_name(t);
+    if (is_float(t))
+        return concat("Memory<", memory, ">::of((", class_name(class_of(t)), ")bits_f64(", std::bit_cast<uint64_t>(value),
+                      "ull))");
+    const uint64_t whole = value >= 0 ? static_cast<uint64_t>(value) : static_cast<uint64_t>(static_cast<int64_t>(value));
+    return concat("Memory<", memory, ">::of((", memory == "b8" ? "u8" : memory, ")", whole, "ull)");
+}
+
+}  // namespace
+
+std::string match(const Graph& g, const Node& n) { return any(g, n); }
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    const TensorType &x = input_type(g, node, 0), &out = node.types[0];
+    const Dims &low = node.dims_attr("low"), &high = node.dims_attr("high"), &interior = node.dims_attr("interior");
+    std::vector<Padded> dims = {{1, 0, 1, 1}};
+    for (size_t d = 0; d < x.dims.size(); ++d) {
+        const int64_t step = interior.empty() ? 1 : interior[d] + 1;
+        Padded& outer = dims.back();
+        if (low[d] == 0 && high[d] == 0 && step == 1 && outer.step == 1)
+            outer = {outer.out * x.dims[d], outer.low * x.dims[d], 1, outer.n * x.dims[d]};
+        else
+            dims.push_back({out.dims[d], low[d], step, x.dims[d]});
+    }
+    ProgramBuilder program(g, node, concat("cuda:pad ", dims.size(), " dimensions"));
+    if (out.size() == 0) return program.done();
+    const auto size = static_cast<int64_t>(size_of(x.dtype));
+    Padded& last = dims.back();
+    Word w = widest_word(size);
+    if (last.step == 1) {
+        w = {"uint4", 16};
+        while (last.out * size % w.bytes != 0 || last.low * size % w.bytes != 0 || last.n * size % w.bytes != 0)
+            w = widest_word(w.bytes / 2);
+        last = {last.out * size / w.bytes, last.low * size / w.bytes, 1, last.n * size / w.bytes};
+    }
+    const int64_t count = out.size() * size / w.bytes;
+    const std::string_view index = index_type(count);
+    std::string statements = concat("const ", index, " g = (", index, ")blockIdx.x * 256 + threadIdx.x;\n    if (g >= ", count,
+                                    ") return;\n    ", index, " rest = g, at = 0;\n    bool inside = true;\n    ");
+    int64_t stride = 1;
+    for (size_t d = dims.size(); d-- > 0; stride *= dims[d].n)
+        statements += concat(
+            "inside &= ", call("padded", "rest, at", index, dims[d].out, dims[d].low, dims[d].step, dims[d].n, stride), "\n    ");
+    statements += concat("if (inside)\n        out0[g] = in0[at];\n    else\n        out0[g] = filled<", w.type, ">(",
+                         element(x.dtype, node.float_attr("value")), ");");
+    return program.uses(text::index).input(0, w.type).output(0, w.type).kernel("pad", statements, blocks_for(count)).done();
+}
+}  // namespace any_pad
 
 namespace any_concatenate {
 std::string match(const Graph& g, const Node& n) { return any(g, n); }
