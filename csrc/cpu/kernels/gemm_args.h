@@ -35,6 +35,7 @@ struct GemmArgs {
         const T* at = nullptr;
         int64_t count = 0;
     } next[2] = {};
+    bool near = false;  // the operands and the result are in the cache: tiles fetch nothing
 };
 inline constexpr int64_t kGemmDepth = 256;      // values of k packed at a time
 inline constexpr int64_t kGemmLooseDepth = 64;  // up to here a transposed A is read where it is

@@ -71,7 +71,6 @@ bool shows(const AttentionHead& h, int64_t target, int64_t source) {
 
 constexpr int32_t kLaneNumbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 [[gnu::always_inline]] inline vi lane_numbers() { return load<vi>(kLaneNumbers); }
-[[gnu::always_inline]] inline vf larger(vf x, vf y) { return select(x > y, x, y); }
 
 // Of all lanes, by halves.
 [[gnu::always_inline]] inline float sum_lanes(vf x) {
@@ -139,10 +138,16 @@ float weigh(const AttentionHead& h, int64_t target, int64_t n, float* row, float
     return inverse;
 }
 
+// All operands of a head lie in the cache.
+void multiply(GemmArgs<float> args) {
+    args.near = true;
+    gemm<float>(args);
+}
+
 // Products of targets [begin, begin + rows) with all of `width` sources, from a transposed operand.
 void products(const float* x, int64_t x_row, const float* transposed, int64_t stride, int64_t rows, int64_t width, int64_t depth,
               float* tile, float* pack) {
-    gemm<float>({x, x_row, 1, transposed, stride, 1, tile, stride, rows, width, depth, false, pack});
+    multiply({x, x_row, 1, transposed, stride, 1, tile, stride, rows, width, depth, false, pack});
 }
 
 void attention_forward(const AttentionHead& h, const AttentionForward& a, float* scratch) {
@@ -160,7 +165,7 @@ void attention_forward(const AttentionHead& h, const AttentionForward& a, float*
             for (int64_t i = padded(n); i < seen; i += kLanes) store(row + i, vf{});
         }
         float* out = a.out + first * h.out_row;
-        gemm<float>({s.scores, width, 1, a.v, h.v_row, 1, out, h.out_row, rows, h.value_depth, seen, false, s.pack});
+        multiply({s.scores, width, 1, a.v, h.v_row, 1, out, h.out_row, rows, h.value_depth, seen, false, s.pack});
         for (int64_t r = 0; r < rows; ++r) {
             float* const row = out + r * h.out_row;
             const float factor = left[r];
@@ -214,15 +219,15 @@ void attention_backward(const AttentionHead& h, const AttentionBackward& a, floa
                 differentiate(h, first + r, n, a.statistics + 2 * (first + r), row, other, s.words);
                 for (int64_t i = padded(n); i < seen; i += kLanes) store(row + i, vf{}), store(other + i, vf{});
             }
-            gemm<float>({others, width, 1, a.k, h.k_row, 1, a.dq + first * h.q_row, h.q_row, rows, h.depth, seen, false, s.pack});
+            multiply({others, width, 1, a.k, h.k_row, 1, a.dq + first * h.q_row, h.q_row, rows, h.depth, seen, false, s.pack});
         }
         // Sources that all targets of the group look at, then those that only the targets from some block on do.
         const auto add = [&](int64_t first, int64_t from, int64_t to) {
             const int64_t at = (first - begin) * width + from, rows = end - first;
             const float *q = a.q + first * h.q_row, *dy = a.dy + first * h.out_row;
             float *dk = a.dk + from * h.k_row, *dv = a.dv + from * h.v_row;
-            gemm<float>({s.other + at, 1, width, q, h.q_row, 1, dk, h.k_row, to - from, h.depth, rows, true, s.pack});
-            gemm<float>({s.scores + at, 1, width, dy, h.out_row, 1, dv, h.v_row, to - from, h.value_depth, rows, true, s.pack});
+            multiply({s.other + at, 1, width, q, h.q_row, 1, dk, h.k_row, to - from, h.depth, rows, true, s.pack});
+            multiply({s.scores + at, 1, width, dy, h.out_row, 1, dv, h.v_row, to - from, h.value_depth, rows, true, s.pack});
         };
         int64_t done = 0;
         for (int64_t first = begin; first < end; first += step) {

@@ -327,13 +327,18 @@ void gemm(const GemmArgs<T>& g) {
                 }
             }
             const int64_t at = m0 * g.ldc + p.first;
+            TileKind kind = copies ? TileKind::copies_b : g.near ? TileKind::near : TileKind::plain;
+            if (ends && g.ending.factor != nullptr && p.tail == lanes && !copies) {
+                kind = TileKind::multiplies;
+                t.factor = g.ending.factor + at, t.sums = g.ending.sums + p.first;
+            }
             if (int64_t most = kc / kRowStep - kRows; most > 0) {
                 if (second != nullptr && most >= kRows) t.rows[0] = {second + at, g.ldc, rows}, most -= rows;
                 t.rows[1] = next_b.take(most);
                 t.rows[2] = next_a.take(most - t.rows[1].count);
             }
-            tile_function<T>(static_cast<int>(rows), p.vectors, copies)(t);
-            if (ends) finish_tile(t.c, at, rows, p);
+            tile_function<T>(static_cast<int>(rows), p.vectors, kind)(t);
+            if (ends && kind != TileKind::multiplies) finish_tile(t.c, at, rows, p);
         };
         if (whole_b || share_b) {
             if (share_b) {
