@@ -58,6 +58,15 @@ struct Tile {
     T* copy_b = nullptr;  // where a full tile leaves whole vectors of b, side by side, for those that follow; null for nowhere
 };
 
+// Lets a tile fetch `count` values that lie side by side, not more than two lines for each k. Each half is a stream of its own:
+// the processor sees two streams coming, in pages of their own, and fetches about twice as much ahead as of a single one.
+template <class T>
+void fetch_during(Tile<T>& t, const T* at, int64_t count) {
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+    const int64_t half = (count / 2 + line - 1) / line * line, step = (half + t.k - 1) / t.k;
+    for (int i = 0; i < 2; ++i) t.ahead[i] = {at + i * half, step < line ? step : line};
+}
+
 template <class T, int MR, int NV, bool CopyB = false>
 void multiply_tile(const Tile<T>& t) {
     using Vec = typename Simd<T>::Vec;

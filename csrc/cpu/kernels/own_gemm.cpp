@@ -151,11 +151,7 @@ class Fetcher {
                 return;
             }
             const int64_t share = (size_ / line + sharing - 1) / sharing * line;
-            const T* const at = (next_block_ != nullptr ? next_block_ : t.b + t.b_row * t.k) + (tile - skipped) * share;
-            if (share > line * t.k)
-                t.ahead[0] = {at, 2 * line}, t.ahead[1] = {at + line, 2 * line};
-            else
-                t.ahead[0] = {at, (share + t.k - 1) / t.k}, t.ahead[1] = {};
+            fetch_during(t, (next_block_ != nullptr ? next_block_ : t.b + t.b_row * t.k) + (tile - skipped) * share, share);
             return;
         }
         if (distance_ > 0) t.ahead[0] = {first_panel ? t.a + distance_ : nullptr, kRows};
