@@ -50,8 +50,8 @@ struct Tile {
     T* c;
     int64_t ldc;
     int64_t k;
-    int tail;  // valid columns of the last vector
-    bool accumulate;
+    int tail;                // valid columns of the last vector
+    const T* add;            // what the result is added to, rows `ldc` apart as those of c, which it may be; null for nothing
     Ahead<T> ahead[2] = {};  // operands of later tiles
     AheadRows<T> rows[3] = {};
     const T* bias = nullptr;  // whole vectors, added to every row; null for none
@@ -127,16 +127,17 @@ void multiply_tile(const Tile<T>& t) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
         T* c = t.c + i * t.ldc;
+        const T* add = t.add + (t.add != nullptr ? i * t.ldc : 0);
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) {
             T* out = c + j * lanes;
             if (j == NV - 1 && t.tail != lanes) {
                 T lane[lanes];
                 std::memcpy(lane, &sum[i][j], sizeof lane);
-                for (int l = 0; l < t.tail; ++l) out[l] = t.accumulate ? out[l] + lane[l] : lane[l];
+                for (int l = 0; l < t.tail; ++l) out[l] = t.add != nullptr ? add[j * lanes + l] + lane[l] : lane[l];
             } else {
                 Vec v = sum[i][j];
-                if (t.accumulate) v += *reinterpret_cast<const Loose*>(out);
+                if (t.add != nullptr) v += *reinterpret_cast<const Loose*>(add + j * lanes);
                 *reinterpret_cast<Loose*>(out) = v;
             }
         }

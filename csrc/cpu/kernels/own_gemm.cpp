@@ -268,7 +268,7 @@ void gemm(const GemmArgs<T>& g) {
     static_assert(lanes * kVectors <= kGemmMaxPanel && kGemmMostRows % kRows == 0);
     if (g.k == 0 && !g.accumulate)
         for (int64_t i = 0; i < g.m; ++i)
-            for (int64_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = 0;
+            for (int64_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = g.ending.add != nullptr ? g.ending.add[i * g.ldc + j] : T{0};
     if (g.k == 0 || g.n == 0) return;
     const Blocking<T> by(g.n, g.k);
     const int64_t panels = by.panels;
@@ -295,7 +295,10 @@ void gemm(const GemmArgs<T>& g) {
         Strips<T> next_a, next_b;
         const Block<T> next = block.next(g);
         const bool ends = k0 + kc == g.k && g.ending.changes_tiles();
-        const T* const second = ends && g.ending.slope != nullptr ? g.ending.slope : ends ? g.ending.factor : nullptr;
+        const T* const add = k0 > 0 || g.accumulate ? g.c : g.ending.add;
+        const T* second = add != g.c ? add : nullptr;  // what a tile reads or writes besides its operands and its result
+        if (ends && g.ending.slope != nullptr) second = g.ending.slope;
+        if (ends && g.ending.factor != nullptr) second = g.ending.factor;
         const auto finish_tile = [&](T* c, int64_t at, int64_t rows, const Panel<T>& p) {
             Ending<T> end{};
             end.act = g.ending.act;
@@ -306,7 +309,7 @@ void gemm(const GemmArgs<T>& g) {
         const bool has_bias = k0 == 0 && g.ending.bias != nullptr;
         Tile<T> t{};  // what differs from one to the next is set for each
         t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
-        t.ldc = g.ldc, t.k = kc, t.accumulate = g.accumulate || k0 > 0;
+        t.ldc = g.ldc, t.k = kc;
         const auto multiply = [&](const Panel<T>& p, int64_t m0, int64_t tile) __attribute__((always_inline)) {
             const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
             t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
@@ -323,6 +326,7 @@ void gemm(const GemmArgs<T>& g) {
                 }
             }
             const int64_t at = m0 * g.ldc + p.first;
+            t.add = add != nullptr ? add + at : nullptr;
             if (int64_t most = kc / kRowStep - kRows; most > 0) {
                 if (second != nullptr && most >= kRows) t.rows[0] = {second + at, g.ldc, rows}, most -= rows;
                 t.rows[1] = next_b.take(most);

@@ -393,12 +393,13 @@ void multiply(const WinogradProduct& g) {
         for (int64_t n0 = 0; n0 < g.n; n0 += kWide * kLane) {
             const int64_t rest = (g.n - n0 + kLane - 1) / kLane, vectors = rest < kWide ? rest : kWide;
             const int64_t at = n0 / kWinogradPanel * g.b_panel + n0 % kWinogradPanel;
-            Tile<float> t{nullptr, g.a_row, g.a_col, b + at, kWinogradPanel, nullptr, g.c.row, g.k, kLanes, g.accumulate};
+            Tile<float> t{nullptr, g.a_row, g.a_col, b + at, kWinogradPanel, nullptr, g.c.row, g.k, kLanes, nullptr};
             const TileFn<float> full = tile_of(kTall, vectors);
             for (int64_t m0 = 0; m0 < g.m; m0 += kTall) {
                 const int64_t rows = g.m - m0;
                 t.a = g.a + p * g.a_point + m0 * g.a_row;
                 t.c = g.c.data + p * g.c.point + m0 * g.c.row + n0;
+                if (g.accumulate) t.add = t.c;
                 if (g.far) fetch_during(t, next + at + m0 / kTall * share, share);
                 (rows >= kTall ? full : tile_of(rows, vectors))(t);
             }
