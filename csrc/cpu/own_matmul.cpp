@@ -122,8 +122,8 @@ struct PartOfB {
     PartOfB(const MatmulShape& s, const Split& split, int64_t pn, int64_t pk)
         : n0(cut(s.n, pn, split.by_n, 16)),
           n1(cut(s.n, pn + 1, split.by_n, 16)),
-          k0(cut(s.k, pk, split.by_k, 16)),
-          k1(cut(s.k, pk + 1, split.by_k, 16)) {}
+          k0(cut(s.k, pk, split.by_k, 8)),
+          k1(cut(s.k, pk + 1, split.by_k, 8)) {}
 };
 
 // b packed for each part. The parts begin at whole vectors, so no part reaches into the next.

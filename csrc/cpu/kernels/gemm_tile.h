@@ -4,6 +4,10 @@
 
 #include <cstring>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include "cpu/kernels/own_isa.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
@@ -25,6 +29,30 @@ struct Simd {
     typedef T Loose __attribute__((vector_size(kTileBytes), aligned(sizeof(T)), may_alias));
     static constexpr int lanes = kTileBytes / static_cast<int>(sizeof(T));
 };
+
+// The first `count` elements of a vector, zeros behind them.
+template <class T>
+[[gnu::always_inline]] inline typename Simd<T>::Vec load_first(const T* from, int count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+    if constexpr (sizeof(T) == 8) return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1), from);
+#endif
+    T lane[Simd<T>::lanes] = {};
+    for (int l = 0; l < count; ++l) lane[l] = from[l];
+    typename Simd<T>::Vec v;
+    std::memcpy(&v, lane, sizeof v);
+    return v;
+}
+template <class T>
+[[gnu::always_inline]] inline void store_first(T* to, typename Simd<T>::Vec v, int count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), v);
+    if constexpr (sizeof(T) == 8) return _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << count) - 1), v);
+#endif
+    T lane[Simd<T>::lanes];
+    std::memcpy(lane, &v, sizeof lane);
+    for (int l = 0; l < count; ++l) to[l] = lane[l];
+}
 
 // Lines of memory to fetch into the cache during a tile: one for each k, `step` elements apart. None if `at` is null.
 template <class T>
@@ -124,23 +152,26 @@ void multiply_tile(const Tile<T>& t) {
             for (int i = 0; i < MR; ++i) sum[i][j] += bias;
         }
     }
+    // The last vector may end with columns that are not there.
+    if (t.add != nullptr) {
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) {
+                const T* from = t.add + i * t.ldc + j * lanes;
+                sum[i][j] +=
+                    j == NV - 1 && t.tail != lanes ? load_first(from, t.tail) : Vec(*reinterpret_cast<const Loose*>(from));
+            }
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
         T* c = t.c + i * t.ldc;
-        const T* add = t.add + (t.add != nullptr ? i * t.ldc : 0);
 #pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) {
-            T* out = c + j * lanes;
-            if (j == NV - 1 && t.tail != lanes) {
-                T lane[lanes];
-                std::memcpy(lane, &sum[i][j], sizeof lane);
-                for (int l = 0; l < t.tail; ++l) out[l] = t.add != nullptr ? add[j * lanes + l] + lane[l] : lane[l];
-            } else {
-                Vec v = sum[i][j];
-                if (t.add != nullptr) v += *reinterpret_cast<const Loose*>(add + j * lanes);
-                *reinterpret_cast<Loose*>(out) = v;
-            }
-        }
+        for (int j = 0; j < NV; ++j)
+            if (j == NV - 1 && t.tail != lanes)
+                store_first(c + j * lanes, sum[i][j], t.tail);
+            else
+                *reinterpret_cast<Loose*>(c + j * lanes) = sum[i][j];
     }
 }
 

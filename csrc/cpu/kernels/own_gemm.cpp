@@ -18,13 +18,7 @@ void pack_rows(const T* b, int64_t b_row, int64_t kc, int64_t columns, int64_t w
         const T* row = b + k * b_row;
         for (int64_t j = 0; j < whole; j += lanes) *reinterpret_cast<Loose*>(out + j) = *reinterpret_cast<const Loose*>(row + j);
         if (whole == width) continue;
-        T lane[lanes] = {};
-        for (int64_t j = whole; j < columns; ++j) lane[j - whole] = row[j];
-        for (int64_t j = whole; j < width; j += lanes) {
-            std::memcpy(out + j, lane, sizeof lane);
-            if (j == whole)
-                for (T& x : lane) x = 0;
-        }
+        *reinterpret_cast<Loose*>(out + whole) = load_first(row + whole, static_cast<int>(columns - whole));
     }
 }
 
@@ -275,8 +269,8 @@ void gemm(const GemmArgs<T>& g) {
     const auto columns_of = [&](int64_t p) { return by.begin(p + 1) - by.begin(p); };
     T* const packed_a = g.pack + gemm_panel_elements(g.k);
     // A small B is packed as a whole, once, and whole rows of the result are written one after the other.
-    const bool whole_b = g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && g.k <= kGemmDepth &&
-                         by.vectors * lanes * g.k <= kGemmWholeB;
+    const bool whole_b = g.packed == nullptr && panels > 1 && panels <= most_panels && (g.a_col == 1 || g.k <= kGemmLooseDepth) &&
+                         g.k <= kGemmDepth && by.vectors * lanes * g.k <= kGemmWholeB;
     T last_bias[kGemmMaxPanel] = {};  // of a panel that ends within a vector
     Panel<T> whole[most_panels];
     for (int64_t p = 0; whole_b && p < panels; ++p)
