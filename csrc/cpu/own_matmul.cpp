@@ -112,7 +112,7 @@ template <class T>
 void add_partials(const T* partial, int64_t count, int64_t size, T* c) {
     parallel_ranges(size, count, [&](int64_t begin, int64_t end) {
         for (int64_t p = 0; p < count; ++p)
-            for (int64_t i = begin; i < end; ++i) c[i] += partial[p * size + i];
+            row_kernels<T>().finish(c + begin, 1, end - begin, end - begin, {.add = partial + p * size + begin});
     });
 }
 
@@ -236,7 +236,9 @@ RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, Form
                                }
                                if (form.add && result < 0) g.ending.add = static_cast<const T*>(args.in[3]) + at;
                                row_kernels<T>().gemm(g);
-                               if (s.k == 0) row_kernels<T>().finish(g.c, g.m, g.n, g.ldc, g.ending);
+                               if (s.k > 0) continue;
+                               g.ending.add = nullptr;  // a sum of nothing has got that
+                               row_kernels<T>().finish(g.c, g.m, g.n, g.ldc, g.ending);
                            }
                        });
         if (flipped) return add_turned(partial, by_k, s.n, s.m, c);
