@@ -26,6 +26,7 @@ FK_CPU_IMPL(own_patches_input_grad)
 FK_CPU_IMPL(own_patches_filter_grad)
 // own_matmul.cpp, own_conv.cpp, own_mixed_conv.cpp, own_pool.cpp
 FK_CPU_IMPL(own_matmul)
+FK_CPU_IMPL(own_matmul_add)
 FK_CPU_IMPL(own_matmul_pair)
 FK_CPU_IMPL(own_conv)
 FK_CPU_IMPL(own_conv_input_grad)

@@ -255,10 +255,17 @@ def _conv_input_grad(
 
 
 def _with_epilogue(product: Callable) -> Callable:
-    """act(product(a, b) + bias)"""
+    """act(product(a, b) + bias), or of that plus another tensor"""
 
-    def fused(a: np.ndarray, b: np.ndarray, bias: np.ndarray, act: str = "none", **attrs) -> np.ndarray:
-        y = product(a, b, **attrs) + bias
+    def fused(
+        a: np.ndarray,
+        b: np.ndarray,
+        bias: np.ndarray,
+        add: np.ndarray | float = 0,
+        act: str = "none",
+        **attrs,
+    ) -> np.ndarray:
+        y = product(a, b, **attrs) + bias + add
         return y if act == "none" else ORACLES[act](y)
 
     return fused
@@ -685,10 +692,12 @@ ORACLES: dict[str, Callable] = {
     # linear algebra, convolution, pooling
     "matmul": _matmul,
     "matmul_bias_act": _with_epilogue(_matmul),
+    "matmul_bias_add_act": _with_epilogue(_matmul),
     "matmul_bias_act_slope": _matmul_bias_act_slope,
     "matmul_times": _matmul_times,
     "conv": _conv,
     "conv_bias_act": _with_epilogue(_conv),
+    "conv_bias_add_act": _with_epilogue(_conv),
     "conv_input_grad": _conv_input_grad,
     "conv_filter_grad": _conv_filter_grad,
     "max_pool": _max_pool,

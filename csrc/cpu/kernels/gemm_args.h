@@ -5,10 +5,11 @@
 
 namespace fk::cpu {
 
-// What a product does to its result while a tile of it is in the cache: y = ab + bias, then c = act(y) or c = y * factor.
+// What a product does to its result while a tile of it is in the cache: y = ab + bias + add, then c = act(y) or c = y * factor.
 template <class T>
 struct Ending {
     const T* bias = nullptr;  // one row
+    const T* add = nullptr;   // rows as far apart as those of c, which it may be; not with `accumulate`
     Act act = Act::none;
     T* slope = nullptr;         // where act'(y) goes, rows as far apart as those of c; null for nowhere
     const T* factor = nullptr;  // likewise

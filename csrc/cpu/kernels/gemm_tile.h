@@ -4,6 +4,10 @@
 
 #include <cstring>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include "cpu/kernels/own_isa.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
@@ -25,6 +29,30 @@ struct Simd {
     typedef T Loose __attribute__((vector_size(kTileBytes), aligned(sizeof(T)), may_alias));
     static constexpr int lanes = kTileBytes / static_cast<int>(sizeof(T));
 };
+
+// The first `count` elements of a vector, zeros behind them.
+template <class T>
+[[gnu::always_inline]] inline typename Simd<T>::Vec load_first(const T* from, int count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+    if constexpr (sizeof(T) == 8) return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1), from);
+#endif
+    T lane[Simd<T>::lanes] = {};
+    for (int l = 0; l < count; ++l) lane[l] = from[l];
+    typename Simd<T>::Vec v;
+    std::memcpy(&v, lane, sizeof v);
+    return v;
+}
+template <class T>
+[[gnu::always_inline]] inline void store_first(T* to, typename Simd<T>::Vec v, int count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), v);
+    if constexpr (sizeof(T) == 8) return _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << count) - 1), v);
+#endif
+    T lane[Simd<T>::lanes];
+    std::memcpy(lane, &v, sizeof lane);
+    for (int l = 0; l < count; ++l) to[l] = lane[l];
+}
 
 // Lines of memory to fetch into the cache during a tile: one for each k, `step` elements apart. None if `at` is null.
 template <class T>
@@ -50,8 +78,8 @@ struct Tile {
     T* c;
     int64_t ldc;
     int64_t k;
-    int tail;  // valid columns of the last vector
-    bool accumulate;
+    int tail;                // valid columns of the last vector
+    const T* add;            // what the result is added to, rows `ldc` apart as those of c, which it may be; null for nothing
     Ahead<T> ahead[2] = {};  // operands of later tiles
     AheadRows<T> rows[3] = {};
     const T* bias = nullptr;  // whole vectors, added to every row; null for none
@@ -61,6 +89,15 @@ struct Tile {
     T* sums = nullptr;
     T* copy_b = nullptr;  // where a full tile that copies leaves whole vectors of b, side by side, for those that follow
 };
+
+// Lets a tile fetch `count` values that lie side by side, not more than two lines for each k. Each half is a stream of its own:
+// the processor sees two streams coming, in pages of their own, and fetches about twice as much ahead as of a single one.
+template <class T>
+void fetch_during(Tile<T>& t, const T* at, int64_t count) {
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+    const int64_t half = (count / 2 + line - 1) / line * line, step = (half + t.k - 1) / t.k;
+    for (int i = 0; i < 2; ++i) t.ahead[i] = {at + i * half, step < line ? step : line};
+}
 
 enum class TileKind : uint8_t {
     plain,
@@ -127,6 +164,17 @@ void multiply_tile(const Tile<T>& t) {
             for (int i = 0; i < MR; ++i) sum[i][j] += bias;
         }
     }
+    // The last vector may end with columns that are not there.
+    if (t.add != nullptr) {
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) {
+                const T* from = t.add + i * t.ldc + j * lanes;
+                sum[i][j] +=
+                    j == NV - 1 && t.tail != lanes ? load_first(from, t.tail) : Vec(*reinterpret_cast<const Loose*>(from));
+            }
+    }
     if constexpr (Kind == TileKind::multiplies) {
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) {
@@ -134,9 +182,7 @@ void multiply_tile(const Tile<T>& t) {
 #pragma GCC unroll 16
             for (int i = 0; i < MR; ++i) {
                 const int64_t at = i * t.ldc + j * lanes;
-                Vec v = sum[i][j];
-                if (t.accumulate) v += *reinterpret_cast<const Loose*>(t.c + at);
-                v *= *reinterpret_cast<const Loose*>(t.factor + at);
+                const Vec v = sum[i][j] * *reinterpret_cast<const Loose*>(t.factor + at);
                 *reinterpret_cast<Loose*>(t.c + at) = v;
                 total += v;
             }
@@ -148,18 +194,11 @@ void multiply_tile(const Tile<T>& t) {
     for (int i = 0; i < MR; ++i) {
         T* c = t.c + i * t.ldc;
 #pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) {
-            T* out = c + j * lanes;
-            if (j == NV - 1 && t.tail != lanes) {
-                T lane[lanes];
-                std::memcpy(lane, &sum[i][j], sizeof lane);
-                for (int l = 0; l < t.tail; ++l) out[l] = t.accumulate ? out[l] + lane[l] : lane[l];
-            } else {
-                Vec v = sum[i][j];
-                if (t.accumulate) v += *reinterpret_cast<const Loose*>(out);
-                *reinterpret_cast<Loose*>(out) = v;
-            }
-        }
+        for (int j = 0; j < NV; ++j)
+            if (j == NV - 1 && t.tail != lanes)
+                store_first(c + j * lanes, sum[i][j], t.tail);
+            else
+                *reinterpret_cast<Loose*>(c + j * lanes) = sum[i][j];
     }
 }
 
