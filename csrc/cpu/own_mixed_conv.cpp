@@ -424,7 +424,9 @@ RunFn filter_grad(const ConvShape& s, const FilterSplit& split, DType t, DType d
 }
 
 std::string refuse(const Graph& g, const Node& node) {
-    if (!is_half(input_type(g, node, 0).dtype) || !is_half(input_type(g, node, 1).dtype)) return "for operands in 16 bits";
+    const DType w = input_type(g, node, 1).dtype;
+    if (!is_half(input_type(g, node, 0).dtype)) return "for activations in 16 bits";
+    if (!is_half(w) && (w != DType::f32 || node.is("conv_filter_grad"))) return concat("the other operand is ", name(w));
     if (node.int_attr("groups") != 1) return "groups";
     return conv_shape(g, node).empty() ? "an empty operand" : "";
 }
