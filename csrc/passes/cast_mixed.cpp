@@ -10,6 +10,7 @@
 #include "core/errors.h"
 #include "ops/op_def.h"
 #include "passes/passes.h"
+#include "passes/uses.h"
 
 namespace fk {
 namespace {
@@ -33,6 +34,13 @@ constexpr std::array kMixing = {
     Mixing{"batch_norm_act", 1},
     Mixing{"batch_norm_act_grad", 1},
     Mixing{"batch_norm_apply", 1},
+    Mixing{"pointwise_moments", 1},
+    Mixing{"norm_pointwise", 1},
+    Mixing{"norm_pointwise_moments", 1},
+    Mixing{"norm_pointwise_grad", 0},
+    Mixing{"pointwise_norm_grad", 1},
+    Mixing{"pointwise_norm_grad_join", 1},
+    Mixing{"norm_pointwise_norm_grad", 1},
     Mixing{"sparse_softmax_cross_entropy", 0},
     Mixing{"sparse_softmax_cross_entropy_grad", 1},
     Mixing{"softmax_cross_entropy", 0},
@@ -79,7 +87,6 @@ class CastMixed {
     }
 
   private:
-    bool is_cast(const Node& n) const { return n.op->prim == Prim::cast; }
     Value mapped(Value v) const { return map_[v.node][v.out]; }
 
     // For each result, the type that everything reading it casts it to; none: something reads it as it is.
@@ -117,8 +124,8 @@ class CastMixed {
     }
 
     std::string_view first_to_accept(const Node& n) const {
-        const auto it = std::ranges::find_if(
-            impls_, [&](const Impl& impl) { return impl.op == n.op->name && impl.match(out_, n).empty(); });
+        const auto it =
+            std::ranges::find_if(impls_, [&](const Impl& impl) { return impl.op == n.op->name && impl.match(out_, n).empty(); });
         return it == impls_.end() ? "" : it->name;
     }
 
@@ -129,7 +136,8 @@ class CastMixed {
         const Node& rounded = out_.node(node.inputs[1]);
         if (!is_cast(rounded) || !is_16bit(rounded.types[0].dtype)) return false;
         const Value variable = rounded.inputs[0];
-        if (!out_.node(variable).is("parameter") || out_.type(variable).dtype != DType::f32 || out_.steady(variable)) return false;
+        if (!out_.node(variable).is("parameter") || out_.type(variable).dtype != DType::f32 || out_.steady(variable))
+            return false;
         Node wide = node;
         wide.inputs[1] = variable;
         const std::string_view impl = first_to_accept(wide);
@@ -184,7 +192,9 @@ class CastMixed {
 
 }  // namespace
 
-bool takes_mixed_precision(const Node& n) { return mixing(n) != nullptr || is_reduction(n) || is_weight_gradient(n) || has_weight(n); }
+bool takes_mixed_precision(const Node& n) {
+    return mixing(n) != nullptr || is_reduction(n) || is_weight_gradient(n) || has_weight(n);
+}
 
 Graph cast_mixed(const Graph& g, std::span<const Impl> impls) {
     const auto& nodes = g;

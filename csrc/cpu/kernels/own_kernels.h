@@ -79,8 +79,6 @@ struct RowKernels {
     void (*layer_norm)(const T* x, const T* gamma, const T* beta, int64_t n, T epsilon, T* y);
     // dgamma and dbeta are added to
     void (*layer_norm_grad)(const T* x, const T* gamma, const T* dy, int64_t n, T epsilon, T* dx, T* dgamma, T* dbeta);
-    // y = a + b, or 0 where x, if it is given, is not positive; y may be any of them
-    void (*add_where_positive)(const T* a, const T* b, const T* x, int64_t n, T* y);
 };
 
 // Loops over a block of rows of a row-major [rows, n] matrix stored as S, for the normalisation of its columns.
@@ -91,6 +89,7 @@ struct ColumnKernels {
     void (*moments)(const S* x, int64_t rows, int64_t n, double count, const ColumnMoments<T>& moments);
     // y = (x - mean) * scale + shift, cut to [low, high]
     void (*affine)(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, S* y);
+    void (*affine_wide)(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, T* y);
     // sum_dy += dy, sum_dy_x += dy * (x - mean); dy counts only where `open` lets it pass, if that is given
     void (*norm_sums)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
                       T* sum_dy_x);
@@ -100,6 +99,10 @@ struct ColumnKernels {
     // dx = dy * a + (x - mean) * b + c, as norm_sums sees dy
     void (*norm_grad)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
                       const T* b, const T* c, S* dx);
+    void (*norm_grad_wide)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
+                           const T* b, const T* c, T* dx);
+    // y = a + b, or 0 where x, if it is given, is not positive, for n values side by side; y may be any of them
+    void (*add_where_positive)(const S* a, const T* b, const S* x, int64_t n, S* y);
 };
 
 // Attention of one head (backward: of the heads that share a key, one after the other). Rows of the operands are `*_row`
