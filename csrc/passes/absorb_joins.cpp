@@ -18,13 +18,6 @@ struct Join {
     uint32_t masked, wide;        // the loop's value; a cast of it that the normalisation reads, or the value itself
 };
 
-// Whether a value is in memory anyway: no loop's, or one that others read, too. An op's result that is rounded to 16 bits is
-// stored like that.
-bool is_stored(const Graph& g, const Uses& uses, Value v) {
-    v = before_narrowing(g, v);
-    return (g.node(v).op->kind != OpKind::prim && g.node(v).op->kind != OpKind::structural) || uses.count[v.node] > 1;
-}
-
 bool matches(const Graph& g, const Uses& uses, const Node& grad, Join& join) {
     const Value dy = grad.inputs[4];
     join.wide = dy.node;

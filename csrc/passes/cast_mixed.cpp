@@ -34,6 +34,7 @@ constexpr std::array kMixing = {
     Mixing{"batch_norm_act", 1},
     Mixing{"batch_norm_act_grad", 1},
     Mixing{"batch_norm_apply", 1},
+    Mixing{"batch_norm_add", 1},
     Mixing{"pointwise_moments", 1},
     Mixing{"norm_pointwise", 1},
     Mixing{"norm_pointwise_moments", 1},

@@ -65,6 +65,12 @@ Value in_type(Graph& g, DType t, Value v) {
     return g.type(v).dtype == t ? v : Value{g.add(cast, {v}, {static_cast<int64_t>(t)}), 0};
 }
 
+bool is_stored(const Graph& g, const Uses& uses, Value v) {
+    if (uses.count[v.node] > 1) return true;
+    const OpKind kind = g.node(before_narrowing(g, v)).op->kind;
+    return kind != OpKind::prim && kind != OpKind::structural;
+}
+
 bool sums_rows(const Graph& g, const Node& sum, int64_t n) {
     const TensorType& in = g.type(sum.inputs[0]);
     return in.rank() > 0 && in.dims.back() == n && sum.types[0].size() == n &&

@@ -33,6 +33,10 @@ struct Uses {
 // `v` in this type: itself or a cast of it.
 [[nodiscard]] Value in_type(Graph& g, DType t, Value v);
 
+// Whether a value is in memory anyway: no loop's, or one that others read, too. An op's result that is rounded to 16 bits is
+// stored like that.
+[[nodiscard]] bool is_stored(const Graph& g, const Uses& uses, Value v);
+
 // Whether a sum leaves one element for each of the `n` of a row.
 [[nodiscard]] bool sums_rows(const Graph& g, const Node& sum, int64_t n);
 

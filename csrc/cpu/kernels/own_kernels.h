@@ -90,6 +90,9 @@ struct ColumnKernels {
     // y = (x - mean) * scale + shift, cut to [low, high]
     void (*affine)(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, S* y);
     void (*affine_wide)(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, T* y);
+    // y = (x - mean) * scale + shift + other, at least low; y may be any of them
+    void (*affine_add)(const S* x, const S* other, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low,
+                       S* y);
     // sum_dy += dy, sum_dy_x += dy * (x - mean); dy counts only where `open` lets it pass, if that is given
     void (*norm_sums)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
                       T* sum_dy_x);

@@ -182,6 +182,43 @@ void column_affine(const S* x, int64_t rows, int64_t n, const T* mean, const T* 
         });
 }
 
+template <class S, class T = Compute<S>>
+void column_affine_add(const S* x, const S* other, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low,
+                       S* y) {
+    using Vec = typename Columns<T>::Vec;
+    constexpr int64_t lanes = Columns<T>::lanes;
+    for_blocks<T, 6>(
+        rows, n,
+        [&]<int NV>(int64_t r, int64_t count, int64_t i) {
+            Vec m[NV], a[NV], b[NV];
+            for (int j = 0; j < NV; ++j) {
+                m[j] = load<Vec>(mean + i + j * lanes);
+                a[j] = load<Vec>(scale + i + j * lanes);
+                b[j] = load<Vec>(shift + i + j * lanes);
+            }
+            const S *px = x + r * n + i, *po = other + r * n + i;
+            S* py = y + r * n + i;
+            for (int64_t k = 0; k < count; ++k, px += n, po += n, py += n) {
+                fetch_next<NV>(px, count, n);
+                fetch_next<NV>(po, count, n);
+#pragma GCC unroll 6
+                for (int j = 0; j < NV; ++j) {
+                    const Vec v = (load_wide(px + j * lanes) - m[j]) * a[j] + b[j] + load_wide(po + j * lanes);
+                    store_narrow(py + j * lanes, v < low ? low - Vec{} : v);  // NaN stays
+                }
+            }
+        },
+        [&](int64_t r, int64_t count, int64_t first) {
+            for (int64_t k = r; k < r + count; ++k)
+#pragma omp simd
+                for (int64_t i = first; i < n; ++i) {
+                    const T v =
+                        (fk::cpu::widen<S>(x[k * n + i]) - mean[i]) * scale[i] + shift[i] + fk::cpu::widen<S>(other[k * n + i]);
+                    y[k * n + i] = fk::cpu::narrow<S>(v < low ? low : v);
+                }
+        });
+}
+
 // What both passes of the gradient see of vectors or elements: x - mean, and dy as far as it passes.
 template <bool Masked, class T, class V>
 [[gnu::always_inline]] inline V passing(V centred, V scale, V shift, const OpenRange<T>* open, V dy) {
@@ -364,6 +401,7 @@ void fill(ColumnKernels<S>& t) {
     t.moments = column_moments<S>;
     t.affine = column_affine<S, S>;
     t.affine_wide = column_affine<S, Compute<S>>;
+    t.affine_add = column_affine_add<S>;
     t.norm_sums = column_norm_sums<S>;
     t.join_sums = join_sums<S>;
     t.norm_grad = column_norm_grad<S, S>;
