@@ -131,6 +131,8 @@ std::string refuse(const Graph& g, const Node& node) {
             return concat("a result in ", name(node.types[i].dtype));
     if (x.size() == 0) return "no elements";
     if (static_cast<int64_t>(std::max(x.bytes(), node.types[0].bytes())) < kLeastBytes) return "a tensor that stays in the cache";
+    if (is_half(x.dtype) && node.types[0].dtype == x.dtype && node.types[0].dims.back() > x.size() / x.dims.back())
+        return "the filter is the larger operand, and is divided instead of the rows";
     if (node.op->attr_index("act") < 0) return "";
     const auto& act = std::get<std::string>(node.attrs[1]);
     const bool none = act == "none" && node.op->name.find("pointwise_norm_grad") != std::string_view::npos;
