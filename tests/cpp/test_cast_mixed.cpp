@@ -229,6 +229,20 @@ TEST_CASE("16-bit products and convolutions on every instruction set") {
                       {naive_product(dy, w, 70, 36, 20, false, true)}, 2);
             check_all("conv_filter_grad", {x, dy}, {Dims{1, 1, 36, 20}, one, none, none, one},
                       {naive_product(x, dy, 36, 20, 70, true, false)}, 2);
+            // Fewer positions than channels of the result: its columns are divided, here in uneven parts.
+            const Array few = random_array(t, {2, 3, 4, 80}, 6), wide = random_array(t, {1, 1, 80, 210}, 7),
+                        back = random_array(t, {2, 3, 4, 70}, 8), turned = random_array(t, {1, 1, 210, 70}, 9);
+            check_all("conv", {few, wide}, {one, none, none, one}, {naive_product(few, wide, 24, 210, 80, false, false)}, 2);
+            check_all("conv_input_grad", {back, turned}, {Dims{2, 3, 4, 210}, one, none, none, one},
+                      {naive_product(back, turned, 24, 210, 70, false, true)}, 2);
+            const Array image = random_array(t, {1, 7, 9, 80}, 10);  // every other pixel
+            const Vec pixels = image.values();
+            Vec seen;
+            for (size_t i = 0; i < 7; i += 2)
+                for (size_t j = 0; j < 9; j += 2)
+                    for (size_t c = 0; c < 80; ++c) seen.push_back(pixels[(i * 9 + j) * 80 + c]);
+            check_all("conv", {image, wide}, {Dims{2, 2}, none, none, one},
+                      {naive_product(Array(DType::f32, {20, 80}, seen), wide, 20, 210, 80, false, false)}, 2);
         }
     }
 }

@@ -272,6 +272,8 @@ def test_the_gradient_of_a_residual_block_is_made_inside_its_products(
         assert f'x_act = "{first_act}"}}' in text
         assert "conv_input_grad(" not in text
         assert "batch_norm_train_grad(" not in text
+    if not passes_off("absorb_shortcuts", "decompose"):
+        assert re.search(r'= batch_norm_add\(.*act = "relu"} : float32\[', executable.lowered_text())
 
 
 @pytest.mark.parametrize("first_act", ["none", "relu"])
@@ -363,6 +365,8 @@ def test_a_residual_block_of_16_bits_is_made_inside_its_products(
         assert re.search(rf'= pointwise_norm_grad_join\(.*x_act = "{first_act}"}} : {dtype}\[', text), text
         assert "conv_input_grad(" not in text
         assert "batch_norm_train_grad(" not in text
+    if not passes_off("absorb_shortcuts", "decompose", "cast_mixed"):
+        assert re.search(rf'= batch_norm_add\(.*act = "relu"}} : {dtype}\[', text), text
 
 
 @pytest.mark.parametrize("act", ["relu", "relu6"])
