@@ -91,6 +91,7 @@ const Impl kImpls[] = {
     FK_ENTRY("pointwise_norm_grad_join", "own", own_pointwise_norm_grad),
     FK_ENTRY("norm_pointwise_norm_grad", "own", own_pointwise_norm_grad),
     FK_ENTRY("batch_norm_apply", "own", own_batch_norm_apply),
+    FK_ENTRY("batch_norm_add", "own", own_batch_norm_add),
     FK_ENTRY("batch_norm_act_grad", "own", own_batch_norm_grad),
     FK_ENTRY("layer_norm", "own", own_layer_norm),
     FK_ENTRY("layer_norm_grad", "own", own_layer_norm_grad),

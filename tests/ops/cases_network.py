@@ -500,6 +500,17 @@ for _shape, _epsilon in (
                     **_same,
                 ),
             )
+    for _act in ("none", "relu"):
+        add(
+            "batch_norm_add",
+            Case(
+                [*_fixed, *_moments, Spec(_shape)],
+                {"epsilon": _epsilon, "act": _act},
+                (2e-6, 4e-6),
+                "the difference to the mean cancels",
+                grad="of batch_norm_train",
+            ),
+        )
     add(
         "batch_norm_apply",
         Case(

@@ -451,6 +451,11 @@ def _norm_pointwise_grad(
     return (z.reshape(-1, z.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])).reshape(filter_shape)
 
 
+def _batch_norm_add(x, gamma, beta, mean, variance, other, epsilon: float, act: str):
+    z = (x - mean) / np.sqrt(variance + epsilon) * gamma + beta + other
+    return np.maximum(z, 0) if act == "relu" else z
+
+
 def _batch_norm_act_grad(
     x: np.ndarray,
     gamma: np.ndarray,
@@ -714,6 +719,7 @@ ORACLES: dict[str, Callable] = {
     "layer_norm_grad": _layer_norm_grad,
     "batch_norm_act": _batch_norm_act,
     "batch_norm_apply": _batch_norm_apply,
+    "batch_norm_add": _batch_norm_add,
     "batch_norm_moments": lambda x: (x.mean(tuple(range(x.ndim - 1))), x.var(tuple(range(x.ndim - 1)))),
     "norm_pointwise": _norm_pointwise,
     "pointwise_norm_grad": _pointwise_norm_grad,
