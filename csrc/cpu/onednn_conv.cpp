@@ -61,6 +61,7 @@ ConvDescs describe(const ConvShape& s, DType t) {
 std::string refuse(const Graph& g, const Node& node) {
     const DType t = input_type(g, node, 0).dtype;
     if (!onednn_type(t)) return concat("no ", name(t), " in oneDNN");
+    if (input_type(g, node, 1).dtype != t) return "operands of two types";
     if (is_half(t) && !native_products(t) && node.int_attr("groups") == 1)
         return concat(name(t), " is quicker widened on this CPU");
     return conv_shape(g, node).empty() ? "an empty operand" : "";

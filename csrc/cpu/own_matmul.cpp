@@ -112,7 +112,7 @@ template <class T>
 void add_partials(const T* partial, int64_t count, int64_t size, T* c) {
     parallel_ranges(size, count, [&](int64_t begin, int64_t end) {
         for (int64_t p = 0; p < count; ++p)
-            for (int64_t i = begin; i < end; ++i) c[i] += partial[p * size + i];
+            row_kernels<T>().finish(c + begin, 1, end - begin, end - begin, {.add = partial + p * size + begin});
     });
 }
 
@@ -122,8 +122,8 @@ struct PartOfB {
     PartOfB(const MatmulShape& s, const Split& split, int64_t pn, int64_t pk)
         : n0(cut(s.n, pn, split.by_n, 16)),
           n1(cut(s.n, pn + 1, split.by_n, 16)),
-          k0(cut(s.k, pk, split.by_k, 16)),
-          k1(cut(s.k, pk + 1, split.by_k, 16)) {}
+          k0(cut(s.k, pk, split.by_k, 8)),
+          k1(cut(s.k, pk + 1, split.by_k, 8)) {}
 };
 
 // b packed for each part. The parts begin at whole vectors, so no part reaches into the next.
@@ -172,10 +172,10 @@ void add_turned(const T* partial, int64_t count, int64_t m, int64_t n, T* c) {
     });
 }
 
-// What a node adds to a product: a bias (its third operand), an activation, its slope as a second result; or a factor (the third
-// operand), and the sums of the columns as a second result.
+// What a node adds to a product: a bias (its third operand), another tensor (its fourth), an activation, its slope as a second
+// result; or a factor (the third operand), and the sums of the columns as a second result.
 struct Form {
-    bool bias = false, slope = false, factor = false;
+    bool bias = false, add = false, slope = false, factor = false;
     Act act = Act::none;
     [[nodiscard]] bool plain() const { return !bias && !factor && act == Act::none; }
 };
@@ -223,8 +223,8 @@ RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, Form
                                g.ldc = s.n;
                                g.m = m1 - m0;
                                g.pack = reinterpret_cast<T*>(args.scratch) + slot * pack_elements(s);
+                               const int64_t at = g.c - c;
                                if (ends_here) {
-                                   const int64_t at = g.c - c;
                                    g.ending = all;
                                    if (form.bias) g.ending.bias += n0;
                                    if (form.slope) g.ending.slope += at;
@@ -234,8 +234,11 @@ RunFn float_product(const MatmulShape& s, const Split& split, bool flipped, Form
                                        std::fill_n(g.ending.sums, g.n, T{0});
                                    }
                                }
+                               if (form.add && result < 0) g.ending.add = static_cast<const T*>(args.in[3]) + at;
                                row_kernels<T>().gemm(g);
-                               if (s.k == 0) row_kernels<T>().finish(g.c, g.m, g.n, g.ldc, g.ending);
+                               if (s.k > 0) continue;
+                               g.ending.add = nullptr;  // a sum of nothing has got that
+                               row_kernels<T>().finish(g.c, g.m, g.n, g.ldc, g.ending);
                            }
                        });
         if (flipped) return add_turned(partial, by_k, s.n, s.m, c);
@@ -353,9 +356,21 @@ bool pays_to_pack(const MatmulShape& s) {
     return product(s.batch_b) == 1 && s.m <= kMostRows && (s.m > 1 || s.transpose_b || product(s.batch) > 1);
 }
 
+std::string refuse_ending(const Graph& g, const Node& node) {
+    if (node.inputs.size() < 3) return "";
+    const auto& act = std::get<std::string>(node.attrs.back());
+    if (!act_from_name(act)) return concat("activation ", act);
+    return input_type(g, node, 2).size() == node.types[0].dims.back() ? "" : "the bias is not one row";
+}
+
+Act act_of(const Node& node) {
+    return node.inputs.size() < 3 ? Act::none : act_from_name(std::get<std::string>(node.attrs.back())).value_or(Act::none);
+}
+
 std::unique_ptr<Kernel> make_product(const Graph& g, const Node& node, const MatmulShape& s, Act act, std::string text) {
-    const bool third = node.inputs.size() == 3, wide = input_type(g, node, 0).dtype == DType::f64;
+    const bool third = node.inputs.size() >= 3, wide = input_type(g, node, 0).dtype == DType::f64;
     const Form form{.bias = third && !node.is("matmul_times"),
+                    .add = node.inputs.size() == 4,
                     .slope = node.is("matmul_bias_act_slope"),
                     .factor = node.is("matmul_times"),
                     .act = act};
@@ -369,7 +384,8 @@ std::unique_ptr<Kernel> make_product(const Graph& g, const Node& node, const Mat
     const int64_t sums = form.factor ? sum_rows(shape, split) * shape.n : 0;
     const auto scratch =
         static_cast<size_t>(pack_elements(shape) * max_threads() + split.partials(shape, flipped) + sums) * element;
-    std::unique_ptr<Kernel> kernel = make_widened(g, node, std::move(text), body, scratch);
+    if (form.add) text += ", adds to a tensor";
+    std::unique_ptr<Kernel> kernel = make_widened(g, node, std::move(text), body, scratch, form.add ? 3 : -1);
     if (packed)
         kernel->prepared.push_back(
             {1, static_cast<size_t>(packed_elements(s)) * element,
@@ -381,19 +397,16 @@ namespace own_matmul {
 std::string match(const Graph& g, const Node& node) {
     const DType t = input_type(g, node, 0).dtype;
     if (t == DType::boolean) return "booleans have no matrix product";
-    if (node.inputs.size() == 3) {
+    if (node.inputs.size() >= 3) {
         if (!is_float(t)) return "bias and activation need a floating type";
-        if (input_type(g, node, 2).size() != node.types[0].dims.back()) return "the bias is not one row";
-        if (!act_from_name(std::get<std::string>(node.attrs[2])))
-            return concat("activation ", std::get<std::string>(node.attrs[2]));
+        if (std::string why = refuse_ending(g, node); !why.empty()) return why;
     }
     return is_float(t) ? check_compute_types(g, node) : "";
 }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const MatmulShape s = matmul_shape(g, node);
-    const bool fused = node.inputs.size() == 3;
-    const Act act = fused ? act_from_name(std::get<std::string>(node.attrs[2])).value() : Act::none;
+    const Act act = act_of(node);
     const DType t = input_type(g, node, 0).dtype;
     if (is_mixed(g, node) && mixed_epilogue(act))
         return make_kernel("own:mixed_gemm", mixed_product(g, node, act),
@@ -408,6 +421,18 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     });
 }
 }  // namespace own_matmul
+
+// Products that another tensor is added to, likewise: only where the own kernel is the one to take.
+namespace own_matmul_add {
+std::string match(const Graph& g, const Node& node) {
+    const DType t = input_type(g, node, 0).dtype;
+    if (!is_float(t) || is_half(t)) return concat("only float32 and float64, not ", name(t));
+    if (t == DType::f32 && current_isa() < Isa::avx512) return "without AVX-512 the library's products are faster";
+    return own_matmul::match(g, node);
+}
+
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) { return own_matmul::make(g, node); }
+}  // namespace own_matmul_add
 
 // Products with a second result: only where the own kernel is the one to take, and for what fills its vectors.
 namespace own_matmul_pair {

@@ -171,7 +171,25 @@ float* pack_of(std::byte* scratch, int64_t slot) { return reinterpret_cast<float
 
 // Rows of the result split between the team; `product` is complete but for what depends on the rows.
 void by_rows(const KernelArgs& args, int threads, int64_t rows, const MixedGemmArgs& product, const Patches* patches, DType a,
-             DType c) {
+             DType b, DType c) {
+    // Where the filter is the larger operand it is divided: then each thread brings its part of it only.
+    constexpr int64_t unit = 32;  // columns
+    if (product.n > rows && (patches == nullptr || patches->taps() == 1)) {
+        parallel_slots(threads, (product.n + unit - 1) / unit, std::max<int64_t>(rows * product.k * unit / 4, 1),
+                       [&](int64_t begin, int64_t end, int64_t slot) {
+                           const int64_t first = begin * unit;
+                           MixedGemmArgs g = product;
+                           const MixedSource source{Patches::fill, patches, false};
+                           if (patches) g.source = &source;
+                           g.b.data = at(product.b.data, b, first * product.b.col);
+                           g.c = at(product.c, c, first);
+                           if (product.bias) g.bias = product.bias + first;
+                           g.m = rows, g.n = std::min(product.n, end * unit) - first;
+                           g.pack = pack_of(args.scratch, slot);
+                           own_kernels().mixed_gemm(g);
+                       });
+        return;
+    }
     parallel_slots(threads, rows, std::max<int64_t>(product.n * product.k / 4, 1), [&](int64_t begin, int64_t end, int64_t slot) {
         MixedGemmArgs g = product;
         Patches mine = patches ? *patches : Patches{};
@@ -206,7 +224,7 @@ RunFn forward(const ConvShape& s, DType t, DType w, DType bias, DType y, bool ha
             if (is_half(bias)) widen_to_float(bias, args.in[2], s.out_channels, wide);
             g.bias = is_half(bias) ? wide : static_cast<const float*>(args.in[2]);
         }
-        by_rows(args, threads, s.batch * s.out_points(), g, is_pointwise(s) ? nullptr : &p, t, y);
+        by_rows(args, threads, s.batch * s.out_points(), g, is_pointwise(s) ? nullptr : &p, t, w, y);
     };
 }
 
@@ -226,7 +244,7 @@ RunFn input_grad(const ConvShape& s, DType t, DType w, DType x) {
         g.c_type = stored_as(x);
         g.ldc = g.n = s.in_channels;
         g.k = p.depth();
-        by_rows(args, threads, s.batch * s.in_points(), g, is_pointwise(s) ? nullptr : &p, t, x);
+        by_rows(args, threads, s.batch * s.in_points(), g, is_pointwise(s) ? nullptr : &p, t, w, x);
     };
 }
 
@@ -424,7 +442,9 @@ RunFn filter_grad(const ConvShape& s, const FilterSplit& split, DType t, DType d
 }
 
 std::string refuse(const Graph& g, const Node& node) {
-    if (!is_half(input_type(g, node, 0).dtype) || !is_half(input_type(g, node, 1).dtype)) return "for operands in 16 bits";
+    const DType w = input_type(g, node, 1).dtype;
+    if (!is_half(input_type(g, node, 0).dtype)) return "for activations in 16 bits";
+    if (!is_half(w) && (w != DType::f32 || node.is("conv_filter_grad"))) return concat("the other operand is ", name(w));
     if (node.int_attr("groups") != 1) return "groups";
     return conv_shape(g, node).empty() ? "an empty operand" : "";
 }

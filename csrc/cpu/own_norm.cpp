@@ -93,6 +93,19 @@ RunFn batch_norm_apply(const NormPlan& p) {
     };
 }
 
+template <class S, class T = Compute<S>>
+RunFn batch_norm_add(const NormPlan& p) {
+    return [=](const KernelArgs& a) {
+        const auto vector = [&](size_t i) { return static_cast<const T*>(a.in[i]); };
+        T* scale = Sums<T>(a.scratch, p.n, 0).first;
+        set_scales(p.n, p.epsilon, vector(1), vector(4), scale);
+        p.apply.run<S>(a, p.n, [&](const RowStream::Chunk<S>& c, int64_t, int64_t rows, int64_t) {
+            column_kernels<S>().affine_add(c.input(0), c.input(1), rows, p.n, vector(3), scale, vector(2), Cut<T>(p.act).low,
+                                           c.output(0));
+        });
+    };
+}
+
 // Adds up what the slots summed; the result is in slot 0.
 template <class T>
 double* add_slots(std::byte* scratch, int64_t n, int threads) {
@@ -218,13 +231,15 @@ std::string refuse(const Graph& g, const Node& node) {
                           : node.is("batch_norm_join_grad")  ? 4
                           : node.is("batch_norm_act_grad")   ? 5
                           : node.is("batch_norm_apply")      ? 5
+                          : node.is("batch_norm_add")        ? 5
                           : node.is("batch_norm_moments")    ? 0
                                                              : 3;
     for (size_t i = 1; i < params; ++i)
         if (input_type(g, node, i).size() != x.dims.back()) return "a parameter is not one value per channel";
     if (has_activation(node)) {
         const auto& act = std::get<std::string>(node.attrs[1]);
-        const bool none = act == "none" && node.is("batch_norm_apply");
+        const bool none = act == "none" && (node.is("batch_norm_apply") || node.is("batch_norm_add"));
+        if (act == "relu6" && node.is("batch_norm_add")) return "activation relu6";
         if (act != "relu" && act != "relu6" && !none) return concat("activation ", act);
     }
     return check_compute_types(g, node);
@@ -288,6 +303,14 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
                      [](auto tag, const NormPlan& p) { return batch_norm_apply<typename decltype(tag)::type>(p); });
 }
 }  // namespace own_batch_norm_apply
+
+namespace own_batch_norm_add {
+std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
+std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
+    return make_norm(g, node, 0, kX | input_bit(5) | kY, 5,
+                     [](auto tag, const NormPlan& p) { return batch_norm_add<typename decltype(tag)::type>(p); });
+}
+}  // namespace own_batch_norm_add
 
 namespace own_batch_norm_grad {
 std::string match(const Graph& g, const Node& node) {

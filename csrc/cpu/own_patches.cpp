@@ -26,12 +26,7 @@ std::string refuse(const Graph& g, const Node& node) {
     // A steady filter is brought into another layout ahead of the runs: what patches then save is fetching it, where it is large.
     const int64_t most = g.steady(node.inputs[1]) ? s.out_channels / 2 : 2 * s.out_channels;
     if (s.taps() > 1 && positions(s) > most) return "patches cost more than another layout of the filter";
-    if (node.is("conv_bias_act")) {
-        if (!act_from_name(std::get<std::string>(node.attrs[5])))
-            return concat("activation ", std::get<std::string>(node.attrs[5]));
-        if (input_type(g, node, 2).size() != s.out_channels) return "the bias is not one row";
-    }
-    return "";
+    return refuse_ending(g, node);
 }
 
 // Calls f(tap, offset of its channels in the input or -1 in the padding) for the window of an output position.
@@ -91,15 +86,13 @@ class PatchKernel final : public Kernel {
     enum class Role : uint8_t { operand, result };
     PatchKernel(const Graph& g, const Node& node, const ConvShape& s, const MatmulShape& m, Role role)
         : shape_(s), role_(role), inputs_(node.inputs.size()) {
-        const Act act =
-            node.is("conv_bias_act") ? act_from_name(std::get<std::string>(node.attrs[5])).value_or(Act::none) : Act::none;
-        product_ = make_product(g, node, m, act, "own:patches");
+        product_ = make_product(g, node, m, act_of(node), "own:patches");
         patches_at_ = round_up(product_->scratch_bytes());
         prepared = std::exchange(product_->prepared, {});
     }
     void run(const KernelArgs& a) const override {
         auto* patches = reinterpret_cast<float*>(a.scratch + patches_at_);
-        const void* in[3] = {};
+        const void* in[4] = {};
         std::copy_n(a.in, inputs_, in);
         void* out[1] = {a.out[0]};
         if (role_ == Role::operand) {
@@ -114,6 +107,9 @@ class PatchKernel final : public Kernel {
     [[nodiscard]] size_t scratch_bytes() const override {
         return patches_at_ + static_cast<size_t>(positions(shape_) * patch(shape_)) * sizeof(float);
     }
+    [[nodiscard]] bool may_share(int out, int in) const override {
+        return role_ == Role::operand && in > 1 && product_->may_share(out, in);
+    }
     [[nodiscard]] std::string describe() const override { return product_->describe(); }
 
   private:
@@ -127,7 +123,11 @@ class PatchKernel final : public Kernel {
 }  // namespace
 
 namespace own_patches {
-std::string match(const Graph& g, const Node& node) { return refuse(g, node); }
+std::string match(const Graph& g, const Node& node) {
+    // Adding a tensor is not worth another way to compute the convolution.
+    if (node.is("conv_bias_add_act") && own_winograd::match(g, node).empty()) return "Winograd's transforms cost less";
+    return refuse(g, node);
+}
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
     const ConvShape s = conv_shape(g, node);

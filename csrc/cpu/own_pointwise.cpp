@@ -7,13 +7,6 @@
 #include "cpu/own_common.h"
 
 namespace fk::cpu::own_pointwise {
-namespace {
-
-Act act_of(const Node& node) {
-    return node.is("conv_bias_act") ? act_from_name(std::get<std::string>(node.attrs[5])).value_or(Act::none) : Act::none;
-}
-
-}  // namespace
 
 std::string match(const Graph& g, const Node& node) {
     const auto is_float32 = [](const TensorType& t) { return t.dtype == DType::f32; };
@@ -25,12 +18,7 @@ std::string match(const Graph& g, const Node& node) {
     if (s.empty()) return "an empty operand";
     if (s.kernel != ones || s.stride != ones || s.low != none || s.high != none) return "not a 1x1 filter on every position";
     if (s.groups != 1) return "groups";
-    if (node.is("conv_bias_act")) {
-        if (!act_from_name(std::get<std::string>(node.attrs[5])))
-            return concat("activation ", std::get<std::string>(node.attrs[5]));
-        if (input_type(g, node, 2).size() != s.out_channels) return "the bias is not one row";
-    }
-    return "";
+    return refuse_ending(g, node);
 }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {

@@ -12,6 +12,7 @@ using Out = std::vector<Expr>;
 using Types = std::vector<TensorType>;
 constexpr std::string_view kXW[] = {"x", "w"};
 constexpr std::string_view kXWB[] = {"x", "w", "bias"};
+constexpr std::string_view kXWBAdd[] = {"x", "w", "bias", "add"};
 constexpr std::string_view kDyW[] = {"dy", "w"};
 constexpr std::string_view kXDy[] = {"x", "dy"};
 constexpr std::string_view kXYDy[] = {"x", "y", "dy"};
@@ -191,6 +192,20 @@ std::vector<OpDef> convolution() {
               },
               .body = [](const OpCall& c) -> Out {
                   const Expr y = emit("conv", {c.in(0), c.in(1)}, conv_attrs(*c.node, 0)) + c.in(2);
+                  const std::string& act = std::get<std::string>(c.node->attrs[5]);
+                  return {act == "none" ? y : unary(act, y)};
+              }},
+        OpDef{.name = "conv_bias_add_act",
+              .summary = "act(conv(x, w) + bias + add).",
+              .inputs = kXWBAdd,
+              .attrs = kConvAct,
+              .infer = [](const InferCall& c) -> Types {
+                  const Types y = infer_conv(c);
+                  infer::require_epilogue(c, y[0]);
+                  return y;
+              },
+              .body = [](const OpCall& c) -> Out {
+                  const Expr y = emit("conv", {c.in(0), c.in(1)}, conv_attrs(*c.node, 0)) + c.in(2) + c.in(3);
                   const std::string& act = std::get<std::string>(c.node->attrs[5]);
                   return {act == "none" ? y : unary(act, y)};
               }},

@@ -69,6 +69,7 @@ void require_type(const InferCall& c, size_t input, const TensorType& expected) 
 
 void require_epilogue(const InferCall& c, const TensorType& result) {
     require_type(c, 2, {result.dtype, {result.dims.back()}});
+    if (c.in.size() > 3) require_type(c, 3, result);
     const std::string& act = std::get<std::string>(c.attrs.back());
     const OpDef* op = act == "none" ? nullptr : find_op(act);
     if (act != "none" &&

@@ -15,7 +15,8 @@ void require_float(const InferCall& c, size_t input);
 void require_integer(const InferCall& c, size_t input);
 void require_rank(const InferCall& c, size_t input, int rank);
 void require_type(const InferCall& c, size_t input, const TensorType& expected);
-// The bias (input 2) and activation (the last attribute) of matmul_bias_act and conv_bias_act.
+// The bias (input 2), the tensor that is added (input 3, where there is one) and the activation (the last attribute) of
+// matmul_bias_act, conv_bias_act and the like.
 void require_epilogue(const InferCall& c, const TensorType& result);
 
 }  // namespace fk::infer

@@ -10,6 +10,7 @@ using Out = std::vector<Expr>;
 using Types = std::vector<TensorType>;
 constexpr std::string_view kAB[] = {"a", "b"};
 constexpr std::string_view kABBias[] = {"a", "b", "bias"};
+constexpr std::string_view kABBiasAdd[] = {"a", "b", "bias", "add"};
 constexpr std::string_view kABFactor[] = {"a", "b", "factor"};
 const AttrDef kMatmulAttrs[] = {{"transpose_a", AttrType::boolean, Attr{int64_t{0}}},
                                 {"transpose_b", AttrType::boolean, Attr{int64_t{0}}}};
@@ -68,7 +69,7 @@ std::vector<OpDef> linalg() {
               .attrs = kMatmulAttrs,
               .infer = infer_matmul,
               .vjp = matmul_vjp},
-        // Made by passes/absorb_epilogues from matmul + bias + activation; not recorded by users.
+        // The next two are made by passes/absorb_epilogues; not recorded by users.
         OpDef{.name = "matmul_bias_act",
               .summary = "act(matmul(a, b) + bias).",
               .inputs = kABBias,
@@ -80,6 +81,21 @@ std::vector<OpDef> linalg() {
               },
               .body = [](const OpCall& c) -> Out {
                   Expr y = matmul(c.in(0), c.in(1), c.node->bool_attr("transpose_a"), c.node->bool_attr("transpose_b")) + c.in(2);
+                  const std::string& act = std::get<std::string>(c.node->attrs[2]);
+                  return {act == "none" ? y : unary(act, y)};
+              }},
+        OpDef{.name = "matmul_bias_add_act",
+              .summary = "act(matmul(a, b) + bias + add).",
+              .inputs = kABBiasAdd,
+              .attrs = kFusedAttrs,
+              .infer = [](const InferCall& c) -> Types {
+                  const Types y = infer_matmul(c);
+                  infer::require_epilogue(c, y[0]);
+                  return y;
+              },
+              .body = [](const OpCall& c) -> Out {
+                  const Expr y = matmul(c.in(0), c.in(1), c.node->bool_attr("transpose_a"), c.node->bool_attr("transpose_b")) +
+                                 c.in(2) + c.in(3);
                   const std::string& act = std::get<std::string>(c.node->attrs[2]);
                   return {act == "none" ? y : unary(act, y)};
               }},

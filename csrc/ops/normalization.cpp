@@ -15,6 +15,7 @@ constexpr std::string_view kBnGrad[] = {"x", "gamma", "mean", "variance", "dy"};
 constexpr std::string_view kBnActGrad[] = {"x", "gamma", "beta", "mean", "variance", "dz"};
 constexpr std::string_view kBnJoinGrad[] = {"x", "gamma", "mean", "variance", "dz", "other", "z"};
 constexpr std::string_view kBnApply[] = {"x", "gamma", "beta", "mean", "variance"};
+constexpr std::string_view kBnAdd[] = {"x", "gamma", "beta", "mean", "variance", "other"};
 constexpr std::string_view kNormXW[] = {"x", "gamma", "beta", "mean", "variance", "w"};
 constexpr std::string_view kXW[] = {"x", "w"};
 constexpr std::string_view kNormXDy[] = {"x", "gamma", "beta", "mean", "variance", "dy"};
@@ -96,6 +97,11 @@ Types infer_norm_apply(const InferCall& c) {
     if (x.rank() < 1) fail<UserError>(c.op.name, ": input is a scalar; expected at least one dimension");
     for (size_t i = 1; i < 5; ++i) infer::require_type(c, i, TensorType{x.dtype, {x.dims.back()}});
     return {x};
+}
+
+Types infer_norm_add(const InferCall& c) {
+    infer::require_type(c, 5, c.in[0]);
+    return infer_norm_apply(c);
 }
 
 // The filter of a 1x1 convolution: [1, ..., 1, k, n].
@@ -245,6 +251,13 @@ Out batch_norm_apply_body(const OpCall& c) {
     const auto& act = std::get<std::string>(c.node->attrs[1]);
     const Expr z = normalised(c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.node->float_attr("epsilon"));
     return {act == "none" ? z : unary(cutting_act(act), z)};
+}
+
+Out batch_norm_add_body(const OpCall& c) {
+    const auto& act = std::get<std::string>(c.node->attrs[1]);
+    if (act != "none" && act != "relu") fail<UserError>("batch_norm_add: act is '", act, "'; expected none or relu");
+    const Expr z = normalised(c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.node->float_attr("epsilon")) + c.in(5);
+    return {act == "none" ? z : unary(act, z)};
 }
 
 Out batch_norm_moments_body(const OpCall& c) {
@@ -456,6 +469,13 @@ std::vector<OpDef> normalization() {
               .attrs = kApply,
               .infer = infer_norm_apply,
               .body = batch_norm_apply_body},
+        OpDef{.name = "batch_norm_add",
+              .summary = "relu, or with act none nothing, of the sum of batch_norm_apply's result, without an activation of its "
+                         "own, and another tensor.",
+              .inputs = kBnAdd,
+              .attrs = kEpsilonAct,
+              .infer = infer_norm_add,
+              .body = batch_norm_add_body},
         OpDef{.name = "batch_norm_act_grad",
               .summary = "Gradients of batch_norm_act's first output: dx, dgamma, dbeta.",
               .inputs = kBnActGrad,

@@ -18,12 +18,6 @@ struct Behind {
     bool stored = false;  // the activation's operand is a cast of the normalisation
 };
 
-bool is_cast(const Node& n) { return n.op->prim == Prim::cast; }
-bool is_narrowing(const Graph& g, const Node& n) {
-    const auto is_half = [](DType t) { return t == DType::bf16 || t == DType::f16; };
-    return is_cast(n) && is_half(n.types[0].dtype) && g.type(n.inputs[0]).dtype == DType::f32;
-}
-
 }  // namespace
 
 Graph absorb_activations(const Graph& g, std::span<const Impl> impls, Refusals* refusals) {

@@ -1,6 +1,6 @@
-// A bias and an activation that only a matmul or convolution feeds become part of it, where the device has that fused
-// form, also where the result is reshaped in between. The activation's gradient reads the output, so nothing else needs the
-// values in between.
+// A bias, another tensor (what a shortcut adds) and an activation that only a matmul or convolution feeds become part of it,
+// where the device has that fused form, also where the result is reshaped before the bias. The activation's gradient reads the
+// output, so nothing else needs the values in between.
 #include <array>
 
 #include "ops/expr.h"
@@ -49,51 +49,82 @@ Activation activation_after(const Graph& g, const Uses& uses, uint32_t n) {
     return {"relu", next};
 }
 
+// What becomes one node: a product, its bias, a tensor of the result's shape (or none), an activation.
+struct Chain {
+    uint32_t base;
+    Value bias, add;
+    uint32_t sum;  // its last sum
+    std::string act;
+    uint32_t last;
+    [[nodiscard]] const OpDef& op(const Node& product) const {
+        return get_op(concat(product.op->name, add.valid() ? "_bias_add_act" : "_bias_act"));
+    }
+};
+
+// The chains that begin with product `n`, the longest first.
+std::vector<Chain> chains_from(const Graph& g, const Uses& uses, uint32_t n) {
+    const Node& base = g.node(n);
+    uint32_t last_of_base = n;  // heads may be told apart before the bias comes
+    if (const uint32_t r = uses.only(n); r != UINT32_MAX && g.node(r).is("reshape")) last_of_base = r;
+    // What a sum that is the only user of `of` adds to it.
+    const auto added = [&](uint32_t of, uint32_t& sum) {
+        sum = uses.only(of);
+        if (sum == UINT32_MAX || g.node(sum).op->prim != Prim::add) return Value{};
+        const Node& node = g.node(sum);
+        return node.inputs[0].node == of ? node.inputs[1] : node.inputs[0];
+    };
+    uint32_t sum = 0, second = 0;
+    const Value other = added(last_of_base, sum);
+    if (!other.valid()) return {};
+    const Value bias = repeated(g, other, base.types[0].dims.back());
+    if (!bias.valid() || bias.node == last_of_base) return {};
+    std::vector<Chain> chains;
+    const auto with_activation = [&](Value add, uint32_t end) {
+        const Activation act = activation_after(g, uses, end);
+        if (act.name != "none") chains.push_back({n, bias, add, end, act.name, act.last});
+        chains.push_back({n, bias, add, end, "none", end});
+    };
+    // What is repeated would have to be written out.
+    const Value add = added(sum, second);
+    if (add.valid() && g.type(add) == base.types[0] && !g.node(add).is("broadcast_to") && !g.node(add).is("full"))
+        with_activation(add, second);
+    with_activation({}, sum);
+    return chains;
+}
+
 }  // namespace
 
 Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* refusals) {
     const Uses uses(g);
-    struct Fused {
-        uint32_t base;
-        Value bias;
-        std::string act;
-    };
     std::vector<int32_t> root_of(g.size(), -1);  // last node of a chain -> index into chains
-    std::vector<Fused> chains;
+    std::vector<uint8_t> taken(g.size(), 0);
+    std::vector<Chain> chains;
     const auto live = live_nodes(g);
     for (uint32_t n = 0; n < g.size(); ++n) {
         const Node& base = g.node(n);
         if (!live[n] || !(base.is("matmul") || base.is("conv"))) continue;
-        const int64_t columns = base.types[0].dims.back();
-        uint32_t last_of_base = n;  // heads may be told apart before the bias comes
-        if (const uint32_t r = uses.only(n); r != UINT32_MAX && g.node(r).is("reshape")) last_of_base = r;
-        const uint32_t add = uses.only(last_of_base);
-        if (add == UINT32_MAX || g.node(add).op->prim != Prim::add) continue;
-        const Node& sum = g.node(add);
-        const Value other = sum.inputs[0].node == last_of_base ? sum.inputs[1] : sum.inputs[0];
-        const Value bias = repeated(g, other, columns);
-        if (!bias.valid() || bias.node == last_of_base) continue;
-        auto [act, last] = activation_after(g, uses, add);
-        const OpDef& fused = get_op(std::string(base.op->name) + "_bias_act");
-        Node probe{.op = &fused,
-                   .inputs = {base.inputs[0], base.inputs[1], bias},
-                   .attrs = base.attrs,
-                   .types = base.types,
-                   .label = base.label,
-                   .region = nullptr};
-        probe.attrs.emplace_back(act);
-        if (!is_claimed(g, probe, impls, g.label(probe.label), refusals)) {
-            if (act == "none") continue;
-            act = "none", last = add, probe.attrs.back() = act;
+        // The longest chain that an implementation takes.
+        for (const Chain& chain : chains_from(g, uses, n)) {
+            if (taken[chain.sum]) continue;  // a sum of two products: it goes to one of them
+            Node probe{.op = &chain.op(base),
+                       .inputs = {base.inputs[0], base.inputs[1], chain.bias},
+                       .attrs = base.attrs,
+                       .types = base.types,
+                       .label = base.label,
+                       .region = nullptr};
+            if (chain.add.valid()) probe.inputs.push_back(chain.add);
+            probe.attrs.emplace_back(chain.act);
             if (!is_claimed(g, probe, impls, g.label(probe.label), refusals)) continue;
+            taken[chain.sum] = 1;
+            root_of[chain.last] = static_cast<int32_t>(chains.size());
+            chains.push_back(chain);
+            break;
         }
-        root_of[last] = static_cast<int32_t>(chains.size());
-        chains.push_back({n, bias, act});
     }
     if (chains.empty()) return g;
     const Graph fused = rewrite_places(g, [&](Graph& out, uint32_t n, ValueMap& map) {
         if (root_of[n] < 0) return false;
-        const Fused& f = chains[static_cast<size_t>(root_of[n])];
+        const Chain& f = chains[static_cast<size_t>(root_of[n])];
         const Node& base = g.node(f.base);
         Attrs attrs = base.attrs;
         attrs.emplace_back(f.act);
@@ -102,8 +133,9 @@ Graph absorb_epilogues(const Graph& g, std::span<const Impl> impls, Refusals* re
             return out.type(v).dims == dims ? v : reshape(Expr{&out, v}, dims).v;
         };
         const Value bias = shaped(mapped(f.bias), {base.types[0].dims.back()});
-        const uint32_t whole = out.add(get_op(std::string(base.op->name) + "_bias_act"),
-                                       {mapped(base.inputs[0]), mapped(base.inputs[1]), bias}, attrs);
+        std::vector<Value> inputs{mapped(base.inputs[0]), mapped(base.inputs[1]), bias};
+        if (f.add.valid()) inputs.push_back(mapped(f.add));
+        const uint32_t whole = out.add(f.op(base), std::move(inputs), attrs);
         map[n] = {shaped({whole, 0}, g.node(n).types[0].dims)};
         return true;
     });

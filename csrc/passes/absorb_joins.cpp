@@ -12,18 +12,11 @@
 namespace fk {
 namespace {
 
-bool is_cast(const Node& n) { return n.op->prim == Prim::cast; }
-
 // A gradient of a normalisation and what makes the gradient that it reads.
 struct Join {
     Value first, second, result;  // summed up; the ReLU's result
     uint32_t masked, wide;        // the loop's value; a cast of it that the normalisation reads, or the value itself
 };
-
-// Whether a value is in memory anyway: no loop's, or one that others read, too.
-bool is_stored(const Graph& g, const Uses& uses, Value v) {
-    return (g.node(v).op->kind != OpKind::prim && g.node(v).op->kind != OpKind::structural) || uses.count[v.node] > 1;
-}
 
 bool matches(const Graph& g, const Uses& uses, const Node& grad, Join& join) {
     const Value dy = grad.inputs[4];
@@ -42,7 +35,7 @@ bool matches(const Graph& g, const Uses& uses, const Node& grad, Join& join) {
 Graph absorb_joins(const Graph& g, std::span<const Impl> impls, Refusals*) {
     const auto live = live_nodes(g);
     const Uses uses(g);
-    const OpDef &fused = get_op("batch_norm_join_grad"), &cast = get_op("cast");
+    const OpDef& fused = get_op("batch_norm_join_grad");
     std::vector<uint32_t> first_reader(g.size(), UINT32_MAX);
     for (uint32_t n = g.size(); n-- > 0;)
         if (live[n])
@@ -79,17 +72,14 @@ Graph absorb_joins(const Graph& g, std::span<const Impl> impls, Refusals*) {
         const Join& join = it->second;
         const Node& grad = g.node(n);
         const auto mapped = [&](Value v) { return map[v.node][v.out]; };
-        const auto as = [&](DType t, Value v) {
-            return out.type(v).dtype == t ? v : Value{out.add(cast, {v}, {static_cast<int64_t>(t)}), 0};
-        };
         const DType computed = grad.types[0].dtype;
         std::vector<Value> inputs;
         for (size_t i = 0; i < 4; ++i) inputs.push_back(mapped(grad.inputs[i]));
-        for (Value v : {join.first, join.second, join.result}) inputs.push_back(as(computed, mapped(v)));
+        for (Value v : {join.first, join.second, join.result}) inputs.push_back(in_type(out, computed, mapped(v)));
         const uint32_t added = out.add(fused, std::move(inputs), grad.attrs);
-        const Value dy = as(g.node(join.masked).types[0].dtype, Value{added, 1});  // stored as it was
+        const Value dy = in_type(out, g.node(join.masked).types[0].dtype, Value{added, 1});  // stored as it was
         map[join.masked] = {dy};
-        if (join.wide != join.masked) map[join.wide] = {as(computed, dy)};
+        if (join.wide != join.masked) map[join.wide] = {in_type(out, computed, dy)};
         map[n] = {{added, 0}, {added, 2}, {added, 3}};
         return true;
     });

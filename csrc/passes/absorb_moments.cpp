@@ -12,7 +12,8 @@ namespace {
 
 bool is_norm(const Node& n) { return n.is("batch_norm_moments") || n.is("batch_norm_act") || n.is("batch_norm_train"); }
 
-// The form of a product that gives the moments of its result; no op: it has none.
+// The form of a product that gives the moments of its result, as cast_mixed will leave it: rows may be stored in 16 bits. No op:
+// it has none.
 Node with_moments(const Graph& g, const Node& product) {
     Node form{
         .op = nullptr, .inputs = product.inputs, .attrs = {}, .types = product.types, .label = product.label, .region = nullptr};
@@ -21,11 +22,10 @@ Node with_moments(const Graph& g, const Node& product) {
         form.attrs = product.attrs;
     } else if (product.is("conv") && is_pointwise(product, g.type(product.inputs[1]).dims)) {
         form.op = &get_op("pointwise_moments");
+        form.inputs[1] = before_narrowing(g, form.inputs[1]);
     } else {
         return form;
     }
-    const TensorType& y = product.types[0];
-    form.types.resize(3, TensorType{y.dtype, {y.dims.back()}});
     return form;
 }
 
@@ -33,33 +33,51 @@ Node with_moments(const Graph& g, const Node& product) {
 
 Graph absorb_moments(const Graph& g, std::span<const Impl> impls, Refusals*) {
     const auto live = live_nodes(g);
-    std::unordered_map<const Node*, Node> forms;  // by product
-    std::unordered_map<const Node*, bool> taken;  // normalisations
+    std::unordered_map<uint32_t, Node> forms;      // by product
+    std::unordered_map<uint32_t, uint32_t> taken;  // normalisations -> products
     for (uint32_t n = 0; n < g.size(); ++n) {
-        if (!live[n] || g.node(n).region || !is_norm(g.node(n))) continue;
-        const Value y = g.node(n).inputs[0];
+        const Node& norm = g.node(n);
+        if (!live[n] || norm.region || !is_norm(norm)) continue;
+        const Value y = before_widening(g, norm.inputs[0]);
         const Node& product = g.node(y);
-        if (product.region || forms.contains(&product)) continue;  // one set of statistics is enough
+        if (product.region || forms.contains(y.node)) continue;  // one set of statistics is enough
         Node form = with_moments(g, product);
-        if (form.op == nullptr || !is_claimed(g, form, impls, "", nullptr)) continue;
-        forms.emplace(&product, std::move(form));
-        taken[&g.node(n)] = true;
+        if (form.op == nullptr) continue;
+        form.types.resize(3, TensorType{g.type(norm.inputs[0]).dtype, {product.types[0].dims.back()}});
+        if (!is_claimed(g, form, impls, "", nullptr)) continue;
+        forms.emplace(y.node, std::move(form));
+        taken.emplace(n, y.node);
     }
     if (forms.empty()) return g;
-    return rewrite(g, [&](Graph& out, const Node& node, std::span<const Value> in) -> std::optional<std::vector<Value>> {
-        if (const auto it = forms.find(&node); it != forms.end()) {
+    std::unordered_map<uint32_t, uint32_t> made;  // products -> what they are in the new graph
+    return rewrite_places(g, [&](Graph& out, uint32_t n, ValueMap& map) {
+        const Node& node = g.node(n);
+        const auto mapped = [&](Value v) { return map[v.node][v.out]; };
+        if (const auto it = forms.find(n); it != forms.end()) {
             const Node& form = it->second;
-            return std::vector<Value>{{out.add(*form.op, std::vector<Value>(in.begin(), in.end()), form.attrs), 0}};
+            std::vector<Value> inputs;
+            for (Value v : form.inputs) inputs.push_back(in_type(out, form.types[1].dtype, mapped(v)));
+            const uint32_t added = out.add(*form.op, std::move(inputs), form.attrs);
+            made[n] = added;
+            map[n] = {in_type(out, node.types[0].dtype, {added, 0})};
+            return true;
         }
-        if (!taken.contains(&node)) return std::nullopt;
-        const uint32_t product = in[0].node;
+        const auto it = taken.find(n);
+        if (it == taken.end()) return false;
+        const uint32_t product = made.at(it->second);
         const Value mean{product, 1}, variance{product, 2};
-        if (node.is("batch_norm_moments")) return std::vector<Value>{mean, variance};
+        if (node.is("batch_norm_moments")) {
+            map[n] = {mean, variance};
+            return true;
+        }
         Attrs attrs = node.attrs;
         if (node.is("batch_norm_train")) attrs.emplace_back(std::string("none"));
         attrs.emplace_back(int64_t{0});
-        const uint32_t z = out.add(get_op("batch_norm_apply"), {in[0], in[1], in[2], mean, variance}, attrs);
-        return std::vector<Value>{{z, 0}, mean, variance};
+        const uint32_t z =
+            out.add(get_op("batch_norm_apply"),
+                    {mapped(node.inputs[0]), mapped(node.inputs[1]), mapped(node.inputs[2]), mean, variance}, attrs);
+        map[n] = {{z, 0}, mean, variance};
+        return true;
     });
 }
 

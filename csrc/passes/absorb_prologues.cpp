@@ -30,12 +30,14 @@ Node absorbing(const Graph& g, const Node& reader, Value z, const Node& norm, co
     return form;
 }
 
-// A normalisation's gradient and what becomes part of it: the two products that read it and, where the operand of the convolution
-// has another reader, the addition of that one's gradient and the mask of the activation that made the operand.
+// A normalisation's gradient and what becomes part of it: the two products that read it, or its rounded copy, and, where the
+// operand of the convolution has another reader, the addition of that one's gradient and the mask of the activation that made the
+// operand.
 struct Backward {
     uint32_t input_grad, filter_grad, result;  // result: the node whose value the fused node gives
+    uint32_t wide_filter_grad;                 // the cast that is all that reads filter_grad, if there is one
     std::vector<uint32_t> between;             // input_grad and what follows it up to the result
-    Node fused;                                // with inputs in the old graph
+    Node fused;  // with inputs in the old graph, as cast_mixed will leave it: rows may be stored in 16 bits
 };
 
 // The vectors that a gradient of a normalisation reads, as a pointwise_norm_grad takes them; beta is read with an activation
@@ -46,30 +48,30 @@ std::vector<Value> operands_of(const Node& norm) {
     return in;
 }
 
-std::optional<Backward> products_of(const Graph& g, uint32_t n, uint32_t first, uint32_t second) {
+std::optional<Backward> products_of(const Graph& g, uint32_t n, Value dy, uint32_t first, uint32_t second) {
     const auto is_filter_grad = [&](uint32_t m) {
         return g.node(m).is("conv_filter_grad") || g.node(m).is("norm_pointwise_grad");
     };
     if (is_filter_grad(first)) std::swap(first, second);
     const Node &norm = g.node(n), &dx = g.node(first), &dw = g.node(second);
-    const Value dy{n, 0};
     const bool normalised = dw.is("norm_pointwise_grad");
     if (!dx.is("conv_input_grad") || !is_filter_grad(second) || dx.inputs[0] != dy || dw.inputs[normalised ? 5 : 1] != dy)
         return std::nullopt;
     const Value x = dw.inputs[0], w = dx.inputs[1];
     if (x == dy || w == dy || w.node > n || g.type(w) != dw.types[0] || g.type(x) != dx.types[0]) return std::nullopt;
     if (!is_pointwise(dx, g.type(w).dims) || (!normalised && !is_pointwise(dw, g.type(w).dims))) return std::nullopt;
-    Backward b{first, second, first, {first}, Node{}};
+    Backward b{first, second, first, UINT32_MAX, {first}, Node{}};
     b.fused = Node{.op = &get_op(normalised ? "norm_pointwise_norm_grad" : "pointwise_norm_grad"),
                    .inputs = {},
                    .attrs = {norm.attrs[0], norm.is("batch_norm_act_grad") ? norm.attrs[1] : Attr{std::string("none")}},
-                   .types = {dx.types[0], dw.types[0], norm.types[1], norm.types[2]},
+                   .types = {dx.types[0], {norm.types[0].dtype, dw.types[0].dims}, norm.types[1], norm.types[2]},
                    .label = norm.label,
                    .region = nullptr};
     std::vector<Value> inputs = operands_of(norm);
+    for (Value& v : inputs) v = before_widening(g, v);
     const std::span of_x(dw.inputs.begin(), normalised ? 5 : 1);
     inputs.insert(inputs.end(), of_x.begin(), of_x.end());
-    inputs.push_back(w);
+    inputs.push_back(before_narrowing(g, w));
     if (std::ranges::any_of(inputs, [&](Value v) { return v.node > n; })) return std::nullopt;
     if (normalised) b.fused.attrs.insert(b.fused.attrs.end(), dw.attrs.begin(), dw.attrs.begin() + 2);
     b.fused.inputs.assign(inputs.begin(), inputs.end());
@@ -108,18 +110,28 @@ Graph absorb_gradients(const Graph& g, std::span<const Impl> impls) {
     for (uint32_t n = 0; n < g.size(); ++n)
         if (live[n])
             for (Value v : g.node(n).inputs)
-                if (v.out == 0 && is_gradient(g.node(v))) readers[v.node].push_back(n);
+                if (v.out == 0 && (is_gradient(g.node(v)) || is_narrowing(g, g.node(v)))) readers[v.node].push_back(n);
+    const auto is_output = [&](uint32_t n) { return std::ranges::find(g.outputs, Value{n, 0}) != g.outputs.end(); };
     std::unordered_map<uint32_t, Backward> at;  // by normalisation
-    std::unordered_set<uint32_t> gone;          // products and what follows them
+    std::unordered_set<uint32_t> gone;          // products, what is before and what follows them
     for (uint32_t n = 0; n < g.size(); ++n) {
-        if (readers[n].size() != 2 || std::ranges::find(g.outputs, Value{n, 0}) != g.outputs.end()) continue;
-        std::optional<Backward> b = products_of(g, n, readers[n][0], readers[n][1]);
+        if (!is_gradient(g.node(n)) || readers[n].empty() || is_output(n)) continue;
+        const bool rounded = readers[n].size() == 1 && is_narrowing(g, g.node(readers[n][0]));
+        const uint32_t read = rounded ? readers[n][0] : n;
+        if (readers[read].size() != 2 || is_output(read)) continue;
+        std::optional<Backward> b = products_of(g, n, {read, 0}, readers[read][0], readers[read][1]);
         if (!b) continue;
         if (auto more = joined(g, uses, n, *b); more && is_claimed(g, more->fused, impls, "", nullptr))
             b = std::move(more);
         else if (!is_claimed(g, b->fused, impls, "", nullptr))
             continue;
+        if (rounded) {
+            gone.insert(read);
+            const uint32_t wide = uses.only(b->filter_grad);  // which need not be rounded on the way
+            if (wide != UINT32_MAX && before_widening(g, {wide, 0}) == Value{b->filter_grad, 0}) b->wide_filter_grad = wide;
+        }
         gone.insert(b->filter_grad);
+        if (b->wide_filter_grad != UINT32_MAX) gone.insert(b->wide_filter_grad);
         gone.insert(b->between.begin(), b->between.end());
         at.emplace(n, std::move(*b));
     }
@@ -130,11 +142,15 @@ Graph absorb_gradients(const Graph& g, std::span<const Impl> impls) {
         if (it == at.end()) return false;
         const Backward& b = it->second;
         std::vector<Value> inputs;
-        for (Value v : b.fused.inputs) inputs.push_back(map[v.node][v.out]);
+        const DType computed = g.node(n).types[0].dtype;
+        for (Value v : b.fused.inputs) inputs.push_back(in_type(out, computed, map[v.node][v.out]));
         const uint32_t added = out.add(*b.fused.op, std::move(inputs), b.fused.attrs);
         map[n] = {Value{}, {added, 2}, {added, 3}};
-        map[b.result] = {{added, 0}};
-        map[b.filter_grad] = {{added, 1}};
+        map[b.result] = {in_type(out, g.node(b.result).types[0].dtype, {added, 0})};
+        if (b.wide_filter_grad != UINT32_MAX)
+            map[b.wide_filter_grad] = {{added, 1}};
+        else
+            map[b.filter_grad] = {in_type(out, g.node(b.filter_grad).types[0].dtype, {added, 1})};
         return true;
     });
 }

@@ -1,7 +1,7 @@
 // What is stored in 16 bits and what in float32, in a graph that names 16-bit floats. Kernels compute in float32 whatever
 // their operands are stored in, so a cast beside one only costs memory: it becomes part of the kernel, which then reads the
 // 16-bit value or writes it. Sums and the gradients of weights, in turn, leave in the float32 they are computed in when all
-// that reads them would widen them again.
+// that reads them would widen them again; and what rounds a variable for a product that widens it again is left out.
 //
 // A node that this pass retypes has types of its own choice, not those its op infers: what comes after it keeps to these.
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "core/errors.h"
 #include "ops/op_def.h"
 #include "passes/passes.h"
+#include "passes/uses.h"
 
 namespace fk {
 namespace {
@@ -33,6 +34,14 @@ constexpr std::array kMixing = {
     Mixing{"batch_norm_act", 1},
     Mixing{"batch_norm_act_grad", 1},
     Mixing{"batch_norm_apply", 1},
+    Mixing{"batch_norm_add", 1},
+    Mixing{"pointwise_moments", 1},
+    Mixing{"norm_pointwise", 1},
+    Mixing{"norm_pointwise_moments", 1},
+    Mixing{"norm_pointwise_grad", 0},
+    Mixing{"pointwise_norm_grad", 1},
+    Mixing{"pointwise_norm_grad_join", 1},
+    Mixing{"norm_pointwise_norm_grad", 1},
     Mixing{"sparse_softmax_cross_entropy", 0},
     Mixing{"sparse_softmax_cross_entropy_grad", 1},
     Mixing{"softmax_cross_entropy", 0},
@@ -49,6 +58,11 @@ const Mixing* mixing(const Node& n) {
 }
 
 bool is_reduction(const Node& n) { return n.op->name.starts_with("reduce_"); }
+
+// Products whose second operand may be a weight.
+bool has_weight(const Node& n) {
+    return n.is("conv") || n.is("conv_bias_act") || n.is("conv_input_grad") || n.is("matmul") || n.is("matmul_bias_act");
+}
 
 // Products that sum over rows of activations give gradients of weights, which are small beside what they are computed from.
 bool is_weight_gradient(const Node& n) {
@@ -74,7 +88,6 @@ class CastMixed {
     }
 
   private:
-    bool is_cast(const Node& n) const { return n.op->prim == Prim::cast; }
     Value mapped(Value v) const { return map_[v.node][v.out]; }
 
     // For each result, the type that everything reading it casts it to; none: something reads it as it is.
@@ -111,6 +124,29 @@ class CastMixed {
                });
     }
 
+    std::string_view first_to_accept(const Node& n) const {
+        const auto it =
+            std::ranges::find_if(impls_, [&](const Impl& impl) { return impl.op == n.op->name && impl.match(out_, n).empty(); });
+        return it == impls_.end() ? "" : it->name;
+    }
+
+    // A variable that is rounded to 16 bits for a product which computes in float32 all the same: it reads the variable, and no
+    // copy is written first. What no run changes is rounded once, ahead of the runs, and then takes less reading.
+    bool reads_weight(Node& node) const {
+        if (!has_weight(node)) return false;
+        const Node& rounded = out_.node(node.inputs[1]);
+        if (!is_cast(rounded) || !is_16bit(rounded.types[0].dtype)) return false;
+        const Value variable = rounded.inputs[0];
+        if (!out_.node(variable).is("parameter") || out_.type(variable).dtype != DType::f32 || out_.steady(variable))
+            return false;
+        Node wide = node;
+        wide.inputs[1] = variable;
+        const std::string_view impl = first_to_accept(wide);
+        if (impl.empty() || impl != first_to_accept(node)) return false;
+        node = std::move(wide);
+        return true;
+    }
+
     void copy(uint32_t n) {
         const Node& old = g_.node(n);
         out_.current_label = out_.intern_label(g_.label(old.label));
@@ -123,7 +159,7 @@ class CastMixed {
         node.label = out_.current_label;
         for (Value& v : node.inputs) v = mapped(v);
         Node retyped = node;
-        bool changed = false;
+        bool changed = reads_weight(retyped);
         if (mixing(old) != nullptr)
             for (Value& v : retyped.inputs) {
                 const Node& producer = out_.node(v);
@@ -157,7 +193,9 @@ class CastMixed {
 
 }  // namespace
 
-bool takes_mixed_precision(const Node& n) { return mixing(n) != nullptr || is_reduction(n) || is_weight_gradient(n); }
+bool takes_mixed_precision(const Node& n) {
+    return mixing(n) != nullptr || is_reduction(n) || is_weight_gradient(n) || has_weight(n);
+}
 
 Graph cast_mixed(const Graph& g, std::span<const Impl> impls) {
     const auto& nodes = g;

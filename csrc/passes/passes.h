@@ -44,6 +44,8 @@ using Refusals = std::vector<Refusal>;
 [[nodiscard]] Graph absorb_prologues(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // The sum of two readers' gradients and the mask of a ReLU -> part of the gradient of the batch normalisation before it.
 [[nodiscard]] Graph absorb_joins(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
+// What is added to the result of a batch normalisation, and a ReLU behind the sum -> part of the normalisation.
+[[nodiscard]] Graph absorb_shortcuts(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // batch normalisation whose result only arithmetic reads -> its moments and arithmetic, for `fuse` to join.
 [[nodiscard]] Graph split_norms(const Graph& g, std::span<const Impl> impls, Refusals* refusals = nullptr);
 // Makes activations again that a gradient reads long after the forward pass, where that costs less than keeping them.

@@ -42,6 +42,7 @@ constexpr std::array kPasses = {
     PassEntry{"absorb_epilogues", absorb_epilogues},
     PassEntry{"absorb_prologues", absorb_prologues},
     PassEntry{"absorb_joins", absorb_joins},
+    PassEntry{"absorb_shortcuts", absorb_shortcuts},
     PassEntry{"split_norms", split_norms},
     PassEntry{"recompute_far", recompute_far},
     PassEntry{"absorb_moments", absorb_moments},

@@ -46,6 +46,31 @@ bool is_mask(const Graph& g, Value mask, Value z, std::string_view act) {
            compares(g, both.inputs[1], Prim::less, z, 6.0);
 }
 
+namespace {
+bool is_half(DType t) { return t == DType::bf16 || t == DType::f16; }
+}  // namespace
+
+bool is_cast(const Node& n) { return n.op->prim == Prim::cast; }
+bool is_narrowing(const Graph& g, const Node& n) {
+    return is_cast(n) && is_half(n.types[0].dtype) && g.type(n.inputs[0]).dtype == DType::f32;
+}
+Value before_widening(const Graph& g, Value v) {
+    const Node& n = g.node(v);
+    return is_cast(n) && n.types[0].dtype == DType::f32 && is_half(g.type(n.inputs[0]).dtype) ? n.inputs[0] : v;
+}
+Value before_narrowing(const Graph& g, Value v) { return is_narrowing(g, g.node(v)) ? g.node(v).inputs[0] : v; }
+
+Value in_type(Graph& g, DType t, Value v) {
+    static const OpDef& cast = get_op("cast");
+    return g.type(v).dtype == t ? v : Value{g.add(cast, {v}, {static_cast<int64_t>(t)}), 0};
+}
+
+bool is_stored(const Graph& g, const Uses& uses, Value v) {
+    if (uses.count[v.node] > 1) return true;
+    const OpKind kind = g.node(before_narrowing(g, v)).op->kind;
+    return kind != OpKind::prim && kind != OpKind::structural;
+}
+
 bool sums_rows(const Graph& g, const Node& sum, int64_t n) {
     const TensorType& in = g.type(sum.inputs[0]);
     return in.rank() > 0 && in.dims.back() == n && sum.types[0].size() == n &&

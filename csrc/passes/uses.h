@@ -1,5 +1,5 @@
 // Who reads a value, whether it only repeats a vector or a number, whether it is an activation's mask, whether a convolution is a
-// product: what passes that join neighbours ask.
+// product, what lies behind a cast: what passes that join neighbours ask.
 #pragma once
 
 #include <string_view>
@@ -23,6 +23,19 @@ struct Uses {
 
 // Whether `mask` says where the gradient of act(x) = z passes, as the vjp of relu or relu6 writes it.
 [[nodiscard]] bool is_mask(const Graph& g, Value mask, Value z, std::string_view act);
+
+[[nodiscard]] bool is_cast(const Node& n);
+// A cast to 16 bits of what is computed in float32.
+[[nodiscard]] bool is_narrowing(const Graph& g, const Node& n);
+// Under a mixed policy values are stored in 16 bits and computed in float32: what a cast between the two was made from, or `v`.
+[[nodiscard]] Value before_widening(const Graph& g, Value v);
+[[nodiscard]] Value before_narrowing(const Graph& g, Value v);
+// `v` in this type: itself or a cast of it.
+[[nodiscard]] Value in_type(Graph& g, DType t, Value v);
+
+// Whether a value is in memory anyway: no loop's, or one that others read, too. An op's result that is rounded to 16 bits is
+// stored like that.
+[[nodiscard]] bool is_stored(const Graph& g, const Uses& uses, Value v);
 
 // Whether a sum leaves one element for each of the `n` of a row.
 [[nodiscard]] bool sums_rows(const Graph& g, const Node& sum, int64_t n);

@@ -130,6 +130,33 @@ TEST_CASE("cast_mixed: sums and gradients of weights leave in the float32 they a
     }
 }
 
+TEST_CASE("cast_mixed: products that compute in float32 read variables as they are, unless these never change") {
+    const Setting products("bfloat_products", "float32");
+    const Dims one{1, 1}, none{0, 0};
+    for (const DType t : kHalves)
+        for (const bool steady : {false, true}) {
+            Graph g;
+            const Expr x = param(g, t, {2, 9, 9, 16}), dy = param(g, t, {2, 9, 9, 24}), rows = param(g, t, {50, 16});
+            const auto variable = [&](Dims dims) { return cast(Expr{&g, g.add_parameter({DType::f32, dims}, steady)}, t); };
+            const Expr w = variable({1, 1, 16, 24}), deep = variable({3, 3, 16, 24}), dense = variable({16, 24});
+            returns(g,
+                    {emit("conv", {x, w}, {one, none, none, one}), emit("conv", {x, deep}, {one, one, one, one}),
+                     emit("conv_input_grad", {dy, w}, {Dims{2, 9, 9, 16}, one, none, none, one}), emit("matmul", {rows, dense})});
+            CHECK(compile(g)->steps.size() >= 4);  // which tells the device how to multiply
+            const Graph out = lowered(g);
+            int products_seen = 0;
+            for (uint32_t n = 0; n < out.size(); ++n) {
+                if (!out.node(n).is("matmul") && !out.node(n).op->name.starts_with("conv")) continue;
+                ++products_seen;
+                CHECK(out.type(out.node(n).inputs[1]).dtype == (steady ? t : DType::f32));
+                CHECK(out.node(n).types[0].dtype == t);
+            }
+            CHECK(products_seen == 4);
+            // Filters are rounded on one side only: half a unit each of 16 * 9 terms of at most 1, most of which cancel.
+            CHECK(deviation(g, 8) < 12 * tolerance(t));
+        }
+}
+
 TEST_CASE("cast_mixed: activations stay in 16 bits, and so does what is read in 16 bits") {
     Graph g;
     const Expr x = param(g, DType::bf16, {64, 40}), w = param(g, DType::bf16, {40, 24});
@@ -202,6 +229,20 @@ TEST_CASE("16-bit products and convolutions on every instruction set") {
                       {naive_product(dy, w, 70, 36, 20, false, true)}, 2);
             check_all("conv_filter_grad", {x, dy}, {Dims{1, 1, 36, 20}, one, none, none, one},
                       {naive_product(x, dy, 36, 20, 70, true, false)}, 2);
+            // Fewer positions than channels of the result: its columns are divided, here in uneven parts.
+            const Array few = random_array(t, {2, 3, 4, 80}, 6), wide = random_array(t, {1, 1, 80, 210}, 7),
+                        back = random_array(t, {2, 3, 4, 70}, 8), turned = random_array(t, {1, 1, 210, 70}, 9);
+            check_all("conv", {few, wide}, {one, none, none, one}, {naive_product(few, wide, 24, 210, 80, false, false)}, 2);
+            check_all("conv_input_grad", {back, turned}, {Dims{2, 3, 4, 210}, one, none, none, one},
+                      {naive_product(back, turned, 24, 210, 70, false, true)}, 2);
+            const Array image = random_array(t, {1, 7, 9, 80}, 10);  // every other pixel
+            const Vec pixels = image.values();
+            Vec seen;
+            for (size_t i = 0; i < 7; i += 2)
+                for (size_t j = 0; j < 9; j += 2)
+                    for (size_t c = 0; c < 80; ++c) seen.push_back(pixels[(i * 9 + j) * 80 + c]);
+            check_all("conv", {image, wide}, {Dims{2, 2}, none, none, one},
+                      {naive_product(Array(DType::f32, {20, 80}, seen), wide, 20, 210, 80, false, false)}, 2);
         }
     }
 }

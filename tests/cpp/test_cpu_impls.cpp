@@ -1,5 +1,6 @@
 // Every CPU implementation against plain loops in double: matrix products, convolutions, pooling, softmax, losses,
 // normalisation, indexing, sorting and data movement, in all floating types and at awkward sizes.
+#include "cpu/isa.h"
 #include "cpu_impls_support.h"
 
 using namespace fk;
@@ -210,6 +211,74 @@ TEST_CASE("matmul_bias_act") {
             for (size_t i = 0; i < e.size(); ++i) e[i] = act_value(act, e[i] + bias.values()[i % 9]);
             check_all("matmul_bias_act", {a, b, bias}, {int64_t{0}, int64_t{1}, act}, {e}, 2);
         }
+}
+
+TEST_CASE("products that another tensor is added to, in its place and elsewhere") {
+    const std::string before(cpu::isa_name());
+    for (const std::string_view isa : {"portable", "avx2", "avx512", "avx512_bf16"}) {
+        cpu::set_max_isa(isa);
+        CAPTURE(isa);
+        const bool vectors = cpu::current_isa() >= cpu::Isa::avx512;  // below, float32's products are the library's
+        const auto expected = [](Vec product, const Array& bias, const Array& add, const std::string& act) {
+            const Vec b = bias.values(), other = add.values();
+            for (size_t i = 0; i < product.size(); ++i) product[i] = act_value(act, product[i] + b[i % b.size()] + other[i]);
+            return product;
+        };
+        struct Size {
+            int64_t m, n, k;
+        };
+        for (const DType t : {DType::f32, DType::f64}) {
+            if (t == DType::f32 && !vectors) continue;
+            // tails, several blocks of rows and of k, parts by rows, by columns and by k
+            for (const Size s : {Size{3, 5, 7}, {1, 70, 40}, {600, 100, 300}, {40, 256, 530}, {16, 130, 700}, {12, 18, 2000}})
+                for (const std::string act : {"none", "relu", "tanh"})
+                    for (const bool tb : {false, true}) {
+                        CAPTURE(s.k);
+                        const Array a = random_array(t, {s.m, s.k}, 1),
+                                    b = random_array(t, tb ? Dims{s.n, s.k} : Dims{s.k, s.n}, 2),
+                                    bias = random_array(t, {s.n}, 3), add = random_array(t, {s.m, s.n}, 4, 8);
+                        check_all("matmul_bias_add_act", {a, b, bias, add}, {int64_t{0}, int64_t{tb}, act},
+                                  {expected(naive_matmul(a.values(), b.values(), s.m, s.n, s.k, false, tb), bias, add, act)}, 2);
+                    }
+            // for each matrix of a batch, and a sum of nothing
+            const Array a = random_array(t, {2, 9, 6}, 1), b = random_array(t, {2, 6, 5}, 2), bias = random_array(t, {5}, 3),
+                        add = random_array(t, {2, 9, 5}, 4);
+            const Vec av = a.values(), bv = b.values();
+            Vec product;
+            for (size_t i = 0; i < 2; ++i) {
+                const auto half = [i](const Vec& v) {
+                    const auto n = static_cast<std::ptrdiff_t>(v.size() / 2), at = static_cast<std::ptrdiff_t>(i) * n;
+                    return Vec(v.begin() + at, v.begin() + at + n);
+                };
+                const Vec one = naive_matmul(half(av), half(bv), 9, 5, 6, false, false);
+                product.insert(product.end(), one.begin(), one.end());
+            }
+            check_all("matmul_bias_add_act", {a, b, bias, add}, {int64_t{0}, int64_t{0}, std::string("relu")},
+                      {expected(product, bias, add, "relu")}, 2);
+            const Array rows = random_array(t, {9, 5}, 5);
+            check_all("matmul_bias_add_act", {random_array(t, {9, 0}, 1), random_array(t, {0, 5}, 2), bias, rows},
+                      {int64_t{0}, int64_t{0}, std::string("relu")}, {expected(Vec(45, 0.0), bias, rows, "relu")}, 2);
+        }
+        if (!vectors) continue;
+        const ConvCase convs[] = {
+            {{2, 5, 5, 32}, {1, 1, 32, 16}, {1, 1}, {0, 0}, {0, 0}, {1, 1}},
+            {{3, 9, 7, 20}, {1, 1, 20, 36}, {1, 1}, {0, 0}, {0, 0}, {1, 1}},
+            {{3, 6, 6, 24}, {1, 1, 24, 16}, {2, 2}, {0, 0}, {0, 0}, {1, 1}},
+            {{1, 4, 4, 40}, {3, 3, 40, 36}, {2, 2}, {0, 0}, {1, 1}, {1, 1}},
+        };
+        for (const ConvCase& c : convs)
+            for (const std::string act : {"none", "relu", "relu6"}) {
+                const Array x = random_array(DType::f32, c.x, 1), w = random_array(DType::f32, c.w, 2),
+                            bias = random_array(DType::f32, {c.w.back()}, 3), add = random_array(DType::f32, c.y(), 4, 8);
+                const Vec xv = x.values(), wv = w.values();
+                Vec y(static_cast<size_t>(product(c.y())));
+                c.each([&](size_t xi, size_t wi, size_t yi) { y[yi] += xv[xi] * wv[wi]; });
+                Attrs attrs = c.attrs();
+                attrs.emplace_back(act);
+                check_all("conv_bias_add_act", {x, w, bias, add}, attrs, {expected(y, bias, add, act)}, 2);
+            }
+    }
+    cpu::set_max_isa(before);
 }
 
 TEST_CASE("conv and its gradients") {

@@ -288,6 +288,56 @@ TEST_CASE("absorb_epilogues: not when the product is needed itself") {
     CHECK(worst_deviation(shared, inputs_for(shared, 3)) < 1e-5);
 }
 
+TEST_CASE("absorb_epilogues: what a shortcut adds joins a product") {
+    const bool vectors = cpu::current_isa() >= cpu::Isa::avx512;  // else implementations refuse it
+    const auto pointwise = [](const Expr& x, const Expr& w) {
+        return emit("conv", {x, w}, {Dims{1, 1}, Dims{0, 0}, Dims{0, 0}, Dims{1, 1}});
+    };
+    const auto check = [&](const Graph& g, size_t added, size_t plain, size_t steps) {
+        const auto plan = compile(g);
+        CAPTURE(plan->text());
+        CHECK(worst_deviation(g, inputs_for(g, 1)) < 1e-5);
+        if (!vectors) return;
+        CHECK(count_ops(plan->lowered, "conv_bias_add_act") == added);
+        CHECK(count_ops(plan->lowered, "conv_bias_act") == plain);
+        CHECK(plan->steps.size() == steps);
+    };
+    for (const bool swapped : {false, true}) {
+        Graph g;
+        const Expr x = param(g, {2, 6, 5, 24}), w = param(g, {1, 1, 24, 32}), b = param(g, {32}), s = param(g, {2, 6, 5, 32});
+        const Expr y = pointwise(x, w) + b;
+        returns(g, {emit("relu", {swapped ? s + y : y + s})});
+        check(g, 1, 0, 1);
+    }
+    Graph both;  // of two products that meet one takes the sum, and writes over what the other left
+    {
+        const Expr x = param(both, {2, 6, 5, 24});
+        const auto y = [&] { return pointwise(x, param(both, {1, 1, 24, 32})) + param(both, {32}); };
+        const Expr first = y(), second = y();
+        returns(both, {emit("relu", {first + second}) * 2.0});
+        check(both, 1, 1, 3);
+    }
+    Graph own;  // a product is added to its own operand, which it reads to the end
+    {
+        const Expr x = emit("relu", {param(own, {2, 6, 5, 32})});
+        returns(own, {pointwise(x, param(own, {1, 1, 32, 32})) + param(own, {32}) + x});
+        check(own, 1, 0, 2);
+    }
+    Graph again;  // the sum before is read elsewhere, or one row is repeated: no part of the product
+    {
+        const Expr x = param(again, {2, 6, 5, 24}), s = param(again, {2, 6, 5, 32});
+        const Expr y = pointwise(x, param(again, {1, 1, 24, 32})) + param(again, {32});
+        const Expr z = pointwise(x, param(again, {1, 1, 24, 32})) + param(again, {32});
+        returns(again, {y + s, y * 2.0, z + emit("broadcast_to", {param(again, {5, 32})}, {Dims{2, 6, 5, 32}})});
+        check(again, 0, 2, 4);
+    }
+    Graph dense;
+    returns(dense,
+            {emit("matmul", {param(dense, {16, 32}), param(dense, {32, 24})}) + param(dense, {24}) + param(dense, {16, 24})});
+    CHECK(worst_deviation(dense, inputs_for(dense, 1)) < 1e-5);
+    if (vectors) CHECK(count_ops(compile(dense)->lowered, "matmul_bias_add_act") == 1);
+}
+
 TEST_CASE("fuse: an elementwise chain is one kernel") {
     Graph g;
     const Expr x = param(g, {64, 33}), y = param(g, {33}), z = param(g, {64, 1});

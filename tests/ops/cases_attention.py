@@ -16,6 +16,9 @@ for _query, _key, _attrs, _mask in (
     ((2, 3, 2, 4), (19, 2, 4), {"blank_zero": True}, (2, 2, 3, 19)),
     ((1, 70, 1, 20), (300, 1, 3), {"blank_zero": True, "rate": 0.1}, (1, 1, 70, 1)),
     ((1, 6, 1, 4), (4, 1, 4), {"causal": True}, None),
+    # More targets than the gradients of keys are summed over at a time.
+    ((1, 150, 2, 16), (150, 1, 8), {"causal": True}, None),
+    ((1, 150, 1, 4), (70, 1, 4), {"causal": True, "rate": 0.2}, None),
 ):
     _rng = np.random.default_rng(sum(_query) + sum(_key))
     _shapes = _query, (_query[0], *_key[:2], _query[3]), (_query[0], *_key)

@@ -85,6 +85,18 @@ for _act, (_a, _b, _attrs) in itertools.product(
             smooth=True,
         ),
     )
+for _act in _ACTS:
+    add(
+        "matmul_bias_add_act",
+        Case(
+            [S(2, 33, 9, low=-1, high=1), S(9, 20, low=-1, high=1), S(20), S(2, 33, 20)],
+            {"act": _act},
+            (1e-5, 2e-5),
+            _DOT,
+            grad=(0, 1, 2, 3) if _act in _SMOOTH_ACTS else "checked on another case",
+            smooth=True,
+        ),
+    )
 # What a product leaves beside its result: vectors that are whole and not, parts of the team, sums of several blocks,
 # and one so long that threads divide it.
 for _a, _b, _attrs in (
@@ -93,6 +105,7 @@ for _a, _b, _attrs in (
     ((2, 3, 9), (9, 4), {}),
     ((3, 4, 6), (3, 6, 5), {}),
     ((4, 130, 300), (130, 300), {"transpose_b": True}),
+    ((45, 300), (300, 80), {}),
     ((12, 2000), (2000, 18), {}),
     ((4, 0), (0, 3), {}),
 ):
@@ -239,6 +252,18 @@ for _act in _ACTS:
             (1e-5, 4e-5),
             _DOT,
             grad=(0, 1, 2) if _act in _SMOOTH_ACTS else "checked on another case",
+            smooth=True,
+        ),
+    )
+for _act in _ACTS:
+    add(
+        "conv_bias_add_act",
+        Case(
+            [S(2, 6, 5, 9, low=-1, high=1), S(1, 1, 9, 20, low=-1, high=1), S(20), S(2, 6, 5, 20)],
+            {"act": _act, "strides": [1, 1], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]},
+            (1e-5, 4e-5),
+            _DOT,
+            grad=(0, 1, 2, 3) if _act in _SMOOTH_ACTS else "checked on another case",
             smooth=True,
         ),
     )
@@ -475,6 +500,17 @@ for _shape, _epsilon in (
                     **_same,
                 ),
             )
+    for _act in ("none", "relu"):
+        add(
+            "batch_norm_add",
+            Case(
+                [*_fixed, *_moments, Spec(_shape)],
+                {"epsilon": _epsilon, "act": _act},
+                (2e-6, 4e-6),
+                "the difference to the mean cancels",
+                grad="of batch_norm_train",
+            ),
+        )
     add(
         "batch_norm_apply",
         Case(

@@ -255,10 +255,17 @@ def _conv_input_grad(
 
 
 def _with_epilogue(product: Callable) -> Callable:
-    """act(product(a, b) + bias)"""
+    """act(product(a, b) + bias), or of that plus another tensor"""
 
-    def fused(a: np.ndarray, b: np.ndarray, bias: np.ndarray, act: str = "none", **attrs) -> np.ndarray:
-        y = product(a, b, **attrs) + bias
+    def fused(
+        a: np.ndarray,
+        b: np.ndarray,
+        bias: np.ndarray,
+        add: np.ndarray | float = 0,
+        act: str = "none",
+        **attrs,
+    ) -> np.ndarray:
+        y = product(a, b, **attrs) + bias + add
         return y if act == "none" else ORACLES[act](y)
 
     return fused
@@ -442,6 +449,11 @@ def _norm_pointwise_grad(
 ) -> np.ndarray:
     z = _batch_norm_apply(x, gamma, beta, mean, variance, epsilon, act)
     return (z.reshape(-1, z.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])).reshape(filter_shape)
+
+
+def _batch_norm_add(x, gamma, beta, mean, variance, other, epsilon: float, act: str):
+    z = (x - mean) / np.sqrt(variance + epsilon) * gamma + beta + other
+    return np.maximum(z, 0) if act == "relu" else z
 
 
 def _batch_norm_act_grad(
@@ -685,10 +697,12 @@ ORACLES: dict[str, Callable] = {
     # linear algebra, convolution, pooling
     "matmul": _matmul,
     "matmul_bias_act": _with_epilogue(_matmul),
+    "matmul_bias_add_act": _with_epilogue(_matmul),
     "matmul_bias_act_slope": _matmul_bias_act_slope,
     "matmul_times": _matmul_times,
     "conv": _conv,
     "conv_bias_act": _with_epilogue(_conv),
+    "conv_bias_add_act": _with_epilogue(_conv),
     "conv_input_grad": _conv_input_grad,
     "conv_filter_grad": _conv_filter_grad,
     "max_pool": _max_pool,
@@ -705,6 +719,7 @@ ORACLES: dict[str, Callable] = {
     "layer_norm_grad": _layer_norm_grad,
     "batch_norm_act": _batch_norm_act,
     "batch_norm_apply": _batch_norm_apply,
+    "batch_norm_add": _batch_norm_add,
     "batch_norm_moments": lambda x: (x.mean(tuple(range(x.ndim - 1))), x.var(tuple(range(x.ndim - 1)))),
     "norm_pointwise": _norm_pointwise,
     "pointwise_norm_grad": _pointwise_norm_grad,

@@ -18,10 +18,12 @@ def update(variable, momentum, velocity, gradient, epsilon):
     return [np.asarray(a) for a in new]
 
 
-@pytest.mark.parametrize("epsilon", [1e-7, 0.0])
-def test_ends_of_the_range(epsilon):
+@pytest.mark.parametrize("repeats", [1, 16])  # in vectors with others, and in vectors of their own
+@pytest.mark.parametrize("epsilon", [1e-7, 0.0, 1e-14, 1e-8, 1e-3, 1e35])
+def test_ends_of_the_range(epsilon, repeats):
     """Every velocity with every gradient; denormal numbers may count as zero."""
-    velocity, gradient = (a.ravel() for a in np.meshgrid(*[np.asarray(VALUES, np.float32)] * 2))
+    pairs = np.meshgrid(*[np.asarray(VALUES, np.float32)] * 2)
+    velocity, gradient = (np.repeat(a.ravel(), repeats) for a in pairs)
     variable, momentum = np.ones_like(velocity), np.full_like(velocity, 0.5)
     found, m, v = update(variable, momentum, velocity, gradient, epsilon)
     with np.errstate(all="ignore"):

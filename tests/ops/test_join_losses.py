@@ -108,6 +108,8 @@ def test_ties_and_values_that_are_no_numbers(sparse: bool, n: int) -> None:
     x[4, 1] = -np.inf
     x[5] = -np.inf
     x[6] = [0.0, -0.0] * (n // 2) + [0.0] * (n % 2)
+    x[7, 0] = x[8, n - 1] = np.inf  # a NaN counts for more, wherever it is
+    x[7, n - 2] = x[8, 1] = np.nan
     labels = _labels(rng, sparse, x.shape)
 
     def build(logits: Any, labels: Any) -> list[Any]:
@@ -123,7 +125,7 @@ def test_ties_and_values_that_are_no_numbers(sparse: bool, n: int) -> None:
         wide, targets = x.astype(np.float64) + 0.5, labels if sparse else labels.astype(np.float64)
         want = oracles[0](wide, targets, np.ones(9)), oracles[1](wide, targets)
     for row in range(9):
-        if row in (1, 2, 3, 5):
+        if row in (1, 2, 3, 5, 7, 8):
             assert np.isnan(loss[row]) and np.isnan(dx[row]).all()
         else:
             np.testing.assert_allclose(dx[row], want[0][row], rtol=1e-5, atol=1e-6)

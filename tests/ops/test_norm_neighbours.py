@@ -272,6 +272,101 @@ def test_the_gradient_of_a_residual_block_is_made_inside_its_products(
         assert f'x_act = "{first_act}"}}' in text
         assert "conv_input_grad(" not in text
         assert "batch_norm_train_grad(" not in text
+    if not passes_off("absorb_shortcuts", "decompose"):
+        assert re.search(r'= batch_norm_add\(.*act = "relu"} : float32\[', executable.lowered_text())
+
+
+@pytest.mark.parametrize("first_act", ["none", "relu"])
+@pytest.mark.parametrize(("width", "inner"), [(40, 24), (24, 72), (130, 21)])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_residual_block_of_16_bits_is_made_inside_its_products(
+    dtype: str, width: int, inner: int, first_act: str
+) -> None:
+    """The same block as layers of a mixed policy record it: float32 variables, activations rounded between the ops."""
+    rng = np.random.default_rng(8)
+    shape = (5, 153, 50, width)
+    low = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float16
+    x, dz = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, shape)
+    filters = [rng.uniform(-1, 1, (1, 1, *pair)) for pair in ((width, inner), (inner, width))]
+    affine = [np.linspace(*ends, n) for n in (inner, width) for ends in ((0.5, 4), (-1, 3))]
+    # What these hold is not rounded again.
+    x, dz, *filters = (a.astype(low) for a in (x, dz, *filters))
+    given = [a.astype("float32") for a in (x, *filters, *affine, dz)]
+    attrs = {"strides": [1, 1], "pad_low": [0, 0], "pad_high": [0, 0], "dilations": [1, 1]}
+
+    def rounded(t):
+        return _engine.call("cast", t, dtype=dtype)
+
+    def normalised(t, gamma, beta):
+        wide = _engine.call("cast", t, dtype="float32")
+        return rounded(_engine.call("batch_norm_train", wide, gamma, beta, epsilon=EPSILON)[0])
+
+    before = _engine.config()["bfloat_products"]["value"]
+    _engine.set_config(
+        "bfloat_products", "float32"
+    )  # a CPU with 16-bit products of its own has no use for these
+    try:
+        trace = _engine.Trace()
+        with trace:
+            inputs = [trace.input(a.shape, "float32") for a in given]
+            a, first, second, g1, b1, g2, b2, weights = inputs
+            u = rounded(a) if first_act == "none" else _engine.call(first_act, rounded(a))
+            y = _engine.call("conv", u, rounded(first), **attrs)
+            z = _engine.call("relu", normalised(y, g1, b1))
+            v = _engine.call("conv", z, rounded(second), **attrs)
+            out = _engine.call("relu", u + normalised(v, g2, b2))
+            wide = _engine.call("cast", out, dtype="float32")
+            loss = _engine.call("reduce_sum", wide * weights, axes=[0, 1, 2, 3])
+            grads = _engine.gradients([loss], inputs[:7])
+        executable = trace.compile([y, v, out, *grads])
+        got = [np.asarray(t) for t in executable(*given)]
+        for once, again in zip(got, executable(*given), strict=True):
+            np.testing.assert_array_equal(once, np.asarray(again))
+        text = executable.lowered_text()
+    finally:
+        _engine.set_config("bfloat_products", before)
+
+    y, v, out, *got = (a.astype(np.float64) for a in got)
+    x, w1, w2, g1, b1, g2, b2, dz = (a.astype(np.float64) for a in given)
+    u = x if first_act == "none" else np.maximum(x, 0)
+    axes = (0, 1, 2)
+    unit = 2.0**-8 if dtype == "bfloat16" else 2.0**-11
+
+    def norm_of(t, gamma, beta):
+        return (t - t.mean(axes)) / np.sqrt(t.var(axes) + EPSILON) * gamma + beta
+
+    z = np.maximum(norm_of(y, g1, b1), 0)
+    joined = np.where(out > 0, dz, 0)
+    dv, dg2, db2 = _norm_grad(v, g2, joined)
+    dy, dg1, db1 = _norm_grad(y, g1, np.where(z > 0, dv @ w2[0, 0].T, 0))
+    du = joined + dy @ w1[0, 0].T
+    dx = du if first_act == "none" else np.where(x > 0, du, 0)
+    rows = [t.reshape(-1, t.shape[-1]) for t in (u, dy, z, dv)]
+    wants = {
+        "y": (y, u @ w1[0, 0]),
+        "v": (v, z @ w2[0, 0]),
+        "out": (out, np.maximum(u + norm_of(v, g2, b2), 0)),
+        "dx": (got[0], dx),
+        "dw1": (got[1], (rows[0].T @ rows[1]).reshape(w1.shape)),
+        "dw2": (got[2], (rows[2].T @ rows[3]).reshape(w2.shape)),
+        "dgamma1": (got[3], dg1),
+        "dbeta1": (got[4], db1),
+        "dgamma2": (got[5], dg2),
+        "dbeta2": (got[6], db2),
+    }
+    # Each step rounds what it stores by half a unit at most: of the whole tensor that is half a unit, too, and none of
+    # these comes after more than six that are computed from each other.
+    for name, (what, want) in wants.items():
+        error = np.linalg.norm(what - want) / np.linalg.norm(want)
+        assert error <= 3 * unit, (name, error / unit)
+    if products_absorb("absorb_activations", "absorb_prologues", "absorb_moments", "decompose", "cast_mixed"):
+        assert re.search(rf"= pointwise_moments\(.*: {dtype}\[", text), text
+        assert re.search(rf"= pointwise_norm_grad\(.*: {dtype}\[", text), text
+        assert re.search(rf'= pointwise_norm_grad_join\(.*x_act = "{first_act}"}} : {dtype}\[', text), text
+        assert "conv_input_grad(" not in text
+        assert "batch_norm_train_grad(" not in text
+    if not passes_off("absorb_shortcuts", "decompose", "cast_mixed"):
+        assert re.search(rf'= batch_norm_add\(.*act = "relu"}} : {dtype}\[', text), text
 
 
 @pytest.mark.parametrize("act", ["relu", "relu6"])

@@ -14,7 +14,7 @@ PARTS = {
     "mobilenet": ("own:norm_pointwise_norm_grad", "own:pointwise_norm_grad_join", "own:batch_norm_act_grad"),
 }
 PARTS_OF_16_BITS = {
-    "resnet": ("own:batch_norm_join_grad", "own:batch_norm_act_grad", "own:batch_norm_act"),
+    "resnet": ("own:pointwise_norm_grad", "own:pointwise_norm_grad_join", "own:pointwise_moments"),
     "mobilenet": ("own:batch_norm_act_grad", "own:batch_norm_act"),
 }
 

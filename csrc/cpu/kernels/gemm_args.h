@@ -5,10 +5,11 @@
 
 namespace fk::cpu {
 
-// What a product does to its result while a tile of it is in the cache: y = ab + bias, then c = act(y) or c = y * factor.
+// What a product does to its result while a tile of it is in the cache: y = ab + bias + add, then c = act(y) or c = y * factor.
 template <class T>
 struct Ending {
     const T* bias = nullptr;  // one row
+    const T* add = nullptr;   // rows as far apart as those of c, which it may be; not with `accumulate`
     Act act = Act::none;
     T* slope = nullptr;         // where act'(y) goes, rows as far apart as those of c; null for nowhere
     const T* factor = nullptr;  // likewise
@@ -35,6 +36,7 @@ struct GemmArgs {
         const T* at = nullptr;
         int64_t count = 0;
     } next[2] = {};
+    bool near = false;  // the operands and the result are in the cache: tiles fetch nothing
 };
 inline constexpr int64_t kGemmDepth = 256;      // values of k packed at a time
 inline constexpr int64_t kGemmLooseDepth = 64;  // up to here a transposed A is read where it is

@@ -4,6 +4,10 @@
 
 #include <cstring>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include "cpu/kernels/own_isa.h"
 
 namespace fk::cpu::FK_ISA_NAMESPACE {
@@ -25,6 +29,30 @@ struct Simd {
     typedef T Loose __attribute__((vector_size(kTileBytes), aligned(sizeof(T)), may_alias));
     static constexpr int lanes = kTileBytes / static_cast<int>(sizeof(T));
 };
+
+// The first `count` elements of a vector, zeros behind them.
+template <class T>
+[[gnu::always_inline]] inline typename Simd<T>::Vec load_first(const T* from, int count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+    if constexpr (sizeof(T) == 8) return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1), from);
+#endif
+    T lane[Simd<T>::lanes] = {};
+    for (int l = 0; l < count; ++l) lane[l] = from[l];
+    typename Simd<T>::Vec v;
+    std::memcpy(&v, lane, sizeof v);
+    return v;
+}
+template <class T>
+[[gnu::always_inline]] inline void store_first(T* to, typename Simd<T>::Vec v, int count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), v);
+    if constexpr (sizeof(T) == 8) return _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << count) - 1), v);
+#endif
+    T lane[Simd<T>::lanes];
+    std::memcpy(lane, &v, sizeof lane);
+    for (int l = 0; l < count; ++l) to[l] = lane[l];
+}
 
 // Lines of memory to fetch into the cache during a tile: one for each k, `step` elements apart. None if `at` is null.
 template <class T>
@@ -50,15 +78,35 @@ struct Tile {
     T* c;
     int64_t ldc;
     int64_t k;
-    int tail;  // valid columns of the last vector
-    bool accumulate;
+    int tail;                // valid columns of the last vector
+    const T* add;            // what the result is added to, rows `ldc` apart as those of c, which it may be; null for nothing
     Ahead<T> ahead[2] = {};  // operands of later tiles
     AheadRows<T> rows[3] = {};
     const T* bias = nullptr;  // whole vectors, added to every row; null for none
-    T* copy_b = nullptr;  // where a full tile leaves whole vectors of b, side by side, for those that follow; null for nowhere
+    // Of a tile that multiplies, which has whole vectors: by what, laid out like c, and where the columns of the result are
+    // added.
+    const T* factor = nullptr;
+    T* sums = nullptr;
+    T* copy_b = nullptr;  // where a full tile that copies leaves whole vectors of b, side by side, for those that follow
 };
 
-template <class T, int MR, int NV, bool CopyB = false>
+// Lets a tile fetch `count` values that lie side by side, not more than two lines for each k. Each half is a stream of its own:
+// the processor sees two streams coming, in pages of their own, and fetches about twice as much ahead as of a single one.
+template <class T>
+void fetch_during(Tile<T>& t, const T* at, int64_t count) {
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+    const int64_t half = (count / 2 + line - 1) / line * line, step = (half + t.k - 1) / t.k;
+    for (int i = 0; i < 2; ++i) t.ahead[i] = {at + i * half, step < line ? step : line};
+}
+
+enum class TileKind : uint8_t {
+    plain,
+    near,  // all it reads and writes is in the cache: nothing is fetched
+    copies_b,
+    multiplies
+};
+
+template <class T, int MR, int NV, TileKind Kind = TileKind::plain>
 void multiply_tile(const Tile<T>& t) {
     using Vec = typename Simd<T>::Vec;
     using Loose = typename Simd<T>::Loose;
@@ -75,11 +123,12 @@ void multiply_tile(const Tile<T>& t) {
     }
     T* copy_b = t.copy_b;
     const auto add_products = [&]() __attribute__((always_inline)) {
-        for (int i = 0; i < 2; ++i, ahead[i - 1] += step[i - 1]) __builtin_prefetch(ahead[i], 0, 2);
+        if constexpr (Kind != TileKind::near)
+            for (int i = 0; i < 2; ++i, ahead[i - 1] += step[i - 1]) __builtin_prefetch(ahead[i], 0, 2);
         Vec row[NV];
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) row[j] = *reinterpret_cast<const Loose*>(b + j * lanes);
-        if constexpr (CopyB) {
+        if constexpr (Kind == TileKind::copies_b) {
 #pragma GCC unroll 4
             for (int j = 0; j < NV; ++j) *reinterpret_cast<Loose*>(copy_b + j * lanes) = row[j];
             copy_b += NV * lanes;
@@ -95,7 +144,7 @@ void multiply_tile(const Tile<T>& t) {
     };
     int64_t k = 0;
     // The result, too, is far away after the panels and rows that came in between. Requests are spread over the tile.
-    if (t.k >= kRowStep * MR) {
+    if (Kind != TileKind::near && t.k >= kRowStep * MR) {
         const AheadRows<T> lists[4] = {{t.c, t.ldc, MR}, t.rows[0], t.rows[1], t.rows[2]};
         const int64_t step = t.k / (MR + t.rows[0].count + t.rows[1].count + t.rows[2].count);
         for (const AheadRows<T>& list : lists) {
@@ -115,58 +164,89 @@ void multiply_tile(const Tile<T>& t) {
             for (int i = 0; i < MR; ++i) sum[i][j] += bias;
         }
     }
+    // The last vector may end with columns that are not there.
+    if (t.add != nullptr) {
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) {
+                const T* from = t.add + i * t.ldc + j * lanes;
+                sum[i][j] +=
+                    j == NV - 1 && t.tail != lanes ? load_first(from, t.tail) : Vec(*reinterpret_cast<const Loose*>(from));
+            }
+    }
+    if constexpr (Kind == TileKind::multiplies) {
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) {
+            Vec total = {};
+#pragma GCC unroll 16
+            for (int i = 0; i < MR; ++i) {
+                const int64_t at = i * t.ldc + j * lanes;
+                const Vec v = sum[i][j] * *reinterpret_cast<const Loose*>(t.factor + at);
+                *reinterpret_cast<Loose*>(t.c + at) = v;
+                total += v;
+            }
+            *reinterpret_cast<Loose*>(t.sums + j * lanes) += total;
+        }
+        return;
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
         T* c = t.c + i * t.ldc;
 #pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) {
-            T* out = c + j * lanes;
-            if (j == NV - 1 && t.tail != lanes) {
-                T lane[lanes];
-                std::memcpy(lane, &sum[i][j], sizeof lane);
-                for (int l = 0; l < t.tail; ++l) out[l] = t.accumulate ? out[l] + lane[l] : lane[l];
-            } else {
-                Vec v = sum[i][j];
-                if (t.accumulate) v += *reinterpret_cast<const Loose*>(out);
-                *reinterpret_cast<Loose*>(out) = v;
-            }
-        }
+        for (int j = 0; j < NV; ++j)
+            if (j == NV - 1 && t.tail != lanes)
+                store_first(c + j * lanes, sum[i][j], t.tail);
+            else
+                *reinterpret_cast<Loose*>(c + j * lanes) = sum[i][j];
     }
 }
 
 template <class T>
 using TileFn = void (*)(const Tile<T>&);
 
-template <class T, int MR>
+template <class T, int MR, TileKind Kind>
 TileFn<T> tile_of_width(int vectors) {
-    return vectors == 3 ? multiply_tile<T, MR, 3> : vectors == 2 ? multiply_tile<T, MR, 2> : multiply_tile<T, MR, 1>;
+    return vectors == 3   ? multiply_tile<T, MR, 3, Kind>
+           : vectors == 2 ? multiply_tile<T, MR, 2, Kind>
+                          : multiply_tile<T, MR, 1, Kind>;
+}
+
+template <class T, TileKind Kind>
+TileFn<T> tile_of_rows(int rows, int vectors) {
+    switch (rows) {
+        case 1:
+            return tile_of_width<T, 1, Kind>(vectors);
+        case 2:
+            return tile_of_width<T, 2, Kind>(vectors);
+        case 3:
+            return tile_of_width<T, 3, Kind>(vectors);
+#if defined(__AVX512F__)
+        case 4:
+            return tile_of_width<T, 4, Kind>(vectors);
+        case 5:
+            return tile_of_width<T, 5, Kind>(vectors);
+        case 6:
+            return tile_of_width<T, 6, Kind>(vectors);
+        case 7:
+            return tile_of_width<T, 7, Kind>(vectors);
+#endif
+        default:
+            return tile_of_width<T, kRows, Kind>(vectors);
+    }
 }
 
 template <class T>
-TileFn<T> tile_function(int rows, int vectors, bool copy_b = false) {
-    if (copy_b)
-        return vectors == 3   ? multiply_tile<T, kRows, 3, true>
-               : vectors == 2 ? multiply_tile<T, kRows, 2, true>
-                              : multiply_tile<T, kRows, 1, true>;
-    switch (rows) {
-        case 1:
-            return tile_of_width<T, 1>(vectors);
-        case 2:
-            return tile_of_width<T, 2>(vectors);
-        case 3:
-            return tile_of_width<T, 3>(vectors);
-#if defined(__AVX512F__)
-        case 4:
-            return tile_of_width<T, 4>(vectors);
-        case 5:
-            return tile_of_width<T, 5>(vectors);
-        case 6:
-            return tile_of_width<T, 6>(vectors);
-        case 7:
-            return tile_of_width<T, 7>(vectors);
-#endif
+TileFn<T> tile_function(int rows, int vectors, TileKind kind = TileKind::plain) {
+    switch (kind) {
+        case TileKind::near:
+            return tile_of_rows<T, TileKind::near>(rows, vectors);
+        case TileKind::copies_b:  // full ones only
+            return tile_of_width<T, kRows, TileKind::copies_b>(vectors);
+        case TileKind::multiplies:
+            return tile_of_rows<T, TileKind::multiplies>(rows, vectors);
         default:
-            return tile_of_width<T, kRows>(vectors);
+            return tile_of_rows<T, TileKind::plain>(rows, vectors);
     }
 }
 

@@ -22,18 +22,20 @@ template <class V, class... Rest>
 }
 
 // exp(r) - 1 for |r| <= ln(2)/2.
-[[gnu::always_inline]] inline vf expm1_reduced(vf r) {
-    const vf p = poly_terms(r, 0x1.0p-1, 0x1.555556p-3, 0x1.5554e8p-5, 0x1.1110ep-7, 0x1.6d44dep-10, 0x1.a1267ap-13);
+template <class V>
+[[gnu::always_inline]] inline V expm1_reduced(V r) {
+    const V p = poly_terms(r, 0x1.0p-1, 0x1.555556p-3, 0x1.5554e8p-5, 0x1.1110ep-7, 0x1.6d44dep-10, 0x1.a1267ap-13);
     return r * r * p + r;
 }
 
 struct Reduced {
     vf r;
-    vi n;
+    Rounded n;
 };
+[[gnu::always_inline]] inline Rounded exponent_of(vf x) { return round_small(x * 0x1.715476p+0f); }
 [[gnu::always_inline]] inline Reduced reduce_exp(vf x) {  // x = n ln 2 + r
-    const Rounded n = round_small(x * 0x1.715476p+0f);
-    return {(x - n.value * kLn2High) - n.value * kLn2Low, n.integer};
+    const Rounded n = exponent_of(x);
+    return {(x - n.value * kLn2High) - n.value * kLn2Low, n};
 }
 [[gnu::always_inline]] inline vf pow2(vi n) { return as_float((n + 127) << 23); }  // -127 < n < 128
 [[gnu::always_inline]] inline vf clamp_v(vf x, float low, float high) {            // NaN stays: it is the second operand
@@ -49,28 +51,40 @@ struct Reduced {
 #endif
 }
 
-// x 2^n with one rounding, also where the result underflows gradually: in two steps the first of which is exact.
-[[gnu::always_inline]] inline vf scale(vf x, vi n) {
+// x where it is larger, otherwise y.
+[[gnu::always_inline]] inline vf larger(vf x, vf y) {
 #if defined(__AVX512F__)
-    return reinterpret_cast<vf>(_mm512_scalef_ps(reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(to_float(n))));
+    return reinterpret_cast<vf>(_mm512_max_ps(reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(y)));
+#elif defined(__AVX2__)
+    return reinterpret_cast<vf>(_mm256_max_ps(reinterpret_cast<__m256>(x), reinterpret_cast<__m256>(y)));
 #else
-    const vi half = n >> 1;
-    return x * pow2(half) * pow2(n - half);
+    return select(x > y, x, y);
 #endif
 }
 
+// x 2^n with one rounding, also where the result underflows gradually: in two steps the first of which is exact.
+[[gnu::always_inline]] inline vf scale(vf x, Rounded n) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<vf>(_mm512_scalef_ps(reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(n.value)));
+#else
+    const vi half = n.integer >> 1;
+    return x * pow2(half) * pow2(n.integer - half);
+#endif
+}
+
+[[gnu::always_inline]] inline vf clamp_for_exp(vf x) { return clamp_v(x, -104.0f, 89.0f); }
 // 1 ulp.
 [[gnu::always_inline]] inline vf exp_v(vf x) {
-    const Reduced e = reduce_exp(clamp_v(x, -104.0f, 89.0f));
+    const Reduced e = reduce_exp(clamp_for_exp(x));
     return scale(expm1_reduced(e.r) + 1.0f, e.n);
 }
 
 // 2 ulp.
 [[gnu::always_inline]] inline vf expm1_v(vf x) {
     const Reduced e = reduce_exp(clamp_v(x, -20.0f, 89.0f));
-    const vf scale = pow2(e.n - 1), p = expm1_reduced(e.r);
+    const vf scale = pow2(e.n.integer - 1), p = expm1_reduced(e.r);
     const vf big = (scale * p + (scale - 0.5f)) * 2.0f;
-    return select(e.n == 0, select(x == 0.0f, x, p), big);
+    return select(e.n.integer == 0, select(x == 0.0f, x, p), big);
 }
 
 // 3 ulp.

@@ -10,6 +10,8 @@ namespace {
 constexpr float kHidden = -0.7f * 3.4028234663852886e38f;  // as the op's body has it
 constexpr int64_t kStep = 16;                              // sources are padded to this, a multiple of every vector
 constexpr int64_t kTileFloats = 12288;                     // of the two tiles of a block of targets: they stay in the L1 cache
+constexpr int64_t kGroupRows = kGemmLooseDepth;            // targets whose gradients reach keys and values in one product
+constexpr int64_t kGroupFloats = 32768;                    // of the two tiles of such a group: they stay in the L2 cache
 
 constexpr int64_t padded(int64_t n) { return (n + kStep - 1) / kStep * kStep; }
 
@@ -19,13 +21,20 @@ int64_t tile_rows(const AttentionHead& h) {
     return rows < 8 ? 8 : rows > most ? most : rows;
 }
 
+// Whole blocks of targets: a longer sum for each time that the gradients of keys and values pass by.
+int64_t group_rows(const AttentionHead& h) {
+    const int64_t step = tile_rows(h), most = h.targets < kGroupRows ? h.targets : kGroupRows;
+    const int64_t fit = kGroupFloats / 2 / padded(h.sources), rows = fit < most ? fit : most;
+    return rows <= step ? step : (rows + step - 1) / step * step;
+}
+
 struct Scratch {
     float *keys, *values;   // transposed: (depth, padded sources)
-    float *scores, *other;  // (tile rows, padded sources)
+    float *scores, *other;  // (rows of a group, padded sources)
     float* pack;            // of gemm
     uint32_t* words;        // of one row
     Scratch(const AttentionHead& h, float* at) {
-        const int64_t width = padded(h.sources), tile = tile_rows(h) * width;
+        const int64_t width = padded(h.sources), tile = group_rows(h) * width;
         keys = at;
         values = keys + h.depth * width;
         scores = values + h.value_depth * width;
@@ -35,7 +44,7 @@ struct Scratch {
     }
     static int64_t floats(const AttentionHead& h) {
         const int64_t width = padded(h.sources);
-        return (h.depth + h.value_depth + 2 * tile_rows(h) + 1) * width + gemm_pack_elements(tile_rows(h), kGemmDepth, false);
+        return (h.depth + h.value_depth + 2 * group_rows(h) + 1) * width + gemm_pack_elements(group_rows(h), kGemmDepth, false);
     }
 };
 
@@ -62,7 +71,6 @@ bool shows(const AttentionHead& h, int64_t target, int64_t source) {
 
 constexpr int32_t kLaneNumbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 [[gnu::always_inline]] inline vi lane_numbers() { return load<vi>(kLaneNumbers); }
-[[gnu::always_inline]] inline vf larger(vf x, vf y) { return select(x > y, x, y); }
 
 // Of all lanes, by halves.
 [[gnu::always_inline]] inline float sum_lanes(vf x) {
@@ -130,10 +138,16 @@ float weigh(const AttentionHead& h, int64_t target, int64_t n, float* row, float
     return inverse;
 }
 
+// All operands of a head lie in the cache.
+void multiply(GemmArgs<float> args) {
+    args.near = true;
+    gemm<float>(args);
+}
+
 // Products of targets [begin, begin + rows) with all of `width` sources, from a transposed operand.
 void products(const float* x, int64_t x_row, const float* transposed, int64_t stride, int64_t rows, int64_t width, int64_t depth,
               float* tile, float* pack) {
-    gemm<float>({x, x_row, 1, transposed, stride, 1, tile, stride, rows, width, depth, false, pack});
+    multiply({x, x_row, 1, transposed, stride, 1, tile, stride, rows, width, depth, false, pack});
 }
 
 void attention_forward(const AttentionHead& h, const AttentionForward& a, float* scratch) {
@@ -151,7 +165,7 @@ void attention_forward(const AttentionHead& h, const AttentionForward& a, float*
             for (int64_t i = padded(n); i < seen; i += kLanes) store(row + i, vf{});
         }
         float* out = a.out + first * h.out_row;
-        gemm<float>({s.scores, width, 1, a.v, h.v_row, 1, out, h.out_row, rows, h.value_depth, seen, false, s.pack});
+        multiply({s.scores, width, 1, a.v, h.v_row, 1, out, h.out_row, rows, h.value_depth, seen, false, s.pack});
         for (int64_t r = 0; r < rows; ++r) {
             float* const row = out + r * h.out_row;
             const float factor = left[r];
@@ -188,23 +202,39 @@ void differentiate(const AttentionHead& h, int64_t target, int64_t n, const floa
 
 void attention_backward(const AttentionHead& h, const AttentionBackward& a, float* scratch) {
     const Scratch s(h, scratch);
-    const int64_t width = padded(h.sources), step = tile_rows(h);
+    const int64_t width = padded(h.sources), step = tile_rows(h), group = group_rows(h);
     transpose(a.k, h.k_row, h.sources, h.depth, s.keys);
     transpose(a.v, h.v_row, h.sources, h.value_depth, s.values);
-    for (int64_t first = 0; first < h.targets; first += step) {
-        const int64_t rows = h.targets - first < step ? h.targets - first : step, seen = visible(h, first + rows - 1);
-        const float *q = a.q + first * h.q_row, *dy = a.dy + first * h.out_row;
-        products(q, h.q_row, s.keys, width, rows, padded(seen), h.depth, s.scores, s.pack);
-        products(dy, h.out_row, s.values, width, rows, padded(seen), h.value_depth, s.other, s.pack);
-        for (int64_t r = 0; r < rows; ++r) {
-            float *row = s.scores + r * width, *other = s.other + r * width;
-            const int64_t n = visible(h, first + r);
-            differentiate(h, first + r, n, a.statistics + 2 * (first + r), row, other, s.words);
-            for (int64_t i = padded(n); i < seen; i += kLanes) store(row + i, vf{}), store(other + i, vf{});
+    for (int64_t begin = 0; begin < h.targets; begin += group) {
+        const int64_t end = h.targets - begin < group ? h.targets : begin + group;
+        for (int64_t first = begin; first < end; first += step) {
+            const int64_t rows = end - first < step ? end - first : step, seen = visible(h, first + rows - 1);
+            const float *q = a.q + first * h.q_row, *dy = a.dy + first * h.out_row;
+            float *scores = s.scores + (first - begin) * width, *others = s.other + (first - begin) * width;
+            products(q, h.q_row, s.keys, width, rows, padded(seen), h.depth, scores, s.pack);
+            products(dy, h.out_row, s.values, width, rows, padded(seen), h.value_depth, others, s.pack);
+            for (int64_t r = 0; r < rows; ++r) {
+                float *row = scores + r * width, *other = others + r * width;
+                const int64_t n = visible(h, first + r);
+                differentiate(h, first + r, n, a.statistics + 2 * (first + r), row, other, s.words);
+                for (int64_t i = padded(n); i < seen; i += kLanes) store(row + i, vf{}), store(other + i, vf{});
+            }
+            multiply({others, width, 1, a.k, h.k_row, 1, a.dq + first * h.q_row, h.q_row, rows, h.depth, seen, false, s.pack});
         }
-        gemm<float>({s.other, width, 1, a.k, h.k_row, 1, a.dq + first * h.q_row, h.q_row, rows, h.depth, seen, false, s.pack});
-        gemm<float>({s.other, 1, width, q, h.q_row, 1, a.dk, h.k_row, seen, h.depth, rows, true, s.pack});
-        gemm<float>({s.scores, 1, width, dy, h.out_row, 1, a.dv, h.v_row, seen, h.value_depth, rows, true, s.pack});
+        // Sources that all targets of the group look at, then those that only the targets from some block on do.
+        const auto add = [&](int64_t first, int64_t from, int64_t to) {
+            const int64_t at = (first - begin) * width + from, rows = end - first;
+            const float *q = a.q + first * h.q_row, *dy = a.dy + first * h.out_row;
+            float *dk = a.dk + from * h.k_row, *dv = a.dv + from * h.v_row;
+            multiply({s.other + at, 1, width, q, h.q_row, 1, dk, h.k_row, to - from, h.depth, rows, true, s.pack});
+            multiply({s.scores + at, 1, width, dy, h.out_row, 1, dv, h.v_row, to - from, h.value_depth, rows, true, s.pack});
+        };
+        int64_t done = 0;
+        for (int64_t first = begin; first < end; first += step) {
+            const int64_t seen = visible(h, (end - first < step ? end : first + step) - 1);
+            if (seen > done) add(first, done, seen);
+            done = seen;
+        }
     }
 }
 

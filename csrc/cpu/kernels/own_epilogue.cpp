@@ -189,6 +189,13 @@ template void epilogue<double>(double*, int64_t, int64_t, int64_t, const double*
 
 template <class T>
 void finish(T* c, int64_t rows, int64_t n, int64_t ldc, const Ending<T>& ending) {
+    for (int64_t r = 0; ending.add != nullptr && r < rows; ++r) {
+        T* const to = c + r * ldc;
+        const T* const from = ending.add + r * ldc;
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) to[i] += from[i];
+    }
+    if (ending.bias == nullptr && !ending.changes_tiles()) return;
     if (ending.factor != nullptr) {
         if (ending.bias != nullptr) epilogue(c, rows, n, ldc, ending.bias, Act::none);
         return multiply(c, ending.factor, rows, n, ldc, ending.sums);

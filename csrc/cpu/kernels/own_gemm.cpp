@@ -18,13 +18,7 @@ void pack_rows(const T* b, int64_t b_row, int64_t kc, int64_t columns, int64_t w
         const T* row = b + k * b_row;
         for (int64_t j = 0; j < whole; j += lanes) *reinterpret_cast<Loose*>(out + j) = *reinterpret_cast<const Loose*>(row + j);
         if (whole == width) continue;
-        T lane[lanes] = {};
-        for (int64_t j = whole; j < columns; ++j) lane[j - whole] = row[j];
-        for (int64_t j = whole; j < width; j += lanes) {
-            std::memcpy(out + j, lane, sizeof lane);
-            if (j == whole)
-                for (T& x : lane) x = 0;
-        }
+        *reinterpret_cast<Loose*>(out + whole) = load_first(row + whole, static_cast<int>(columns - whole));
     }
 }
 
@@ -151,11 +145,7 @@ class Fetcher {
                 return;
             }
             const int64_t share = (size_ / line + sharing - 1) / sharing * line;
-            const T* const at = (next_block_ != nullptr ? next_block_ : t.b + t.b_row * t.k) + (tile - skipped) * share;
-            if (share > line * t.k)
-                t.ahead[0] = {at, 2 * line}, t.ahead[1] = {at + line, 2 * line};
-            else
-                t.ahead[0] = {at, (share + t.k - 1) / t.k}, t.ahead[1] = {};
+            fetch_during(t, (next_block_ != nullptr ? next_block_ : t.b + t.b_row * t.k) + (tile - skipped) * share, share);
             return;
         }
         if (distance_ > 0) t.ahead[0] = {first_panel ? t.a + distance_ : nullptr, kRows};
@@ -272,15 +262,15 @@ void gemm(const GemmArgs<T>& g) {
     static_assert(lanes * kVectors <= kGemmMaxPanel && kGemmMostRows % kRows == 0);
     if (g.k == 0 && !g.accumulate)
         for (int64_t i = 0; i < g.m; ++i)
-            for (int64_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = 0;
+            for (int64_t j = 0; j < g.n; ++j) g.c[i * g.ldc + j] = g.ending.add != nullptr ? g.ending.add[i * g.ldc + j] : T{0};
     if (g.k == 0 || g.n == 0) return;
     const Blocking<T> by(g.n, g.k);
     const int64_t panels = by.panels;
     const auto columns_of = [&](int64_t p) { return by.begin(p + 1) - by.begin(p); };
     T* const packed_a = g.pack + gemm_panel_elements(g.k);
     // A small B is packed as a whole, once, and whole rows of the result are written one after the other.
-    const bool whole_b = g.packed == nullptr && panels > 1 && panels <= most_panels && g.a_col == 1 && g.k <= kGemmDepth &&
-                         by.vectors * lanes * g.k <= kGemmWholeB;
+    const bool whole_b = g.packed == nullptr && panels > 1 && panels <= most_panels && (g.a_col == 1 || g.k <= kGemmLooseDepth) &&
+                         g.k <= kGemmDepth && by.vectors * lanes * g.k <= kGemmWholeB;
     T last_bias[kGemmMaxPanel] = {};  // of a panel that ends within a vector
     Panel<T> whole[most_panels];
     for (int64_t p = 0; whole_b && p < panels; ++p)
@@ -299,7 +289,10 @@ void gemm(const GemmArgs<T>& g) {
         Strips<T> next_a, next_b;
         const Block<T> next = block.next(g);
         const bool ends = k0 + kc == g.k && g.ending.changes_tiles();
-        const T* const second = ends && g.ending.slope != nullptr ? g.ending.slope : ends ? g.ending.factor : nullptr;
+        const T* const add = k0 > 0 || g.accumulate ? g.c : g.ending.add;
+        const T* second = add != g.c ? add : nullptr;  // what a tile reads or writes besides its operands and its result
+        if (ends && g.ending.slope != nullptr) second = g.ending.slope;
+        if (ends && g.ending.factor != nullptr) second = g.ending.factor;
         const auto finish_tile = [&](T* c, int64_t at, int64_t rows, const Panel<T>& p) {
             Ending<T> end{};
             end.act = g.ending.act;
@@ -310,7 +303,7 @@ void gemm(const GemmArgs<T>& g) {
         const bool has_bias = k0 == 0 && g.ending.bias != nullptr;
         Tile<T> t{};  // what differs from one to the next is set for each
         t.a_row = g.a_row, t.a_col = pack_a ? kRows : g.a_col;
-        t.ldc = g.ldc, t.k = kc, t.accumulate = g.accumulate || k0 > 0;
+        t.ldc = g.ldc, t.k = kc;
         const auto multiply = [&](const Panel<T>& p, int64_t m0, int64_t tile) __attribute__((always_inline)) {
             const int64_t rows = last - m0 < kRows ? last - m0 : kRows;
             t.a = pack_a ? packed_a + (m0 - first) * kc : g.a + m0 * g.a_row + k0 * g.a_col;
@@ -327,13 +320,19 @@ void gemm(const GemmArgs<T>& g) {
                 }
             }
             const int64_t at = m0 * g.ldc + p.first;
+            t.add = add != nullptr ? add + at : nullptr;
+            TileKind kind = copies ? TileKind::copies_b : g.near ? TileKind::near : TileKind::plain;
+            if (ends && g.ending.factor != nullptr && p.tail == lanes && !copies) {
+                kind = TileKind::multiplies;
+                t.factor = g.ending.factor + at, t.sums = g.ending.sums + p.first;
+            }
             if (int64_t most = kc / kRowStep - kRows; most > 0) {
                 if (second != nullptr && most >= kRows) t.rows[0] = {second + at, g.ldc, rows}, most -= rows;
                 t.rows[1] = next_b.take(most);
                 t.rows[2] = next_a.take(most - t.rows[1].count);
             }
-            tile_function<T>(static_cast<int>(rows), p.vectors, copies)(t);
-            if (ends) finish_tile(t.c, at, rows, p);
+            tile_function<T>(static_cast<int>(rows), p.vectors, kind)(t);
+            if (ends && kind != TileKind::multiplies) finish_tile(t.c, at, rows, p);
         };
         if (whole_b || share_b) {
             if (share_b) {

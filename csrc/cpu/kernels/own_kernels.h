@@ -7,29 +7,11 @@
 
 #include "cpu/kernels/gemm_args.h"
 #include "cpu/kernels/own_types.h"
+#include "cpu/kernels/pool.h"
 #include "cpu/kernels/recurrent.h"
 #include "cpu/kernels/winograd.h"
 
 namespace fk::cpu {
-
-// Neighbouring windows of a pooling that lie inside the input, in elements of the channels-last tensor: `count` taps in window
-// order, those of the next window `step` further. `channels` of the `stride` channels of an output are worked on.
-struct PoolRow {
-    const int64_t* taps;
-    int64_t count, step, windows, channels, stride;
-};
-
-template <class T>
-struct PoolKernels {
-    void (*max)(const T* x, const PoolRow& row, T* y);
-    void (*avg)(const T* x, const PoolRow& row, T* y);
-    // At the first tap equal to y: dx += dy, or dx = dy there and 0 at the other taps (`apart`: windows do not overlap).
-    void (*max_grad)(const T* x, const T* y, const T* dy, const PoolRow& row, bool apart, Compute<T>* dx);
-    // out = what dd holds at the first tap of x that is equal to y
-    void (*max_select)(const T* x, const T* y, const T* dd, const PoolRow& row, T* out);
-    // dx += dy / count at every tap, or = if apart
-    void (*avg_grad)(const T* dy, const PoolRow& row, bool apart, Compute<T>* dx);
-};
 
 // Where a gradient passes the activation behind a normalisation: low < (x - mean) * scale + shift, and that not >= high.
 template <class T>
@@ -79,8 +61,6 @@ struct RowKernels {
     void (*layer_norm)(const T* x, const T* gamma, const T* beta, int64_t n, T epsilon, T* y);
     // dgamma and dbeta are added to
     void (*layer_norm_grad)(const T* x, const T* gamma, const T* dy, int64_t n, T epsilon, T* dx, T* dgamma, T* dbeta);
-    // y = a + b, or 0 where x, if it is given, is not positive; y may be any of them
-    void (*add_where_positive)(const T* a, const T* b, const T* x, int64_t n, T* y);
 };
 
 // Loops over a block of rows of a row-major [rows, n] matrix stored as S, for the normalisation of its columns.
@@ -91,6 +71,10 @@ struct ColumnKernels {
     void (*moments)(const S* x, int64_t rows, int64_t n, double count, const ColumnMoments<T>& moments);
     // y = (x - mean) * scale + shift, cut to [low, high]
     void (*affine)(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, S* y);
+    void (*affine_wide)(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, T* y);
+    // y = (x - mean) * scale + shift + other, at least low; y may be any of them
+    void (*affine_add)(const S* x, const S* other, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low,
+                       S* y);
     // sum_dy += dy, sum_dy_x += dy * (x - mean); dy counts only where `open` lets it pass, if that is given
     void (*norm_sums)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, T* sum_dy,
                       T* sum_dy_x);
@@ -100,6 +84,10 @@ struct ColumnKernels {
     // dx = dy * a + (x - mean) * b + c, as norm_sums sees dy
     void (*norm_grad)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
                       const T* b, const T* c, S* dx);
+    void (*norm_grad_wide)(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
+                           const T* b, const T* c, T* dx);
+    // y = a + b, or 0 where x, if it is given, is not positive, for n values side by side; y may be any of them
+    void (*add_where_positive)(const S* a, const T* b, const S* x, int64_t n, S* y);
 };
 
 // Attention of one head (backward: of the heads that share a key, one after the other). Rows of the operands are `*_row`

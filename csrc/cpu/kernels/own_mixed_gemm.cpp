@@ -235,7 +235,7 @@ void multiply_rows(const Block& b, const RowsOfA& a, int64_t m0, int64_t rows, U
     Tile<float> t{};
     t.a_row = a.row, t.a_col = a.col, t.k = b.kc;
     t.ldc = b.by.in_place ? g.ldc : alone ? kVectors * kLanes : b.columns.width();
-    t.accumulate = !b.first || (b.by.in_place && g.accumulate);
+    const bool adds = !b.first || (b.by.in_place && g.accumulate);
     for (int64_t p = 0; p < b.columns.panels; ++p) {
         const int64_t from = b.columns.begin(p), to = b.columns.begin(p + 1), n = least(to, b.columns.count) - from;
         const auto vectors = static_cast<int>((to - from) / kLanes);
@@ -246,6 +246,7 @@ void multiply_rows(const Block& b, const RowsOfA& a, int64_t m0, int64_t rows, U
             const int64_t count = least(kRows, rows - r);
             t.a = a.at + r / kRows * a.tile;
             t.c = alone ? only : out + r * t.ldc + from;
+            t.add = adds ? t.c : nullptr;
             t.ahead[0] = next_a.take(b.kc);
             t.ahead[1] = next_b.take(b.kc);
             if (write) fetch_block(g, m0 + r, b.columns.first + from, count, n);

@@ -147,8 +147,8 @@ void column_moments(const S* x, int64_t rows, int64_t n, double count, const Col
     }
 }
 
-template <class S, class T = Compute<S>>
-void column_affine(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, S* y) {
+template <class S, class O, class T = Compute<S>>
+void column_affine(const S* x, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low, T high, O* y) {
     using Vec = typename Columns<T>::Vec;
     constexpr int64_t lanes = Columns<T>::lanes;
     for_blocks<T, 6>(
@@ -161,7 +161,7 @@ void column_affine(const S* x, int64_t rows, int64_t n, const T* mean, const T* 
                 b[j] = load<Vec>(shift + i + j * lanes);
             }
             const S* px = x + r * n + i;
-            S* py = y + r * n + i;
+            O* py = y + r * n + i;
             for (int64_t k = 0; k < count; ++k, px += n, py += n) {
                 fetch_next<NV>(px, count, n);
 #pragma GCC unroll 6
@@ -177,7 +177,44 @@ void column_affine(const S* x, int64_t rows, int64_t n, const T* mean, const T* 
 #pragma omp simd
                 for (int64_t i = first; i < n; ++i) {
                     const T v = (fk::cpu::widen<S>(x[k * n + i]) - mean[i]) * scale[i] + shift[i];
-                    y[k * n + i] = fk::cpu::narrow<S>(v < low ? low : v > high ? high : v);
+                    y[k * n + i] = fk::cpu::narrow<O>(v < low ? low : v > high ? high : v);
+                }
+        });
+}
+
+template <class S, class T = Compute<S>>
+void column_affine_add(const S* x, const S* other, int64_t rows, int64_t n, const T* mean, const T* scale, const T* shift, T low,
+                       S* y) {
+    using Vec = typename Columns<T>::Vec;
+    constexpr int64_t lanes = Columns<T>::lanes;
+    for_blocks<T, 6>(
+        rows, n,
+        [&]<int NV>(int64_t r, int64_t count, int64_t i) {
+            Vec m[NV], a[NV], b[NV];
+            for (int j = 0; j < NV; ++j) {
+                m[j] = load<Vec>(mean + i + j * lanes);
+                a[j] = load<Vec>(scale + i + j * lanes);
+                b[j] = load<Vec>(shift + i + j * lanes);
+            }
+            const S *px = x + r * n + i, *po = other + r * n + i;
+            S* py = y + r * n + i;
+            for (int64_t k = 0; k < count; ++k, px += n, po += n, py += n) {
+                fetch_next<NV>(px, count, n);
+                fetch_next<NV>(po, count, n);
+#pragma GCC unroll 6
+                for (int j = 0; j < NV; ++j) {
+                    const Vec v = (load_wide(px + j * lanes) - m[j]) * a[j] + b[j] + load_wide(po + j * lanes);
+                    store_narrow(py + j * lanes, v < low ? low - Vec{} : v);  // NaN stays
+                }
+            }
+        },
+        [&](int64_t r, int64_t count, int64_t first) {
+            for (int64_t k = r; k < r + count; ++k)
+#pragma omp simd
+                for (int64_t i = first; i < n; ++i) {
+                    const T v =
+                        (fk::cpu::widen<S>(x[k * n + i]) - mean[i]) * scale[i] + shift[i] + fk::cpu::widen<S>(other[k * n + i]);
+                    y[k * n + i] = fk::cpu::narrow<S>(v < low ? low : v);
                 }
         });
 }
@@ -284,9 +321,9 @@ void join_sums(const S* x, const S* first, const S* second, const S* z, int64_t 
         });
 }
 
-template <bool Masked, class S, class T = Compute<S>>
+template <bool Masked, class S, class O, class T = Compute<S>>
 void norm_grad(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a, const T* b,
-               const T* c, S* dx) {
+               const T* c, O* dx) {
     using Vec = typename Columns<T>::Vec;
     constexpr int64_t lanes = Columns<T>::lanes;
     for_blocks<T, 4>(
@@ -302,7 +339,7 @@ void norm_grad(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, 
                 vc[j] = load<Vec>(c + i + j * lanes);
             }
             const S *px = x + r * n + i, *pd = dy + r * n + i;
-            S* out = dx + r * n + i;
+            O* out = dx + r * n + i;
             for (int64_t k = 0; k < count; ++k, px += n, pd += n, out += n) {
                 fetch_next<NV>(px, count, n);
                 fetch_next<NV>(pd, count, n);
@@ -320,7 +357,7 @@ void norm_grad(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, 
                 for (int64_t i = first; i < n; ++i) {
                     const T centred = fk::cpu::widen<S>(x[k * n + i]) - mean[i],
                             d = passing_one<Masked>(centred, i, open, fk::cpu::widen<S>(dy[k * n + i]));
-                    dx[k * n + i] = fk::cpu::narrow<S>(d * a[i] + centred * b[i] + c[i]);
+                    dx[k * n + i] = fk::cpu::narrow<O>(d * a[i] + centred * b[i] + c[i]);
                 }
         });
 }
@@ -331,20 +368,25 @@ void column_norm_sums(const S* x, const S* dy, int64_t rows, int64_t n, const T*
     (open ? norm_sums<true, S> : norm_sums<false, S>)(x, dy, rows, n, mean, open, sum_dy, sum_dy_x);
 }
 
-template <class S, class T = Compute<S>>
+template <class S, class O, class T = Compute<S>>
 void column_norm_grad(const S* x, const S* dy, int64_t rows, int64_t n, const T* mean, const OpenRange<T>* open, const T* a,
-                      const T* b, const T* c, S* dx) {
-    (open ? norm_grad<true, S> : norm_grad<false, S>)(x, dy, rows, n, mean, open, a, b, c, dx);
+                      const T* b, const T* c, O* dx) {
+    (open ? norm_grad<true, S, O> : norm_grad<false, S, O>)(x, dy, rows, n, mean, open, a, b, c, dx);
 }
 
-template <class T>
-void add_where_positive(const T* a, const T* b, const T* x, int64_t n, T* y) {
-    if (x == nullptr) {
-#pragma omp simd
-        for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
-    } else {
-#pragma omp simd
-        for (int64_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? a[i] + b[i] : T(0);
+template <class S, class T = Compute<S>>
+void add_where_positive(const S* a, const T* b, const S* x, int64_t n, S* y) {
+    using Vec = typename Columns<T>::Vec;
+    constexpr int64_t lanes = Columns<T>::lanes;
+    int64_t i = 0;
+    if (x == nullptr)
+        for (; i + lanes <= n; i += lanes) store_narrow(y + i, load_wide(a + i) + load<Vec>(b + i));
+    else
+        for (; i + lanes <= n; i += lanes)
+            store_narrow(y + i, load_wide(x + i) > 0 ? load_wide(a + i) + load<Vec>(b + i) : Vec{});
+    for (; i < n; ++i) {
+        const bool passes = x == nullptr || fk::cpu::widen<S>(x[i]) > 0;
+        y[i] = fk::cpu::narrow<S>(passes ? fk::cpu::widen<S>(a[i]) + b[i] : T(0));
     }
 }
 
@@ -352,16 +394,19 @@ template <class T>
 void fill(RowKernels<T>& t) {
     t.layer_norm = layer_norm<T>;
     t.layer_norm_grad = layer_norm_grad<T>;
-    t.add_where_positive = add_where_positive<T>;
 }
 
 template <class S>
 void fill(ColumnKernels<S>& t) {
     t.moments = column_moments<S>;
-    t.affine = column_affine<S>;
+    t.affine = column_affine<S, S>;
+    t.affine_wide = column_affine<S, Compute<S>>;
+    t.affine_add = column_affine_add<S>;
     t.norm_sums = column_norm_sums<S>;
     t.join_sums = join_sums<S>;
-    t.norm_grad = column_norm_grad<S>;
+    t.norm_grad = column_norm_grad<S, S>;
+    t.norm_grad_wide = column_norm_grad<S, Compute<S>>;
+    t.add_where_positive = add_where_positive<S>;
 }
 
 }  // namespace

@@ -59,12 +59,28 @@ inline void store_tail(const T* lane, int64_t n, T* y) {
     for (int64_t i = 0; i < n; ++i) y[i] = lane[i];
 }
 
+// The largest of m and n values, a multiple of kRowLanes. Four at a time: each maximum waits for the one before it.
+inline float max_blocks(const float* x, int64_t n, float m) {
+    vf most[4] = {splat(m), splat(m), splat(m), splat(m)};
+    int64_t i = 0;
+    for (; i + 4 * kLanes <= n; i += 4 * kLanes)
+        for (int j = 0; j < 4; ++j) most[j] = larger(load<vf>(x + i + j * kLanes), most[j]);
+    for (; i < n; i += kLanes) most[0] = larger(load<vf>(x + i), most[0]);
+    float lanes[kLanes];
+    store(lanes, larger(larger(most[0], most[1]), larger(most[2], most[3])));
+    for (const float lane : lanes) m = lane > m ? lane : m;
+    return m;
+}
+inline double max_blocks(const double* x, int64_t n, double m) {
+#pragma omp simd reduction(max : m)
+    for (int64_t i = 0; i < n; ++i) m = x[i] > m ? x[i] : m;
+    return m;
+}
+
 template <class T>
 T row_max(const T* x, int64_t n) {
-    T m = x[0];
     const int64_t whole = n / kRowLanes<T> * kRowLanes<T>;
-#pragma omp simd reduction(max : m)
-    for (int64_t i = 0; i < whole; ++i) m = x[i] > m ? x[i] : m;
+    T m = max_blocks(x, whole, x[0]);
     if (whole == n) return m;
     T lane[kRowLanes<T>];
     load_tail(x + whole, n - whole, m, lane);
@@ -252,33 +268,27 @@ void cross_entropy_grad(const T* x, const T* targets, int64_t n, T dy, T* dx) {
     for (int64_t i = 0; i < n; ++i) dx[i] = dy * (fast_exp(x[i] - max) * scale - targets[i]);
 }
 
-// The first of the row's largest values, which is `max` if none is NaN; the first NaN otherwise.
+// The row's largest element as arg_extreme sees it, from its maximum: first `before` its exponentials may replace it, then
+// `after`.
 template <class T>
-int32_t first_largest(const T* x, int64_t n, T max) {
-    constexpr int64_t block = 8 * kRowLanes<T>;
-    int32_t nans = 0;
-    int64_t at = n;
-    for (int64_t begin = 0; begin < n; begin += block) {
-        const int64_t end = n - begin < block ? n : begin + block;
-        int32_t equal = 0;
-#pragma omp simd reduction(+ : equal, nans)
-        for (int64_t i = begin; i < end; ++i) {
-            equal += x[i] == max ? 1 : 0;
-            nans += x[i] != x[i] ? 1 : 0;
-        }
-        if (equal != 0 && at == n)
-            for (at = begin; x[at] != max; ++at) {
-            }
-    }
-    return static_cast<int32_t>(nans != 0 ? arg_extreme(x, n, true) : at);
+int32_t largest_before(const T* x, int64_t n, T max) {
+    return static_cast<int32_t>(__builtin_isfinite(max) ? first_equal(x, n, max) : arg_extreme(x, n, true));
+}
+template <class T>
+int32_t largest_after(const T* exponentials, T sum, T max, int32_t before) {
+    if (sum == sum || !__builtin_isfinite(max)) return before;
+    int32_t at = 0;  // of the first NaN, which its exponential is as well
+    while (exponentials[at] == exponentials[at]) ++at;
+    return at;
 }
 
 template <class T>
 void sparse_cross_entropy_step(const T* x, int64_t n, int64_t label, const LossStep<T>& step) {
     const T max = row_max(x, n), picked = x[label] - max, dy = step.dy;
-    *step.best = first_largest(x, n, max);
+    const int32_t before = largest_before(x, n, max);
     T *dx = step.dx, *sums = step.sums;
     const T sum = exp_row(x, n, max, dx), scale = dy / sum;
+    *step.best = largest_after(dx, sum, max, before);
     *step.loss = std::log(sum) - picked;
     // The label's element is put right behind the loop; its part of the sums would cancel there.
     const T at_label = dx[label] * scale - dy, others = sums[label];
@@ -296,7 +306,7 @@ void sparse_cross_entropy_step(const T* x, int64_t n, int64_t label, const LossS
 template <class T>
 void cross_entropy_step(const T* x, const T* targets, int64_t n, const LossStep<T>& step) {
     const T max = row_max(x, n), dy = step.dy;
-    *step.best = first_largest(x, n, max);
+    const int32_t before = largest_before(x, n, max);
     T *dx = step.dx, *sums = step.sums, total = 0, below = 0;
 #pragma omp simd reduction(+ : total, below)
     for (int64_t i = 0; i < n; ++i) {
@@ -304,6 +314,7 @@ void cross_entropy_step(const T* x, const T* targets, int64_t n, const LossStep<
         below += targets[i] * (max - x[i]);
     }
     const T sum = exp_row(x, n, max, dx), scale = total / sum;
+    *step.best = largest_after(dx, sum, max, before);
     *step.loss = total * std::log(sum) + below;
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) {

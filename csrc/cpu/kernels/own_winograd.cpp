@@ -384,22 +384,23 @@ TileFn<float> tile_of(int64_t rows, int64_t vectors) {
     }
 }
 
-// A filter in memory is fetched into the cache while the point before it is multiplied, two lines of a row with each tile; after
-// the last point come the values of k that follow.
+// A filter in memory is fetched into the cache while the point before it is multiplied, a part of it with each tile; after the
+// last point come the values of k that follow.
 void multiply(const WinogradProduct& g) {
+    const int64_t tiles = (g.m + kTall - 1) / kTall, share = (g.k * kWinogradPanel / kLane + tiles - 1) / tiles * kLane;
     for (int64_t p = 0; p < g.points; ++p) {
         const float *b = g.b + p * g.b_point, *next = p + 1 < g.points ? b + g.b_point : g.b + g.k * kWinogradPanel;
         for (int64_t n0 = 0; n0 < g.n; n0 += kWide * kLane) {
             const int64_t rest = (g.n - n0 + kLane - 1) / kLane, vectors = rest < kWide ? rest : kWide;
             const int64_t at = n0 / kWinogradPanel * g.b_panel + n0 % kWinogradPanel;
-            Tile<float> t{nullptr, g.a_row, g.a_col, b + at, kWinogradPanel, nullptr, g.c.row, g.k, kLanes, g.accumulate};
+            Tile<float> t{nullptr, g.a_row, g.a_col, b + at, kWinogradPanel, nullptr, g.c.row, g.k, kLanes, nullptr};
             const TileFn<float> full = tile_of(kTall, vectors);
             for (int64_t m0 = 0; m0 < g.m; m0 += kTall) {
-                const int64_t rows = g.m - m0, fetched = m0 / kTall * 2;
+                const int64_t rows = g.m - m0;
                 t.a = g.a + p * g.a_point + m0 * g.a_row;
                 t.c = g.c.data + p * g.c.point + m0 * g.c.row + n0;
-                for (int i = 0; i < 2; ++i)
-                    t.ahead[i] = {g.far && fetched < kWide ? next + at + (fetched + i) * kLane : nullptr, kWinogradPanel};
+                if (g.accumulate) t.add = t.c;
+                if (g.far) fetch_during(t, next + at + m0 / kTall * share, share);
                 (rows >= kTall ? full : tile_of(rows, vectors))(t);
             }
         }
