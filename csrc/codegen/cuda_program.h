@@ -13,9 +13,10 @@
 
 namespace fk::cuda {
 
-// All kernels take pointers only: everything else is a constant in their source.
+// Kernels take pointers, and numbers of 64 bits; nearly everything else is a constant in their source.
 struct Argument {
-    enum class Kind : uint8_t { input, output, scratch, error };  // error: an `Error` of prelude.cuh
+    // error: an `Error` of prelude.cuh. number: `at` itself, for kernels that differ in nothing else.
+    enum class Kind : uint8_t { input, output, scratch, error, number };
     Kind kind = Kind::input;
     size_t at = 0;  // number of the input or output; byte offset in the scratch memory
 };

@@ -20,6 +20,7 @@ void ProgramKernel::run(const KernelArgs& args) const {
             pointers.push_back(a.kind == Argument::Kind::input    ? const_cast<void*>(args.in[a.at])
                                : a.kind == Argument::Kind::output ? args.out[a.at]
                                : a.kind == Argument::Kind::error  ? error
+                               : a.kind == Argument::Kind::number ? reinterpret_cast<void*>(a.at)  // as wide as a pointer
                                                                   : static_cast<void*>(args.scratch + a.at));
         launcher_->launch(functions_[i], l, pointers.data());
     }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/errors.h"
+#include "ops/op_def.h"
 #include "runtime/host.h"
 #include "runtime/plan.h"
 

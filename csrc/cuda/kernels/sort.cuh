@@ -88,7 +88,9 @@ FK_FN void sort_pieces(const S* source, const X* x, A* a, B* b, Error* error) {
         const i64 piece = first + t / run, line = piece / pieces, j = piece % pieces * run + t % run;
         items[t] = line < lines && j < n ? Source::of(source, line, j, error) : Items<Item, shift>::last();
     }
+    #pragma unroll 1
     for (int size = 2; size <= run; size *= 2)
+        #pragma unroll 1
         for (int stride = size / 2; stride > 0; stride /= 2) {
             __syncthreads();
             for (int p = threadIdx.x; p < tile / 2; p += 256) {
@@ -119,8 +121,8 @@ template <class Item> FK_FN i64 merge_split(const Item* first, i64 count, const 
 }
 
 // Merges neighbouring runs of `run` items (a multiple of a block's) in each line of n; a thread leaves `own` items.
-template <class Item, class Sink, int own, i64 n, i64 run, class X, class A, class B>
-FK_FN void merge_runs(const Item* from, const X* x, A* a, B* b) {
+template <class Item, class Sink, int own, i64 n, class X, class A, class B>
+FK_FN void merge_runs(const Item* from, const X* x, A* a, B* b, i64 run) {
     const int tile = 256 * own;
     __shared__ Item items[tile];
     __shared__ i64 split[2];

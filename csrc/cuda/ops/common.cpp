@@ -55,6 +55,11 @@ ProgramBuilder& ProgramBuilder::error() {
     arguments_.push_back({Argument::Kind::error, 0});
     return *this;
 }
+ProgramBuilder& ProgramBuilder::number(std::string_view name, int64_t value) {
+    parameters_ += concat(arguments_.empty() ? "" : ", ", "i64 ", name);
+    arguments_.push_back({Argument::Kind::number, static_cast<size_t>(value)});
+    return *this;
+}
 ProgramBuilder& ProgramBuilder::kernel(std::string_view kind, const std::string& statements, int64_t blocks, int threads,
                                        bool synchronizes, int64_t slices) {
     check_internal(blocks <= INT32_MAX && slices <= 65535, "a grid of ", blocks, " x ", slices, " blocks");

@@ -57,6 +57,7 @@ class ProgramBuilder {
     ProgramBuilder& output(size_t o, std::string_view type = {}, std::string_view name = {});
     ProgramBuilder& scratch(std::string_view name, std::string_view type, size_t offset);
     ProgramBuilder& error();
+    ProgramBuilder& number(std::string_view name, int64_t value);
     // Ends the kernel: its statements, and how it is launched.
     ProgramBuilder& kernel(std::string_view kind, const std::string& statements, int64_t blocks, int threads = 256,
                            bool synchronizes = false, int64_t slices = 1);

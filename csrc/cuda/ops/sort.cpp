@@ -79,9 +79,10 @@ size_t sort_items(ProgramBuilder& program, const ItemSort& s) {
             s.write(program);
         else
             program.scratch("to", s.item.type, buffers[at]);
+        program.number("run", run);
         program.kernel("merge",
-                       call("merge_runs", concat("from, ", to_sink ? s.to : concat(nothing, ", to, ", nothing)), s.item.type,
-                            to_sink ? s.sink : concat("ToItems<", s.item.type, ", ", s.n, ">"), own, s.n, run),
+                       call("merge_runs", concat("from, ", to_sink ? s.to : concat(nothing, ", to, ", nothing), ", run"), s.item.type,
+                            to_sink ? s.sink : concat("ToItems<", s.item.type, ", ", s.n, ">"), own, s.n),
                        s.lines * ((s.n + 256 * own - 1) / (256 * own)), 256, true);
     }
     return buffers[at];
