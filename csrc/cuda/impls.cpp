@@ -33,6 +33,9 @@ const Impl kImpls[] = {
     FK_ENTRY("reverse", any_reverse),
     FK_ENTRY("slice", any_slice),
     FK_ENTRY("transpose", any_transpose),
+    Impl{"switch", "plans", any_control, make_switch},
+    Impl{"scan", "plans", any_control, make_scan},
+    Impl{"while", "plans", any_control, make_while},
 };
 
 #undef FK_ENTRY

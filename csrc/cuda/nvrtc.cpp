@@ -3,8 +3,12 @@
 
 #include <chrono>
 #include <cstdio>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <sstream>
 
+#include "core/config.h"
 #include "cuda/library.h"
 
 namespace fk::cuda {
@@ -43,9 +47,14 @@ struct Nvrtc {
     }
 };
 
+// One for each place that it was told to look in.
 const Nvrtc& nvrtc() {
-    static const Nvrtc api;
-    return api;
+    static std::mutex mutex;
+    static auto* opened = new std::map<std::string, std::unique_ptr<const Nvrtc>>;
+    const std::lock_guard lock(mutex);
+    auto& api = (*opened)[config::text(config::Key::cuda_libraries)];
+    if (!api) api = std::make_unique<const Nvrtc>();
+    return *api;
 }
 
 // The assembler's lines: "Compiling entry function 'name' for 'sm_90'", "8 bytes stack frame, 4 bytes spill stores, 4 bytes spill

@@ -471,6 +471,7 @@ class Planner {
             s.op = std::move(d.op);
             s.label = std::move(d.label);
             s.types = std::move(d.types);
+            if (d.fallible && s.kernel->checks()) plan_.checked = i + 1;
             plan_.steps.push_back(std::move(s));
         }
     }

@@ -17,7 +17,7 @@ struct Plan::Instance {
     std::vector<void*> pointers;  // parallel to Plan::operands
     std::vector<std::unique_ptr<KernelState>> states;
     RunErrors errors;
-    std::unique_ptr<RunMemory> run_memory;
+    std::unique_ptr<RunMemory> run_memory[2];  // of the steps up to Plan::checked, and of the others
     const std::byte* arena_of_pointers = nullptr;
 };
 
@@ -42,7 +42,7 @@ Plan::InstancePtr Plan::make_instance() const {
     InstancePtr instance(new Instance);
     instance->pointers.resize(operands.size());
     for (const Step& step : steps) instance->states.push_back(step.kernel->make_state());
-    instance->run_memory = device->make_run_memory();
+    for (auto& memory : instance->run_memory) memory = device->make_run_memory();
     return instance;
 }
 
@@ -96,12 +96,9 @@ void Plan::prepare(const void* const* parameters, std::byte* kept, std::span<con
 void Plan::run(Instance& instance, std::byte* arena, const void* const* parameters, void* const* outputs,
                std::vector<int64_t>* stamps) const {
     check_internal(prologue == 0, "a plan inside another one has no prologue");
-    execute(instance, {.parameters = parameters,
-                       .outputs = outputs,
-                       .last = steps.size(),
-                       .stamps = stamps,
-                       .arena = arena,
-                       .inside = true});
+    execute(
+        instance,
+        {.parameters = parameters, .outputs = outputs, .last = steps.size(), .stamps = stamps, .arena = arena, .inside = true});
 }
 
 void Plan::execute(Instance& instance, const Call& call) const {
@@ -129,8 +126,8 @@ void Plan::execute(Instance& instance, const Call& call) const {
         stamps->reserve(steps.size() + 1);
         stamps->assign(call.first + 1, profiler::now());  // steps before the first take no time
     }
-    const auto run_steps = [&] {
-        for (size_t i = call.first; i < call.last; ++i) {
+    const auto run_steps = [&](size_t begin, size_t end_of_part) {
+        for (size_t i = begin; i < end_of_part; ++i) {
             const Step& step = steps[i];
             if (call.stale.empty() || call.stale[i] != 0) {
                 void* const* args = instance.pointers.data() + step.first_operand;
@@ -145,16 +142,24 @@ void Plan::execute(Instance& instance, const Call& call) const {
             }
         }
     };
-    if (device->memory() == nullptr || call.inside) {
-        run_steps();
-    } else {
-        const bool whole = call.stale.empty() && stamps == nullptr;
-        device->run(instance.run_memory.get(), instance.pointers, whole && repeatable, run_steps);
-        for (size_t i = call.first; i < call.last && !instance.errors.failed(); ++i)
-            if (steps[i].kernel->checks() && (call.stale.empty() || call.stale[i] != 0)) {
+    const bool repeats = repeatable && call.stale.empty() && stamps == nullptr && !call.inside;
+    const auto run_part = [&](size_t begin, size_t end_of_part, size_t number) {
+        if (device->memory() == nullptr || call.inside)
+            run_steps(begin, end_of_part);
+        else if (begin < end_of_part)
+            device->run(instance.run_memory[number].get(), instance.pointers, repeats, [&] { run_steps(begin, end_of_part); });
+    };
+    if (checked == 0 || call.inside) {
+        run_part(call.first, call.last, 0);
+    } else {  // what is told later has to be known before a variable is written, which happens behind these steps
+        run_part(call.first, std::min(checked, call.last), 0);
+        for (size_t i = call.first; i < std::min(checked, call.last); ++i)
+            if (steps[i].kernel->checks()) {
+                const bool before = instance.errors.failed();
                 steps[i].kernel->check(instance.errors);
-                if (instance.errors.failed()) failed_step = i;
+                if (!before && instance.errors.failed()) failed_step = i;
             }
+        if (!instance.errors.failed()) run_part(std::max(checked, call.first), call.last, 1);
     }
     if (timed) note_times(*stamps, call);
     if (profiled) profiler::record_run(*this, *stamps, call.last < steps.size());

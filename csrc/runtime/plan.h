@@ -51,6 +51,7 @@ class Plan : public std::enable_shared_from_this<Plan> {
     std::vector<Refusal> refusals;  // by the passes, then by step
     Graph lowered;                  // the graph that the steps execute
     bool repeatable = true;         // see Kernel::repeatable: all of them are
+    size_t checked = 0;             // behind the last step that can fail and tells of it later; 0: there is none
     bool timed = false;             // FASTKERAS_LOG=run when compiled: text() then shows the least time of each step
 
     // Runs once, on operands in the device's memory. Safe from several threads at the same time. Throws UserError when a kernel

@@ -135,6 +135,7 @@ struct Pointer {  // an argument of a kernel: `p` points to it
     operator T*() const {
         return *(T**)p;
     }
+    operator long long() const { return *(long long*)p; }
 };
 template <int... i>
 struct Numbers {};

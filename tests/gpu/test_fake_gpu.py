@@ -106,6 +106,31 @@ def test_a_bad_index_is_reported_and_changes_nothing(gpu):
     np.testing.assert_array_equal(ops.convert_to_numpy(ops.take(table, [0, -1], axis=0)), np.ones((2, 3)))
 
 
+def test_a_training_step_with_a_bad_index_changes_no_variable(gpu):
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(5, 4), keras.layers.Flatten()])
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    x, y = np.array([[0, 1, 4], [2, 2, 3]]), np.ones((2, 12), "float32")
+    for _ in range(4):  # the runs that are captured, too
+        before = model.get_weights()
+        with pytest.raises(ValueError, match=r"index 7 is outside \[0, 5\)"):
+            model.train_on_batch(np.array([[0, 1, 7], [2, 2, 3]]), y)
+        np.testing.assert_array_equal(model.get_weights(), before)
+        model.train_on_batch(x, y)
+        assert not np.array_equal(model.get_weights(), before)
+
+
+def test_loops_and_branches(gpu):
+    x = np.arange(6, dtype="float32")
+    total, partial = ops.scan(lambda carry, v: (carry + v, carry * 2), ops.zeros(()), x)
+    np.testing.assert_array_equal(ops.convert_to_numpy(partial), 2 * np.concatenate([[0], np.cumsum(x)[:-1]]))
+    assert float(total) == 15
+    doubled = ops.while_loop(lambda v: ops.max(v) < 100, lambda v: (v * 2,), (ops.ones((3,)),))
+    np.testing.assert_array_equal(ops.convert_to_numpy(doubled[0]), [128] * 3)
+    for flag in (True, False):
+        chosen = ops.cond(ops.convert_to_tensor(flag), lambda: ops.ones((2,)), lambda: ops.zeros((2,)))
+        np.testing.assert_array_equal(ops.convert_to_numpy(chosen), [float(flag)] * 2)
+
+
 def test_devices_are_listed(fake_driver):
     code = "import fastkeras as k; print(k.config.list_physical_devices('GPU'))"
     assert "PhysicalDevice(name='/physical_device:GPU:0', device_type='GPU')" in run(code, fake_driver).stdout
