@@ -97,6 +97,15 @@ for _act in _ACTS:
             smooth=True,
         ),
     )
+add(
+    "matmul_bias_add_act",
+    Case(
+        [S(65, 33, low=-1, high=1), S(17, 65, low=-1, high=1), S(17), S(33, 17)],
+        {"act": "relu", "transpose_a": True, "transpose_b": True},
+        (1e-5, 2e-5),
+        _DOT,
+    ),
+)
 # What a product leaves beside its result: vectors that are whole and not, parts of the team, sums of several blocks,
 # and one so long that threads divide it.
 for _a, _b, _attrs in (
@@ -267,6 +276,22 @@ for _act in _ACTS:
             smooth=True,
         ),
     )
+add(
+    "conv_bias_add_act",
+    Case(
+        [S(2, 6, 5, 8, low=-1, high=1), S(3, 3, 4, 6, low=-1, high=1), S(6), S(2, 6, 5, 6)],
+        {
+            "act": "relu",
+            "strides": [1, 1],
+            "pad_low": [1, 1],
+            "pad_high": [1, 1],
+            "dilations": [1, 1],
+            "groups": 2,
+        },
+        (1e-5, 4e-5),
+        _DOT,
+    ),
+)
 _PLAIN_1D = {"strides": [1], "pad_low": [0], "pad_high": [0], "dilations": [1]}
 add(
     "conv_bias_act",
