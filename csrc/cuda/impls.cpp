@@ -14,6 +14,7 @@ namespace {
 const Impl kImpls[] = {
     FK_ENTRY("matmul", any_matmul),   FK_ENTRY("gather", any_gather), FK_ENTRY("concatenate", any_concatenate),
     FK_ENTRY("reverse", any_reverse), FK_ENTRY("slice", any_slice),   FK_ENTRY("transpose", any_transpose),
+    FK_ENTRY("conv", any_conv),
 };
 
 #undef FK_ENTRY

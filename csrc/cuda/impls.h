@@ -15,6 +15,8 @@ namespace fk::cuda {
     std::string match(const Graph& graph, const Node& node);            \
     std::unique_ptr<Kernel> make(const Graph& graph, const Node& node); \
     }
+// ops/conv.cpp
+FK_CUDA_IMPL(any_conv)
 // ops/matmul.cpp
 FK_CUDA_IMPL(any_matmul)
 // ops/index.cpp
