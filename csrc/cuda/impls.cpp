@@ -12,9 +12,15 @@ namespace {
     Impl { op, #family, family::match, family::make }
 
 const Impl kImpls[] = {
-    FK_ENTRY("matmul", any_matmul),   FK_ENTRY("gather", any_gather), FK_ENTRY("concatenate", any_concatenate),
-    FK_ENTRY("reverse", any_reverse), FK_ENTRY("slice", any_slice),   FK_ENTRY("transpose", any_transpose),
+    FK_ENTRY("matmul", any_matmul),
+    FK_ENTRY("gather", any_gather),
+    FK_ENTRY("concatenate", any_concatenate),
+    FK_ENTRY("reverse", any_reverse),
+    FK_ENTRY("slice", any_slice),
+    FK_ENTRY("transpose", any_transpose),
     FK_ENTRY("conv", any_conv),
+    FK_ENTRY("conv_filter_grad", any_conv_filter_grad),
+    FK_ENTRY("conv_input_grad", any_conv_input_grad),
 };
 
 #undef FK_ENTRY

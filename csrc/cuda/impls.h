@@ -17,6 +17,8 @@ namespace fk::cuda {
     }
 // ops/conv.cpp
 FK_CUDA_IMPL(any_conv)
+FK_CUDA_IMPL(any_conv_filter_grad)
+FK_CUDA_IMPL(any_conv_input_grad)
 // ops/matmul.cpp
 FK_CUDA_IMPL(any_matmul)
 // ops/index.cpp

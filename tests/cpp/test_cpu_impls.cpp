@@ -90,6 +90,23 @@ const ConvCase kConvs[] = {
     {{3, 6, 6, 24}, {1, 1, 24, 16}, {2, 2}, {0, 0}, {0, 0}, {1, 1}},
     {{2, 20, 19, 3}, {7, 7, 3, 10}, {2, 2}, {3, 3}, {2, 3}, {1, 1}},
     {{2, 5, 9, 20}, {1, 1, 20, 36}, {1, 2}, {1, 0}, {0, 1}, {1, 1}},
+    // Strides beyond the filter and beyond the input; strides and dilations with and without a common divisor.
+    {{2, 11, 7, 8}, {2, 1, 8, 20}, {3, 9}, {0, 0}, {1, 0}, {1, 1}},
+    {{1, 13, 14, 5}, {3, 4, 5, 18}, {2, 4}, {1, 3}, {2, 0}, {3, 2}},
+    {{1, 6, 7, 5, 12}, {3, 2, 3, 12, 20}, {2, 3, 2}, {1, 0, 2}, {1, 1, 0}, {1, 2, 1}},
+    // Groups: many narrow ones, several filters to a channel, several channels to a filter, wide ones.
+    {{2, 9, 10, 24}, {3, 3, 4, 48}, {1, 2}, {1, 0}, {1, 1}, {1, 1}, 6},
+    {{3, 12, 11, 10}, {5, 3, 1, 30}, {2, 1}, {2, 1}, {2, 1}, {1, 1}, 10},
+    {{2, 9, 33}, {4, 3, 22}, {2}, {1}, {2}, {2}, 11},
+    {{1, 7, 6, 40}, {3, 3, 20, 72}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 2},
+    {{2, 30, 20, 140}, {3, 3, 1, 140}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, 140},
+    // Few filters, and few channels.
+    {{2, 9, 8, 40}, {3, 3, 40, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {{2, 9, 8, 1}, {3, 3, 1, 20}, {2, 1}, {1, 1}, {1, 1}, {1, 1}},
+    // No samples, no channels, no filters.
+    {{0, 5, 5, 8}, {3, 3, 8, 16}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {{2, 5, 5, 0}, {3, 3, 0, 16}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {{2, 5, 5, 8}, {3, 3, 8, 0}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
 };
 
 double act_value(const std::string& act, double v) {
@@ -237,6 +254,26 @@ TEST_CASE("conv and its gradients") {
                 check_all("conv_bias_act", {x, w, bias}, attrs, {e}, 2);
             }
         }
+}
+
+TEST_CASE("convolutions of many positions") {
+    // Tiles of up to 128 x 128 on a GPU, and sums in slices; the last of each is not full.
+    for (const ConvCase& c : {ConvCase{{1, 33900, 68}, {1, 68, 72}, {1}, {0}, {0}, {1}},
+                              ConvCase{{3, 120, 110, 6}, {3, 3, 6, 12}, {2, 1}, {0, 1}, {1, 1}, {1, 1}},
+                              ConvCase{{2, 60, 70, 20}, {3, 3, 1, 20}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 20}}) {
+        const DType t = DType::f32;
+        const Array x = random_array(t, c.x, 1), w = random_array(t, c.w, 2), dy = random_array(t, c.y(), 3);
+        const Vec xv = x.values(), wv = w.values(), dyv = dy.values();
+        Vec y(dyv.size()), dx(xv.size()), dw(wv.size());
+        c.each([&](size_t xi, size_t wi, size_t yi) {
+            y[yi] += xv[xi] * wv[wi];
+            dx[xi] += dyv[yi] * wv[wi];
+            dw[wi] += dyv[yi] * xv[xi];
+        });
+        check_all("conv", {x, w}, c.attrs(), {y}, 2);
+        check_all("conv_input_grad", {dy, w}, c.attrs(c.x), {dx}, 2);
+        check_all("conv_filter_grad", {x, dy}, c.attrs(c.w), {dw}, 8);
+    }
 }
 
 TEST_CASE("pooling and its gradients") {

@@ -44,7 +44,7 @@ FK_FN void multiply_tiles(A& a, B& b, I begin, I end, Sum (&sums)[high][wide]) {
             a.load(k0 + 16, end, from_a);
             b.load(k0 + 16, end, from_b);
         }
-        #pragma unroll (high * wide > 32 ? 1 : 8)
+        #pragma unroll (high * wide > 16 ? 2 : 8)
         for (int k = 0; k < 16; ++k) {
             Sum x[high], y[wide];
             #pragma unroll
@@ -204,6 +204,240 @@ template <class Sum, class S, int word, class T, class Out> FK_FN void conv_alon
         }
     }
     write_values<word>(out + p * S::filters + f, sums);
+}
+
+// Input positions by what they are modulo the strides: those of a class are reached by the same taps.
+template <class S> struct Classes {
+    typedef typename S::I I;
+    typedef typename S::In In;
+    typedef typename S::Stride T;
+    static constexpr I least(I a, I b) { return a < b ? a : b; }
+    typedef Three<I, least(T::d, In::d), least(T::h, In::h), least(T::w, In::w)> Residues;
+    typedef Three<I, (In::d + T::d - 1) / T::d, (In::h + T::h - 1) / T::h, (In::w + T::w - 1) / T::w> Cells;
+    // Of member `q` of the class with this residue; beyond the input for some.
+    static Point<I> member(const Point<I>& residue, I q) {
+        const Point<I> cell = point_of<Cells>(q);
+        return {cell.n, cell.d * T::d + residue.d, cell.h * T::h + residue.h, cell.w * T::w + residue.w};
+    }
+    static bool exists(const Point<I>& p) { return p.n < S::batch && p.d < In::d && p.h < In::h && p.w < In::w; }
+};
+// Lines are the input positions of a class, terms the taps that reach them times filters.
+template <class T, class S> struct Gradients {
+    typedef typename S::I I;
+    static constexpr bool along_terms = true;
+    static constexpr int word = S::width % 4 == 0 ? 4 : 1;
+    const T* dy;
+    const Reach3<S>& reach;
+    Point<I> outputs[2];
+    I at[2];
+    bool valid[2];
+    Gradients(const T* group, const Reach3<S>& r, const Point<I>& residue, I first) : dy(group), reach(r) {
+        #pragma unroll
+        for (int u = 0; u < 2; ++u) {
+            const Point<I> p = Classes<S>::member(residue, first + line_of(true) + u * 64);
+            valid[u] = Classes<S>::exists(p);
+            outputs[u] = reach.first_output(p);
+            at[u] = offset_of<typename S::Out>(outputs[u], S::filters);
+        }
+    }
+    template <class Sum, int parts> void load(I k0, I end, Sum (&values)[parts][4]) const {
+        #pragma unroll
+        for (int j = 0; j < 4; j += word) {
+            const I k = k0 + term_of(true) + j;
+            const Point<I> hops = hops_of<S>(reach, reaching_tap<S>(reach, k / S::width));
+            const I offset = k % S::width - offset_of<typename S::Out>(hops, S::filters);
+            #pragma unroll
+            for (int u = 0; u < parts; ++u) {
+                #pragma unroll
+                for (int i = 0; i < word; ++i) values[u][j + i] = (Sum)0;
+                if (k < end && valid[u] && in_output<S>(outputs[u], hops)) read_values<word>(dy + at[u] + offset, values[u] + j);
+            }
+        }
+    }
+};
+// Lines are channels of a group, terms those of `Gradients`.
+template <class T, class S> struct TurnedFilter {
+    typedef typename S::I I;
+    static constexpr bool along_terms = true;
+    static constexpr int word = S::width % 4 == 0 ? 4 : 1;
+    const T* w;
+    const Reach3<S>& reach;
+    I first;
+    TurnedFilter(const T* group, const Reach3<S>& r, I first_line) : w(group), reach(r), first(first_line + line_of(true)) {}
+    template <class Sum, int parts> void load(I k0, I end, Sum (&values)[parts][4]) const {
+        #pragma unroll
+        for (int j = 0; j < 4; j += word) {
+            const I k = k0 + term_of(true) + j;
+            const I row = tap_number<S>(reach, reaching_tap<S>(reach, k / S::width)) * S::depth;
+            #pragma unroll
+            for (int u = 0; u < parts; ++u) {
+                const I line = first + u * 64;
+                #pragma unroll
+                for (int i = 0; i < word; ++i) values[u][j + i] = (Sum)0;
+                if (k < end && line < S::depth)
+                    read_values<word>(w + (row + line) * S::filters + k % S::width, values[u] + j);
+            }
+        }
+    }
+};
+
+template <class Sum, class S, int high, int wide, i64 slice, class T, class Out>
+FK_FN void conv_input_grad(const T* dy, const T* w, Out* out) {
+    typedef typename S::I I;
+    typedef Classes<S> C;
+    typedef Tile<S, S::depth, high, wide> OneTile;
+    constexpr u32 tiles = (u32)((S::batch * C::Cells::all + high * 16 - 1) / (high * 16)) * OneTile::across * (u32)S::groups;
+    const Point<I> residue = point_of<typename C::Residues>((I)(blockIdx.x / tiles));
+    const Reach3<S> reach(residue);
+    const OneTile tile(blockIdx.x % tiles);
+    const Slice<I> terms(slice, reach.count() * S::width);
+    Gradients<T, S> a(dy + tile.group * S::width, reach, residue, tile.row);
+    TurnedFilter<T, S> b(w + tile.group * S::width, reach, tile.column);
+    Sum sums[high][wide];
+    multiply_tiles<Sum, high, wide, I>(a, b, terms.begin, terms.end, sums);
+    Out* const first = out + tile.group * S::depth;
+    #pragma unroll
+    for (int i = 0; i < high; ++i) {
+        const Point<I> p = C::member(residue, tile.row_of(i));
+        if (C::exists(p))
+            store_row<S::depth, wide>(first + offset_of<typename S::In>(p, S::channels), tile.column, sums[i]);
+    }
+}
+
+// A thread makes one channel of one position, or `word` neighbouring ones whose groups have one channel and one filter.
+template <class Sum, class S, int word, class T, class Out> FK_FN void conv_input_grad_alone(const T* dy, const T* w, Out* out) {
+    typedef typename S::I I;
+    typedef typename Unsigned<I>::type U;
+    constexpr I words = S::channels / word;
+    const i64 g = (i64)blockIdx.x * 256 + threadIdx.x;
+    if (g >= (i64)S::points * words) return;
+    const I c = (I)((U)g % words) * word, p = (I)((U)g / words), group = c / S::depth;
+    const Point<I> place = point_of<typename S::In>(p);
+    const Reach3<S> reach(place);
+    const Point<I> first = reach.first_output(place);
+    const I at = offset_of<typename S::Out>(first, S::filters) + group * S::width;
+    Sum sums[word];
+    #pragma unroll
+    for (int j = 0; j < word; ++j) sums[j] = (Sum)0;
+    for (I t = 0; t < reach.count(); ++t) {
+        const Point<I> tap = reaching_tap<S>(reach, t), hops = hops_of<S>(reach, tap);
+        if (!in_output<S>(first, hops)) continue;
+        const T* from = dy + at - offset_of<typename S::Out>(hops, S::filters);
+        const T* by = w + (tap_number<S>(reach, tap) * S::depth + c % S::depth) * S::filters + group * S::width;
+        constexpr int together = word > 1 ? word : S::width % 4 == 0 ? 4 : 1;
+        for (I f = 0; f < S::width; f += together) {
+            Sum a[together], b[together];
+            read_values<together>(from + f, a);
+            read_values<together>(by + f, b);
+            #pragma unroll
+            for (int j = 0; j < together; ++j) sums[word > 1 ? j : 0] += a[j] * b[j];
+        }
+    }
+    write_values<word>(out + p * S::channels + c, sums);
+}
+
+// Lines are the taps of a window times channels, terms the output positions.
+template <class T, class S> struct TurnedPatches {
+    typedef typename S::I I;
+    static constexpr bool along_terms = false;
+    static constexpr int word = S::depth % 4 == 0 ? 4 : 1, words = 4 / word;
+    const T* x;
+    Point<I> taps[2][words];
+    I at[2][words];
+    bool valid[2][words];
+    TurnedPatches(const T* group, I first) : x(group) {
+        #pragma unroll
+        for (int u = 0; u < 2; ++u)
+            #pragma unroll
+            for (int j = 0; j < words; ++j) {
+                const I r = first + line_of(false) + u * 64 + j * word;
+                valid[u][j] = r < S::Window::all * S::depth;
+                taps[u][j] = tap_of<S>(r / S::depth);
+                at[u][j] = offset_of<typename S::In>(taps[u][j], S::channels) + r % S::depth;
+            }
+    }
+    template <class Sum, int parts> void load(I k0, I end, Sum (&values)[parts][4]) const {
+        const I k = k0 + term_of(false);
+        const Point<I> window = window_of<S>(point_of<typename S::Out>(k));
+        const I base = offset_of<typename S::In>(window, S::channels);
+        #pragma unroll
+        for (int u = 0; u < parts; ++u)
+            #pragma unroll
+            for (int j = 0; j < words; ++j) {
+                #pragma unroll
+                for (int i = 0; i < word; ++i) values[u][j * word + i] = (Sum)0;
+                if (k < end && valid[u][j] && in_input<S>(window, taps[u][j]))
+                    read_values<word>(x + base + at[u][j], values[u] + j * word);
+            }
+    }
+};
+
+template <class Sum, class S, int high, int wide, i64 slice, class T, class Out>
+FK_FN void conv_filter_grad(const T* x, const T* dy, Out* out) {
+    typedef typename S::I I;
+    const Tile<S, S::width, high, wide> tile(blockIdx.x);
+    const Slice<I> terms(slice, S::positions);
+    TurnedPatches<T, S> a(x + tile.group * S::depth, tile.row);
+    Rows<T, I, S::width, S::filters> b(dy + tile.group * S::width, tile.column);
+    Sum sums[high][wide];
+    multiply_tiles<Sum, high, wide, I>(a, b, terms.begin, terms.end, sums);
+    #pragma unroll
+    for (int i = 0; i < high; ++i)
+        if (const I r = tile.row_of(i); r < S::Window::all * S::depth)
+            store_row<S::width, wide>(out + r * S::filters + tile.group * S::width, tile.column, sums[i]);
+}
+
+// For narrow groups: `rows` of the filter's taps times channels, `lanes` x `word` neighbouring filters (as in conv_alone) to a
+// block, whose other threads take every 256 / lanes-th position of the slice.
+template <class Sum, class S, int word, int lanes, int rows, i64 slice, class T, class Out>
+FK_FN void conv_filter_grad_narrow(const T* x, const T* dy, Out* out) {
+    typedef typename S::I I;
+    constexpr I across = (S::filters + lanes * word - 1) / (lanes * word);
+    constexpr int turn = 256 / lanes;
+    const int lane = threadIdx.x % lanes, row = threadIdx.x / lanes;
+    const I f = ((I)blockIdx.x % across * lanes + lane) * word, r0 = (I)blockIdx.x / across * rows;
+    const bool paired = S::depth == 1 && S::width == 1;
+    const Slice<I> terms(slice, S::positions);
+    Sum sums[rows][word];
+    #pragma unroll
+    for (int i = 0; i < rows; ++i)
+        #pragma unroll
+        for (int j = 0; j < word; ++j) sums[i][j] = (Sum)0;
+    if (f < S::filters)
+        for (I p = terms.begin + row; p < terms.end; p += turn) {
+            const Point<I> window = window_of<S>(point_of<typename S::Out>(p));
+            const T* from = x + offset_of<typename S::In>(window, S::channels) + f / S::width * S::depth;
+            Sum given[word];
+            read_values<word>(dy + p * S::filters + f, given);
+            #pragma unroll
+            for (int i = 0; i < rows; ++i) {
+                const Point<I> tap = tap_of<S>((r0 + i) / S::depth);
+                if (r0 + i >= S::Window::all * S::depth || !in_input<S>(window, tap)) continue;
+                const T* at = from + offset_of<typename S::In>(tap, S::channels) + (r0 + i) % S::depth;
+                Sum a[word];
+                if (paired)
+                    read_values<word>(at, a);
+                else
+                    read_values<1>(at, a);
+                #pragma unroll
+                for (int j = 0; j < word; ++j) sums[i][j] += a[paired ? j : 0] * given[j];
+            }
+        }
+    __shared__ Sum space[turn][lanes * word];
+    #pragma unroll
+    for (int i = 0; i < rows; ++i) {
+        #pragma unroll
+        for (int j = 0; j < word; ++j) space[row][lane * word + j] = sums[i][j];
+        __syncthreads();
+        // The first threads each add up one column, always in the same order.
+        const I to = (I)blockIdx.x % across * (lanes * word) + threadIdx.x;
+        if (threadIdx.x < lanes * word && to < S::filters && r0 + i < S::Window::all * S::depth) {
+            Sum sum = space[0][threadIdx.x];
+            for (int t = 1; t < turn; ++t) sum += space[t][threadIdx.x];
+            out[(r0 + i) * S::filters + to] = Memory<Out>::of(sum);
+        }
+        __syncthreads();
+    }
 }
 
 // What the slices have summed, 32 results to a block: always in the same order.

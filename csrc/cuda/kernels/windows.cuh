@@ -80,6 +80,26 @@ template <class S> struct Reach3 {
     }
 };
 
+// Number `t` of the taps that reach a position, and how many outputs it is away from the first.
+template <class S> FK_FN Point<typename S::I> reaching_tap(const Reach3<S>& r, typename S::I t) {
+    typedef typename Unsigned<typename S::I>::type U;
+    const U u = (U)t, rows = u / (U)r.w.count;
+    return {0, (typename S::I)(rows / (U)r.h.count), (typename S::I)(rows % (U)r.h.count), (typename S::I)(u % (U)r.w.count)};
+}
+template <class S> FK_FN Point<typename S::I> hops_of(const Reach3<S>& r, const Point<typename S::I>& tap) {
+    return {0, tap.d * r.d.hop, tap.h * r.h.hop, tap.w * r.w.hop};
+}
+template <class S> FK_FN bool in_output(const Point<typename S::I>& first, const Point<typename S::I>& hops) {
+    typedef typename S::I I;
+    return within<I>(first.d - hops.d, S::Out::d) && within<I>(first.h - hops.h, S::Out::h) &&
+           within<I>(first.w - hops.w, S::Out::w);
+}
+// Where that tap is in the window.
+template <class S> FK_FN typename S::I tap_number(const Reach3<S>& r, const Point<typename S::I>& tap) {
+    typedef typename S::Window K;
+    return ((r.d.first + tap.d * r.d.step) * K::h + r.h.first + tap.h * r.h.step) * K::w + r.w.first + tap.w * r.w.step;
+}
+
 // As many of the values as 16 bytes hold at a time; n is a power of 2.
 template <int n, class C, class M> FK_FN void read_values(const M* from, C* to) {
     constexpr int most = 16 / (int)sizeof(M), word = n < most ? n : most;

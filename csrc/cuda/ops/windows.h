@@ -12,9 +12,7 @@ namespace fk::cuda {
     const int64_t most = std::max({s.batch * s.in_points() * s.in_channels, s.batch * s.out_points() * s.out_channels,
                                    s.taps() * s.in_per_group() * s.out_channels});
     const std::string_view index = most < (int64_t{1} << 30) ? "i32" : "i64";
-    const auto three = [&](const cpu::Dims3& d) {
-        return concat(", Three<", index, ", ", d[0], ", ", d[1], ", ", d[2], ">");
-    };
+    const auto three = [&](const cpu::Dims3& d) { return concat(", Three<", index, ", ", d[0], ", ", d[1], ", ", d[2], ">"); };
     return concat("Windows<", index, ", ", s.batch, ", ", s.in_channels, ", ", s.out_channels, ", ", s.groups, three(s.in),
                   three(s.out), three(s.kernel), three(s.stride), three(s.dilation), three(s.low), ">");
 }
