@@ -28,6 +28,10 @@ FK_CUDA_IMPL(any_concatenate)
 FK_CUDA_IMPL(any_reverse)
 FK_CUDA_IMPL(any_slice)
 FK_CUDA_IMPL(any_transpose)
+// ops/pool.cpp
+FK_CUDA_IMPL(any_pool)
+FK_CUDA_IMPL(any_pool_grad)
+FK_CUDA_IMPL(any_pool_select)
 
 // The region's kernel; of one without points, what fills its reduced outputs with what their reductions begin with.
 [[nodiscard]] std::unique_ptr<Kernel> compile_region(const Region& region);

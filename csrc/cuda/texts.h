@@ -7,6 +7,7 @@ extern const char* const prelude;  // before every kernel
 extern const char* const conv;
 extern const char* const index;
 extern const char* const matmul;
+extern const char* const pool;
 extern const char* const windows;  // before conv and pool
 
 }  // namespace fk::cuda::text

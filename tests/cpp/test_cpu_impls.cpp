@@ -288,6 +288,10 @@ TEST_CASE("pooling and its gradients") {
         {{3, 4, 4, 130}, {4, 4}, {1, 1}, {0, 0}, {0, 0}},
         {{4, 24, 24, 33}, {2, 3}, {2, 2}, {0, 1}, {0, 1}},
         {{1, 20, 20, 200}, {3, 3}, {1, 1}, {1, 1}, {1, 1}},
+        {{2, 11, 13, 8}, {2, 3}, {3, 5}, {1, 2}, {1, 0}},
+        {{2, 7, 6, 5, 4}, {3, 2, 4}, {2, 2, 1}, {1, 1, 2}, {2, 0, 3}},
+        {{3, 7, 7, 40}, {7, 7}, {7, 7}, {0, 0}, {0, 0}},
+        {{0, 4, 4, 8}, {2, 2}, {2, 2}, {0, 0}, {0, 0}},
     };
     for (const DType t : kFloats)
         for (const PoolCase& c : cases) {
@@ -313,6 +317,10 @@ TEST_CASE("pooling and its gradients") {
             check_all("max_pool", {x}, attrs, {best});
             check_all("avg_pool", {x}, attrs, {sum});
             check_all("max_pool_grad", {x, Array(t, conv.y(), best), dy}, attrs, {dmax});
+            const Array dd = random_array(t, c.x, 3);
+            Vec chosen(dyv.size());
+            for (size_t i = 0; i < chosen.size(); ++i) chosen[i] = dd.values()[where[i]];
+            check_all("max_pool_select", {x, Array(t, conv.y(), best), dd}, attrs, {chosen});
             check_all("avg_pool_grad", {dy}, {c.x, c.window, c.strides, c.low, c.high}, {davg});
         }
     // Ties go to the first maximum in window order; a NaN reaches the output.
@@ -320,6 +328,19 @@ TEST_CASE("pooling and its gradients") {
         "max_pool_grad",
         {Array(DType::f32, {1, 4, 1}, {1, 2, 2, 2}), Array(DType::f32, {1, 2, 1}, {2, 2}), Array(DType::f32, {1, 2, 1}, {5, 7})},
         {Dims{2}, Dims{2}, Dims{0}, Dims{0}}, {{0, 5, 7, 0}});
+    const auto overlapping = [](const Vec& x, const Vec& y, const Vec& dy, const Vec& dx) {
+        const Attrs attrs = {Dims{2}, Dims{1}, Dims{0}, Dims{0}};
+        const auto n = static_cast<int64_t>(x.size());
+        const Array in(DType::f32, {1, n, 1}, x);
+        check_all("max_pool", {in}, attrs, {y});
+        check_all("max_pool_grad", {in, Array(DType::f32, {1, n - 1, 1}, y), Array(DType::f32, {1, n - 1, 1}, dy)}, attrs, {dx});
+    };
+    overlapping({1, 3, 3, 2, 3}, {3, 3, 3, 3}, {1, 2, 4, 8}, {0, 3, 4, 0, 8});
+    overlapping({NAN, 1, NAN, 2}, {NAN, NAN, NAN}, {1, 2, 4}, {1, 0, 6, 0});
+    overlapping({-INFINITY, -INFINITY, 0}, {-INFINITY, 0}, {1, 2}, {1, 0, 2});
+    // A window that lies in the padding.
+    for (const std::string op : {"max_pool", "avg_pool"})
+        check_all(op, {Array(DType::f32, {1, 0, 2, 4}, {})}, {Dims{2, 1}, Dims{1, 1}, Dims{1, 0}, Dims{1, 0}}, {Vec(8, 0.0)});
     check_all("max_pool", {Array(DType::f32, {1, 4, 1}, {1, NAN, NAN, 3})}, {Dims{2}, Dims{2}, Dims{0}, Dims{0}}, {{NAN, NAN}});
 }
 
