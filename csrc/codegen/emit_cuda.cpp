@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
-#include <cstdio>
 
+#include "codegen/cuda_text.h"
 #include "codegen/typed_code.h"
 #include "core/errors.h"
 
@@ -19,88 +18,15 @@ constexpr int64_t kRowOfBlock = 2048;  // a longer row is reduced by a block, a 
 
 constexpr const char* kReduceTypes[] = {"Sum", "Prod", "Max", "Min"};
 
-// A literal of that class with exactly these bits.
-std::string literal(Class cls, uint64_t bits) {
-    char text[64];
-    switch (cls) {
-        case Class::f32:
-            std::snprintf(text, sizeof text, "bits_f32(0x%08xu)", static_cast<uint32_t>(bits));
-            break;
-        case Class::f64:
-            std::snprintf(text, sizeof text, "bits_f64(0x%016llxull)", static_cast<unsigned long long>(bits));
-            break;
-        case Class::b8:
-            return bits ? "(u8)1" : "(u8)0";
-        case Class::i32:
-            std::snprintf(text, sizeof text, "(i32)0x%08xu", static_cast<uint32_t>(bits));
-            break;
-        case Class::u32:
-            std::snprintf(text, sizeof text, "0x%08xu", static_cast<uint32_t>(bits));
-            break;
-        case Class::i64:
-            std::snprintf(text, sizeof text, "(i64)0x%016llxull", static_cast<unsigned long long>(bits));
-            break;
-        case Class::u64:
-            std::snprintf(text, sizeof text, "0x%016llxull", static_cast<unsigned long long>(bits));
-            break;
-    }
-    return text;
-}
-
-// What a reduction starts from.
-std::string identity(ReduceKind kind, Class cls) {
-    const bool f32 = cls == Class::f32, f64 = cls == Class::f64;
-    const auto width = static_cast<unsigned>(size_of(cls) * 8);
-    const bool is_signed = cls == Class::i32 || cls == Class::i64;
-    switch (kind) {
-        case ReduceKind::sum:
-            return literal(cls, 0);
-        case ReduceKind::prod:
-            return literal(cls, f32 ? std::bit_cast<uint32_t>(1.0f) : f64 ? std::bit_cast<uint64_t>(1.0) : 1);
-        case ReduceKind::max:
-            return literal(cls, f32         ? std::bit_cast<uint32_t>(-INFINITY)
-                                : f64       ? std::bit_cast<uint64_t>(-static_cast<double>(INFINITY))
-                                : is_signed ? uint64_t{1} << (width - 1)
-                                            : 0);
-        case ReduceKind::min:
-            break;
-    }
-    return literal(cls, f32         ? std::bit_cast<uint32_t>(INFINITY)
-                        : f64       ? std::bit_cast<uint64_t>(static_cast<double>(INFINITY))
-                        : is_signed ? (uint64_t{1} << (width - 1)) - 1
-                                    : ~uint64_t{0});
-}
-
-// Lines of C++ with their indentation.
-class Text {
-  public:
-    template <class... Parts>
-    void line(const Parts&... parts) {
-        text_ += std::string(static_cast<size_t>(depth_) * 4, ' ') + concat(parts...) + "\n";
-    }
-    template <class... Parts>
-    void open(const Parts&... parts) {
-        line(parts..., " {");
-        ++depth_;
-    }
-    void close() {
-        --depth_;
-        line("}");
-    }
-    [[nodiscard]] const std::string& str() const { return text_; }
-
-  private:
-    std::string text_;
-    int depth_ = 0;
-};
-
 class Emitter {
   public:
     Emitter(const Region& region, const EmitOptions& options) : region_(region), options_(options), code_(type_code(region)) {
         for (size_t d = 0; d < region_.space.size(); ++d) (region_.reduced[d] ? reduced_ : kept_).push_back(d);
         results_ = points(kept_);
         terms_ = points(reduced_);
-        reduces_ = std::ranges::any_of(region_.outputs, [](const RegionOutput& o) { return o.reduced; });
+        for (size_t o = 0; o < region_.outputs.size(); ++o)
+            if (region_.outputs[o].reduced) sums_.push_back(o);
+        reduces_ = !sums_.empty();
         wide_index_ = find_wide_index();
         for (size_t i = 0; i < code_.steps.size(); ++i)
             if (code_.steps[i].kind == Kind::load || code_.steps[i].kind == Kind::index) walks_.push_back(static_cast<int>(i));
@@ -336,10 +262,8 @@ class Emitter {
 
     [[nodiscard]] Class sum_class(size_t o) const { return step(code_.output_steps[o]).cls; }
     void declare_sums(Text& t, bool separate_sums) const {
-        for (size_t o = 0; o < region_.outputs.size(); ++o) {
-            const RegionOutput& out = region_.outputs[o];
-            if (!out.reduced) continue;
-            const std::string start = identity(out.kind, sum_class(o));
+        for (const size_t o : sums_) {
+            const std::string start = identity(region_.outputs[o].kind, sum_class(o));
             if (!separate_sums) {
                 t.line(class_name(sum_class(o)), " s", o, " = ", start, ";");
             } else {
@@ -349,6 +273,14 @@ class Emitter {
             }
         }
     }
+    // Result number `k`, or what this slice adds to it.
+    void leave_sum(Text& t, size_t o, const std::string& k, const std::string& sum) const {
+        if (slices_ > 1)
+            t.line("part", o, "[(", index_type(), ")blockIdx.y * ", results_, " + ", k, "] = ", sum, ";");
+        else
+            t.line("out", o, "[", k, "] = Memory<", memory_name(region_.outputs[o].dtype), ">::of(", sum, ");");
+    }
+    [[nodiscard]] const char* reduction(size_t o) const { return kReduceTypes[static_cast<int>(region_.outputs[o].kind)]; }
     [[nodiscard]] bool any_dense() const {
         return std::ranges::any_of(region_.outputs, [](const RegionOutput& o) { return !o.reduced; });
     }
@@ -455,26 +387,16 @@ class Emitter {
         points_of_vector(t, false);
         t.close();
         t.close();
-        for (size_t o = 0; o < region_.outputs.size(); ++o) {
-            const RegionOutput& out = region_.outputs[o];
-            if (!out.reduced) continue;
-            const std::string op = kReduceTypes[static_cast<int>(out.kind)];
+        for (const size_t o : sums_) {
             if (lanes == kThreads) {
                 t.line("__shared__ ", class_name(sum_class(o)), " space", o, "[", kThreads / 32, "];");
-                t.line("s", o, " = reduce_block<", op, ", ", kThreads, ">(s", o, ", space", o, ");");
+                t.line("s", o, " = reduce_block<", reduction(o), ", ", kThreads, ">(s", o, ", space", o, ");");
             } else if (lanes > 1) {
-                t.line("s", o, " = reduce_lanes<", op, ", ", lanes, ">(s", o, ");");
+                t.line("s", o, " = reduce_lanes<", reduction(o), ", ", lanes, ">(s", o, ");");
             }
         }
         t.open("if (lane == 0 && k < ", results_, ")");
-        for (size_t o = 0; o < region_.outputs.size(); ++o) {
-            const RegionOutput& out = region_.outputs[o];
-            if (!out.reduced) continue;
-            if (partial)
-                t.line("part", o, "[(", index_type(), ")blockIdx.y * ", results_, " + k] = s", o, ";");
-            else
-                t.line("out", o, "[k] = Memory<", memory_name(out.dtype), ">::of(s", o, ");");
-        }
+        for (const size_t o : sums_) leave_sum(t, o, "k", concat("s", o));
         t.close();
         finish("rows", kThreads, head + " {\n" + t.str() + "}", std::move(arguments), blocks, slices_, lanes > 1);
         if (partial) emit_finish();
@@ -509,28 +431,19 @@ class Emitter {
         points_of_vector(t, true);
         t.close();
         t.close();
-        for (size_t o = 0; o < region_.outputs.size(); ++o) {
-            const RegionOutput& out = region_.outputs[o];
-            if (!out.reduced) continue;
-            const std::string op = kReduceTypes[static_cast<int>(out.kind)];
+        for (const size_t o : sums_) {
             t.line("__shared__ ", class_name(sum_class(o)), " space", o, "[", high, "][", int64_t{wide} * vector_, "];");
             t.line("#pragma unroll");
             t.line("for (int j = 0; j < ", vector_, "; ++j) space", o, "[row][column * ", vector_, " + j] = s", o, "[j];");
         }
         t.line("__syncthreads();");
         t.open("if (row == 0 && k < ", results_, ")");
-        for (size_t o = 0; o < region_.outputs.size(); ++o) {
-            const RegionOutput& out = region_.outputs[o];
-            if (!out.reduced) continue;
-            const std::string op = kReduceTypes[static_cast<int>(out.kind)];
+        for (const size_t o : sums_) {
             t.line("#pragma unroll");
             t.open("for (int j = 0; j < ", vector_, "; ++j)");
-            t.line("for (int y = 1; y < ", high, "; ++y) s", o, "[j] = ", op, "::of(s", o, "[j], space", o, "[y][column * ",
-                   vector_, " + j]);");
-            if (partial)
-                t.line("part", o, "[(", index_type(), ")blockIdx.y * ", results_, " + k + j] = s", o, "[j];");
-            else
-                t.line("out", o, "[k + j] = Memory<", memory_name(out.dtype), ">::of(s", o, "[j]);");
+            t.line("for (int y = 1; y < ", high, "; ++y) s", o, "[j] = ", reduction(o), "::of(s", o, "[j], space", o,
+                   "[y][column * ", vector_, " + j]);");
+            leave_sum(t, o, "k + j", concat("s", o, "[j]"));
             t.close();
         }
         t.close();
@@ -589,6 +502,7 @@ class Emitter {
     EmitOptions options_;
     TypedCode code_;
     Program program_;
+    std::vector<size_t> sums_;                         // the outputs that are reduced
     std::vector<size_t> kept_, reduced_;               // dimensions
     std::vector<int> walks_;                           // steps that walk over memory or count
     std::vector<std::pair<size_t, size_t>> partials_;  // output, scratch offset

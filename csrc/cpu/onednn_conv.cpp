@@ -157,7 +157,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
         const ConvDescs d = describe(parts[p].shape, t);
         // The first part chooses the filter's layout, the others read the same copy of it.
         auto pd = forward_desc(d, filter ? filter->desc : d.any_w, fused ? &bias : nullptr, act);
-        if (!skip_reference(pd)) return nullptr;
+        if (is_reference(pd)) return nullptr;
         if (!filter) {
             filter = packed_filter(steps, d.w, pd.weights_desc(), g.steady(node.inputs[1]));
             text = concat("onednn:", pd.impl_info_str());
@@ -197,7 +197,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
         if (is_half(t) && s.groups == s.in_channels && s.groups == s.out_channels)
             while (is_general() && pd.next_impl()) {
             }
-        if (!skip_reference(pd)) return nullptr;
+        if (is_reference(pd)) return nullptr;
         if (!filter) {
             filter = packed_filter(steps, d.w, pd.weights_desc(), g.steady(node.inputs[1]));
             text = concat("onednn:", pd.impl_info_str());
@@ -237,7 +237,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
         dnnl::convolution_backward_weights::primitive_desc pd(
             onednn_engine(), kDirect, d.x, p == 0 ? any_sum : sums[0].desc, d.y, d.strides, d.dilations, d.low, d.high,
             forward_desc(d, d.any_w, nullptr, Act::none), StepBuilder::attributes());
-        if (!skip_reference(pd)) return nullptr;
+        if (is_reference(pd)) return nullptr;
         const Md wanted = pd.diff_weights_desc();
         if (p == 0) text = concat("onednn:", pd.impl_info_str());
         sums.push_back(

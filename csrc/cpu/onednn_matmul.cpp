@@ -120,7 +120,7 @@ std::unique_ptr<Kernel> make(const Graph& g, const Node& node) try {
             fused ? matrix_desc(Dims(batch.size(), 1), 1, n, false, input_type(g, node, 2).dtype, n, n) : dnnl::memory::desc();
         dnnl::matmul::primitive_desc pd = fused ? dnnl::matmul::primitive_desc(onednn_engine(), a, b, bias, c, attr)
                                                 : dnnl::matmul::primitive_desc(onednn_engine(), a, b, c, attr);
-        if (!skip_reference(pd)) return nullptr;
+        if (is_reference(pd)) return nullptr;
         const auto bytes = [size](int64_t elements) { return static_cast<size_t>(elements * size); };
         std::vector<Binding> bindings = {
             {DNNL_ARG_SRC, a, Place::input, 0, bytes(at_a)},

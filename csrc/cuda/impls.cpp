@@ -36,6 +36,14 @@ const Impl kImpls[] = {
     Impl{"switch", "plans", any_control, make_switch},
     Impl{"scan", "plans", any_control, make_scan},
     Impl{"while", "plans", any_control, make_while},
+    FK_ENTRY("conv", any_conv),
+    FK_ENTRY("conv_filter_grad", any_conv_filter_grad),
+    FK_ENTRY("conv_input_grad", any_conv_input_grad),
+    FK_ENTRY("max_pool", any_pool),
+    FK_ENTRY("avg_pool", any_pool),
+    FK_ENTRY("max_pool_grad", any_pool_grad),
+    FK_ENTRY("avg_pool_grad", any_pool_grad),
+    FK_ENTRY("max_pool_select", any_pool_select),
 };
 
 #undef FK_ENTRY

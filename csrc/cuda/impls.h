@@ -15,6 +15,10 @@ namespace fk::cuda {
     std::string match(const Graph& graph, const Node& node);            \
     std::unique_ptr<Kernel> make(const Graph& graph, const Node& node); \
     }
+// ops/conv.cpp
+FK_CUDA_IMPL(any_conv)
+FK_CUDA_IMPL(any_conv_filter_grad)
+FK_CUDA_IMPL(any_conv_input_grad)
 // ops/matmul.cpp
 FK_CUDA_IMPL(any_matmul)
 // ops/index.cpp
@@ -37,6 +41,10 @@ FK_CUDA_IMPL(any_pad)
 FK_CUDA_IMPL(any_reverse)
 FK_CUDA_IMPL(any_slice)
 FK_CUDA_IMPL(any_transpose)
+// ops/pool.cpp
+FK_CUDA_IMPL(any_pool)
+FK_CUDA_IMPL(any_pool_grad)
+FK_CUDA_IMPL(any_pool_select)
 
 // The region's kernel; of one without points, what fills its reduced outputs with what their reductions begin with.
 [[nodiscard]] std::unique_ptr<Kernel> compile_region(const Region& region);

@@ -91,6 +91,23 @@ const ConvCase kConvs[] = {
     {{3, 6, 6, 24}, {1, 1, 24, 16}, {2, 2}, {0, 0}, {0, 0}, {1, 1}},
     {{2, 20, 19, 3}, {7, 7, 3, 10}, {2, 2}, {3, 3}, {2, 3}, {1, 1}},
     {{2, 5, 9, 20}, {1, 1, 20, 36}, {1, 2}, {1, 0}, {0, 1}, {1, 1}},
+    // Strides beyond the filter and beyond the input; strides and dilations with and without a common divisor.
+    {{2, 11, 7, 8}, {2, 1, 8, 20}, {3, 9}, {0, 0}, {1, 0}, {1, 1}},
+    {{1, 13, 14, 5}, {3, 4, 5, 18}, {2, 4}, {1, 3}, {2, 0}, {3, 2}},
+    {{1, 6, 7, 5, 12}, {3, 2, 3, 12, 20}, {2, 3, 2}, {1, 0, 2}, {1, 1, 0}, {1, 2, 1}},
+    // Groups: many narrow ones, several filters to a channel, several channels to a filter, wide ones.
+    {{2, 9, 10, 24}, {3, 3, 4, 48}, {1, 2}, {1, 0}, {1, 1}, {1, 1}, 6},
+    {{3, 12, 11, 10}, {5, 3, 1, 30}, {2, 1}, {2, 1}, {2, 1}, {1, 1}, 10},
+    {{2, 9, 33}, {4, 3, 22}, {2}, {1}, {2}, {2}, 11},
+    {{1, 7, 6, 40}, {3, 3, 20, 72}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 2},
+    {{2, 30, 20, 140}, {3, 3, 1, 140}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, 140},
+    // Few filters, and few channels.
+    {{2, 9, 8, 40}, {3, 3, 40, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {{2, 9, 8, 1}, {3, 3, 1, 20}, {2, 1}, {1, 1}, {1, 1}, {1, 1}},
+    // No samples, no channels, no filters.
+    {{0, 5, 5, 8}, {3, 3, 8, 16}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {{2, 5, 5, 0}, {3, 3, 0, 16}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {{2, 5, 5, 8}, {3, 3, 8, 0}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
 };
 
 double act_value(const std::string& act, double v) {
@@ -308,6 +325,26 @@ TEST_CASE("conv and its gradients") {
         }
 }
 
+TEST_CASE("convolutions of many positions") {
+    // Tiles of up to 128 x 128 on a GPU, and sums in slices; the last of each is not full.
+    for (const ConvCase& c : {ConvCase{{1, 33900, 68}, {1, 68, 72}, {1}, {0}, {0}, {1}},
+                              ConvCase{{3, 120, 110, 6}, {3, 3, 6, 12}, {2, 1}, {0, 1}, {1, 1}, {1, 1}},
+                              ConvCase{{2, 60, 70, 20}, {3, 3, 1, 20}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 20}}) {
+        const DType t = DType::f32;
+        const Array x = random_array(t, c.x, 1), w = random_array(t, c.w, 2), dy = random_array(t, c.y(), 3);
+        const Vec xv = x.values(), wv = w.values(), dyv = dy.values();
+        Vec y(dyv.size()), dx(xv.size()), dw(wv.size());
+        c.each([&](size_t xi, size_t wi, size_t yi) {
+            y[yi] += xv[xi] * wv[wi];
+            dx[xi] += dyv[yi] * wv[wi];
+            dw[wi] += dyv[yi] * xv[xi];
+        });
+        check_all("conv", {x, w}, c.attrs(), {y}, 2);
+        check_all("conv_input_grad", {dy, w}, c.attrs(c.x), {dx}, 2);
+        check_all("conv_filter_grad", {x, dy}, c.attrs(c.w), {dw}, 8);
+    }
+}
+
 TEST_CASE("pooling and its gradients") {
     struct PoolCase {
         Dims x, window, strides, low, high;
@@ -320,6 +357,10 @@ TEST_CASE("pooling and its gradients") {
         {{3, 4, 4, 130}, {4, 4}, {1, 1}, {0, 0}, {0, 0}},
         {{4, 24, 24, 33}, {2, 3}, {2, 2}, {0, 1}, {0, 1}},
         {{1, 20, 20, 200}, {3, 3}, {1, 1}, {1, 1}, {1, 1}},
+        {{2, 11, 13, 8}, {2, 3}, {3, 5}, {1, 2}, {1, 0}},
+        {{2, 7, 6, 5, 4}, {3, 2, 4}, {2, 2, 1}, {1, 1, 2}, {2, 0, 3}},
+        {{3, 7, 7, 40}, {7, 7}, {7, 7}, {0, 0}, {0, 0}},
+        {{0, 4, 4, 8}, {2, 2}, {2, 2}, {0, 0}, {0, 0}},
     };
     for (const DType t : kFloats)
         for (const PoolCase& c : cases) {
@@ -345,6 +386,10 @@ TEST_CASE("pooling and its gradients") {
             check_all("max_pool", {x}, attrs, {best});
             check_all("avg_pool", {x}, attrs, {sum});
             check_all("max_pool_grad", {x, Array(t, conv.y(), best), dy}, attrs, {dmax});
+            const Array dd = random_array(t, c.x, 3);
+            Vec chosen(dyv.size());
+            for (size_t i = 0; i < chosen.size(); ++i) chosen[i] = dd.values()[where[i]];
+            check_all("max_pool_select", {x, Array(t, conv.y(), best), dd}, attrs, {chosen});
             check_all("avg_pool_grad", {dy}, {c.x, c.window, c.strides, c.low, c.high}, {davg});
         }
     // Ties go to the first maximum in window order; a NaN reaches the output.
@@ -352,6 +397,19 @@ TEST_CASE("pooling and its gradients") {
         "max_pool_grad",
         {Array(DType::f32, {1, 4, 1}, {1, 2, 2, 2}), Array(DType::f32, {1, 2, 1}, {2, 2}), Array(DType::f32, {1, 2, 1}, {5, 7})},
         {Dims{2}, Dims{2}, Dims{0}, Dims{0}}, {{0, 5, 7, 0}});
+    const auto overlapping = [](const Vec& x, const Vec& y, const Vec& dy, const Vec& dx) {
+        const Attrs attrs = {Dims{2}, Dims{1}, Dims{0}, Dims{0}};
+        const auto n = static_cast<int64_t>(x.size());
+        const Array in(DType::f32, {1, n, 1}, x);
+        check_all("max_pool", {in}, attrs, {y});
+        check_all("max_pool_grad", {in, Array(DType::f32, {1, n - 1, 1}, y), Array(DType::f32, {1, n - 1, 1}, dy)}, attrs, {dx});
+    };
+    overlapping({1, 3, 3, 2, 3}, {3, 3, 3, 3}, {1, 2, 4, 8}, {0, 3, 4, 0, 8});
+    overlapping({NAN, 1, NAN, 2}, {NAN, NAN, NAN}, {1, 2, 4}, {1, 0, 6, 0});
+    overlapping({-INFINITY, -INFINITY, 0}, {-INFINITY, 0}, {1, 2}, {1, 0, 2});
+    // A window that lies in the padding.
+    for (const std::string op : {"max_pool", "avg_pool"})
+        check_all(op, {Array(DType::f32, {1, 0, 2, 4}, {})}, {Dims{2, 1}, Dims{1, 1}, Dims{1, 0}, Dims{1, 0}}, {Vec(8, 0.0)});
     check_all("max_pool", {Array(DType::f32, {1, 4, 1}, {1, NAN, NAN, 3})}, {Dims{2}, Dims{2}, Dims{0}, Dims{0}}, {{NAN, NAN}});
 }
 

@@ -3,13 +3,15 @@
 
 #include <dlfcn.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
@@ -22,6 +24,57 @@ std::string read_file(const std::string& path) {
     std::ostringstream text;
     text << file.rdbuf();
     return text.str();
+}
+
+template <class... Parts>
+std::string concat(const Parts&... parts) {
+    std::ostringstream out;
+    (out << ... << parts);
+    return out.str();
+}
+
+// A temporary folder. FK_KEEP_HOST_KERNELS keeps it.
+struct Folder {
+    std::string path = "/tmp/fk_host_kernels_XXXXXX";
+    Folder() {
+        if (mkdtemp(path.data()) == nullptr) throw std::runtime_error("no temporary folder for host kernels");
+    }
+    ~Folder() {
+        std::error_code ignored;
+        if (std::getenv("FK_KEEP_HOST_KERNELS") == nullptr) std::filesystem::remove_all(path, ignored);
+    }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+};
+
+void compile(const std::string& arguments, const std::string& log) {
+    const char* named = std::getenv("CXX");
+    const std::string compiler = named != nullptr && *named != 0 ? named : "c++";
+    const std::string command =
+        concat(compiler, " -std=c++17 -O1 -w -fwrapv -fno-strict-aliasing -fPIC ", arguments, " 2> ", log);
+    if (std::system(command.c_str()) != 0)
+        throw std::runtime_error(concat("host kernels do not compile: ", read_file(log).substr(0, 4000)));
+}
+
+// The header with the prelude and what CUDA has built in, compiled once for all modules of the process.
+std::string compiled_prelude(const std::string& prelude) {
+    static std::mutex mutex;
+    static std::map<std::string, std::unique_ptr<Folder>> made;
+    const std::lock_guard lock(mutex);
+    auto& folder = made[prelude];
+    if (!folder) {
+        const std::string types_end = "template <class M> struct Memory";
+        const size_t at = prelude.find(types_end);
+        if (at == std::string::npos) throw std::runtime_error("the prelude has no types");
+        auto fresh = std::make_unique<Folder>();
+        const std::string header = fresh->path + "/prelude.h";
+        std::ofstream(header) << "#include \"" FK_FAKE_CUDA_DIR "/host_prelude.h\"\n"
+                              << prelude.substr(0, at) << "#include \"" FK_FAKE_CUDA_DIR "/half.h\"\n"
+                              << prelude.substr(at);
+        compile(concat("-x c++-header ", header, " -o ", header, ".gch"), fresh->path + "/log");
+        folder = std::move(fresh);
+    }
+    return folder->path + "/prelude.h";
 }
 
 struct Index {
@@ -160,31 +213,16 @@ class FiberBlock final : public Block {
 }  // namespace
 
 HostModule::HostModule(const std::string& source) {
-    char folder[] = "/tmp/fk_host_kernels_XXXXXX";
-    if (mkdtemp(folder) == nullptr) throw std::runtime_error("no temporary directory for host kernels");
-    const std::string base = folder, code = base + "/kernels.cpp", library = base + "/kernels.so", log = base + "/log";
-    {
-        const std::string types_end = "template <class M> struct Memory";
-        const size_t at = source.find(types_end);
-        if (at == std::string::npos) throw std::runtime_error("the source has no prelude");
-        std::ofstream file(code);
-        file << "#include \"" FK_FAKE_CUDA_DIR "/host_prelude.h\"\n"
-             << source.substr(0, at) << "#include \"" FK_FAKE_CUDA_DIR "/half.h\"\n"
-             << source.substr(at);
-    }
-    const char* named = std::getenv("CXX");
-    const std::string compiler = named != nullptr && *named != 0 ? named : "c++";
-    const std::string command =
-        compiler + " -std=c++17 -O1 -w -fwrapv -fno-strict-aliasing -shared -fPIC -o " + library + " " + code + " 2> " + log;
-    const bool ok = std::system(command.c_str()) == 0;
-    const std::string words = ok ? "" : read_file(log);
-    if (ok) library_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-    const char* error = ok && library_ == nullptr ? dlerror() : nullptr;
-    if (std::getenv("FK_KEEP_HOST_KERNELS") == nullptr)
-        for (const std::string& path : {code, library, log}) unlink(path.c_str());
-    rmdir(folder);  // fails where the files are kept
-    if (!ok) throw std::runtime_error("host kernels do not compile: " + words.substr(0, 4000));
-    if (error != nullptr) throw std::runtime_error(std::string("host kernels do not load: ") + error);
+    const std::string end_of_prelude = "// End of the prelude.\n";
+    const size_t end = source.find(end_of_prelude);
+    if (end == std::string::npos) throw std::runtime_error("the source has no prelude");
+    const Folder folder;
+    const std::string code = folder.path + "/kernels.cpp", library = folder.path + "/kernels.so";
+    std::ofstream(code) << source.substr(end + end_of_prelude.size());
+    compile(concat("-shared -include ", compiled_prelude(source.substr(0, end)), " -o ", library, " ", code),
+            folder.path + "/log");
+    library_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library_ == nullptr) throw std::runtime_error(concat("host kernels do not load: ", dlerror()));
 }
 
 HostModule::~HostModule() {

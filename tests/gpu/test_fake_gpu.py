@@ -107,7 +107,9 @@ def test_a_bad_index_is_reported_and_changes_nothing(gpu):
 
 
 def test_a_training_step_with_a_bad_index_changes_no_variable(gpu):
-    model = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(5, 4), keras.layers.Flatten()])
+    model = keras.Sequential(
+        [keras.Input((3,), dtype="int32"), keras.layers.Embedding(5, 4), keras.layers.Flatten()]
+    )
     model.compile(keras.optimizers.SGD(0.5), "mse")
     x, y = np.array([[0, 1, 4], [2, 2, 3]]), np.ones((2, 12), "float32")
     for _ in range(4):  # the runs that are captured, too

@@ -25,7 +25,16 @@ def kind(name: str) -> str:
 
 @pytest.mark.parametrize(
     ("name", "policy"),
-    [("mlp", None)],
+    [
+        ("mlp", None),
+        ("convnet", None),
+        ("wide_deep", None),
+        ("bilstm", None),
+        ("transformer", None),
+        ("gpt", "mixed_bfloat16"),
+        ("resnet50", None),
+        ("mobilenetv2", "mixed_float16"),
+    ],
 )
 def test_training_and_prediction_compile_without_spills(name, policy, compiled, monkeypatch):
     monkeypatch.syspath_prepend(str(MODELS))

@@ -296,3 +296,4 @@ struct Error {
 FK_FN void raise(Error* error, i64 value) {
     if (atomicCAS(&error->raised, 0u, 1u) == 0u) error->value = value;
 }
+// End of the prelude.

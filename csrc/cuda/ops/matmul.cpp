@@ -5,7 +5,9 @@
 namespace fk::cuda::any_matmul {
 
 std::string match(const Graph& g, const Node& node) {
-    return input_type(g, node, 0).dtype == DType::boolean ? "booleans do not add up" : "";
+    const DType type = input_type(g, node, 0).dtype;
+    if (type != input_type(g, node, 1).dtype) return "operands of two types";
+    return type == DType::boolean ? "booleans do not add up" : "";
 }
 
 std::unique_ptr<Kernel> make(const Graph& g, const Node& node) {
