@@ -181,9 +181,7 @@ class ScanKernel final : public Kernel {
     void check(RunErrors& errors) const override { plans_.check(errors); }
     [[nodiscard]] std::unique_ptr<KernelState> make_state() const override { return plans_.make_state(); }
     [[nodiscard]] size_t scratch_bytes() const override { return carries_.end(); }
-    [[nodiscard]] std::string describe() const override {
-        return concat("scan ", length_, " x ", body_->steps.size(), " steps");
-    }
+    [[nodiscard]] std::string describe() const override { return concat("scan ", length_, " x ", body_->steps.size(), " steps"); }
     [[nodiscard]] std::string details() const override { return plans_.text(); }
 
     static std::vector<size_t> sizes(const std::vector<TensorType>& types, size_t n) {
@@ -263,7 +261,9 @@ BodyPlans compile_bodies(const Node& node) {
 }  // namespace
 
 std::string any_control(const Graph&, const Node&) { return ""; }
-std::unique_ptr<Kernel> make_switch(const Graph&, const Node& node) { return std::make_unique<SwitchKernel>(compile_bodies(node)); }
+std::unique_ptr<Kernel> make_switch(const Graph&, const Node& node) {
+    return std::make_unique<SwitchKernel>(compile_bodies(node));
+}
 std::unique_ptr<Kernel> make_scan(const Graph&, const Node& node) {
     return std::make_unique<ScanKernel>(compile_bodies(node), node);
 }

@@ -20,7 +20,7 @@ class DeviceMemory {
     virtual void free(void* p, size_t bytes) = 0;                           // behind all work asked for so far
     virtual void upload(void* to, const void* host, size_t bytes) = 0;      // `host` may change afterwards
     virtual void download(void* host, const void* from, size_t bytes) = 0;  // waits
-    virtual void copy(void* to, const void* from, size_t bytes) = 0;  // within this memory
+    virtual void copy(void* to, const void* from, size_t bytes) = 0;        // within this memory
     virtual void zero(void* p, size_t bytes) = 0;
 };
 

@@ -81,8 +81,8 @@ size_t sort_items(ProgramBuilder& program, const ItemSort& s) {
             program.scratch("to", s.item.type, buffers[at]);
         program.number("run", run);
         program.kernel("merge",
-                       call("merge_runs", concat("from, ", to_sink ? s.to : concat(nothing, ", to, ", nothing), ", run"), s.item.type,
-                            to_sink ? s.sink : concat("ToItems<", s.item.type, ", ", s.n, ">"), own, s.n),
+                       call("merge_runs", concat("from, ", to_sink ? s.to : concat(nothing, ", to, ", nothing), ", run"),
+                            s.item.type, to_sink ? s.sink : concat("ToItems<", s.item.type, ", ", s.n, ">"), own, s.n),
                        s.lines * ((s.n + 256 * own - 1) / (256 * own)), 256, true);
     }
     return buffers[at];
