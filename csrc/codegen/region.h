@@ -1,6 +1,6 @@
 // A fused region: one loop nest over an iteration space that evaluates a straight-line program of scalar primitives for
 // each point, stores some of its results and reduces others. passes/fuse.cpp builds regions; codegen/emit_cpu.cpp turns
-// one into a tile program; a CUDA emitter reads the same structure.
+// one into a tile program, codegen/emit_cuda.cpp into a kernel for a GPU.
 #pragma once
 
 #include <cstdint>

@@ -149,7 +149,7 @@ struct ErrorSlot {
 // The loaded code of a plan's kernels.
 class LoadedCode final : public Launcher {
   public:
-    LoadedCode(Gpu& gpu, size_t slots) : gpu_(gpu), slots_(slots) {
+    LoadedCode(Gpu& gpu, size_t slots) : gpu_(gpu) {
         if (slots == 0) return;
         // In the host's memory: a kernel writes there in the one case that it has to, and nothing is copied otherwise.
         void* host = nullptr;
@@ -200,7 +200,6 @@ class LoadedCode final : public Launcher {
 
   private:
     Gpu& gpu_;
-    size_t slots_;
     ErrorSlot* host_ = nullptr;
     CuPointer on_gpu_ = 0;
     std::vector<CuModule> modules_;

@@ -23,7 +23,6 @@ Driver::Driver()
     library.bind(device_memory, "cuDeviceTotalMem_v2");
     library.bind(retain_context, "cuDevicePrimaryCtxRetain");
     library.bind(set_context, "cuCtxSetCurrent");
-    library.bind(memory_info, "cuMemGetInfo_v2");
     library.bind(allocate, "cuMemAlloc_v2");
     library.bind(free, "cuMemFree_v2");
     library.bind(allocate_host, "cuMemHostAlloc");

@@ -39,7 +39,6 @@ struct Driver {
     CuResult (*device_memory)(size_t*, CuDevice);
     CuResult (*retain_context)(CuContext*, CuDevice);
     CuResult (*set_context)(CuContext);
-    CuResult (*memory_info)(size_t*, size_t*);
     CuResult (*allocate)(CuPointer*, size_t);
     CuResult (*free)(CuPointer);
     CuResult (*allocate_host)(void**, size_t, unsigned);

@@ -49,11 +49,10 @@ namespace {
 struct Entry {
     std::string_view name;
     int arity;
-    std::string_view cuda;
 };
 
 constexpr std::array<Entry, kPrimCount> kEntries = {{
-#define FK_PRIM(name, arity, promotion, host, cuda) {#name, arity, cuda},
+#define FK_PRIM(name, arity, promotion, host) {#name, arity},
 #include "ir/prims.def"
 #undef FK_PRIM
 }};
@@ -70,12 +69,11 @@ double shift(double a, double by, bool left) {
 
 std::string_view name(Prim p) { return p == Prim::none ? "none" : kEntries[static_cast<size_t>(p)].name; }
 int arity(Prim p) { return p == Prim::none ? 0 : kEntries[static_cast<size_t>(p)].arity; }
-std::string_view cuda_text(Prim p) { return p == Prim::none ? "" : kEntries[static_cast<size_t>(p)].cuda; }
 
 double host_eval(Prim p, double a, [[maybe_unused]] double b, [[maybe_unused]] double c) {
     switch (p) {
-#define FK_PRIM(name, arity, promotion, host, cuda) \
-    case Prim::name:                                \
+#define FK_PRIM(name, arity, promotion, host) \
+    case Prim::name:                          \
         return host;
 #include "ir/prims.def"
 #undef FK_PRIM

@@ -18,6 +18,5 @@ inline constexpr int kPrimCount = static_cast<int>(Prim::none);
 [[nodiscard]] int arity(Prim p);
 // The definition of the primitive in double precision (integers are exact up to 2^53).
 [[nodiscard]] double host_eval(Prim p, double a, double b = 0, double c = 0);
-[[nodiscard]] std::string_view cuda_text(Prim p);
 
 }  // namespace fk

@@ -113,11 +113,6 @@ FK_EXPORT int cuDevicePrimaryCtxRetain(void** context, int) {
     return 0;
 }
 FK_EXPORT int cuCtxSetCurrent(void*) { return 0; }
-FK_EXPORT int cuMemGetInfo_v2(size_t* free, size_t* total) {
-    *total = memory_limit();
-    *free = *total - g_used;
-    return 0;
-}
 FK_EXPORT int cuMemAlloc_v2(unsigned long long* p, size_t bytes) {
     const std::lock_guard lock(g_mutex);
     if (g_capture || g_used + bytes > memory_limit()) return g_capture ? kInvalid : kOutOfMemory;
